@@ -1,0 +1,60 @@
+"""Judges of finished images. A judge is never optimised: what decides binding must not be what was climbed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from reno.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one judge says of one binding in one image. Confidences are in [0, 1]."""
+
+    attribute: str
+    object: str
+    object_present: bool
+    """The object is somewhere in the image."""
+    attribute_present: bool
+    """The attribute is somewhere in the image, on whatever."""
+    bound: bool
+    """The object is there and it has the attribute."""
+    object_confidence: float
+    attribute_confidence: float
+    bound_confidence: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one judge says of one image against its prompt."""
+
+    judgements: tuple[Judgement, ...]
+    """One per binding of the prompt, in the prompt's order."""
+    faults: dict[str, bool]
+    """What is wrong with the image as a whole, by name, e.g. swapped, missing, junk."""
+
+    @property
+    def bound(self) -> int:
+        """How many of the bindings hold."""
+        return sum(judgement.bound for judgement in self.judgements)
+
+    def to_json(self) -> dict:
+        return {"judgements": [asdict(judgement) for judgement in self.judgements], "faults": self.faults}
+
+
+class Evaluator(Protocol):
+    """A frozen judge."""
+
+    name: str
+    kin: str
+    """The metric it is related to and may therefore favour: `clip`, `blip` or `none`."""
+
+    def judge(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:
+        """Judges images (B, 3, H, W) in [0, 1] against their B prompts, without a graph."""
+        ...
