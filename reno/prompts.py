@@ -37,8 +37,8 @@ class Prompt:
 def parse_bindings(text: str) -> tuple[Binding, ...]:
     """The bindings of a text that is a list of "[article] attribute object" phrases, as T2I-CompBench's are.
 
-    "a red car, a blue bowl and a pink star" gives (red, car), (blue, bowl), (pink, star). The first word after the article
-    is the attribute and the rest is the object ("a green traffic light"). A text of any other form gives no binding:
+    "a red car, a blue bowl and a pink star" gives (red, car), (blue, bowl), (pink, star). The first word after the
+    article is the attribute and the rest is the object ("a green traffic light"). A text of any other form gives no binding:
     a wrong binding would be judged, a missing one is only not judged.
     """
     bindings = []
@@ -61,7 +61,7 @@ def prompt_from_text(text: object, where: str) -> Prompt:
     if not isinstance(text, str):
         raise BadInput(f"{where} must be a text, not {text!r}; put it in quotes, as in prompt='\"1234\"'")
     if not text.strip():
-        raise BadInput(f"{where} is empty; give a text such as \"a gold bench and a green clock\"")
+        raise BadInput(f'{where} is empty; give a text such as "a gold bench and a green clock"')
     return Prompt(text, parse_bindings(text))
 
 
@@ -74,7 +74,9 @@ def load_prompts(name: str) -> list[Prompt]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"prompts={name}: cannot read {path} ({error}); give a UTF-8 text file of one prompt a line") from None
+        raise BadInput(
+            f"prompts={name}: cannot read {path} ({error}); give a UTF-8 text file of one prompt a line"
+        ) from None
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     if not numbered:
         raise BadInput(f"prompts={name}: {path} holds no prompt; give it one prompt a line")
@@ -94,9 +96,7 @@ def _find(name: str) -> Path:
     if path.is_file():
         return path
     known = named_sets()
-    raise BadInput(
-        f"prompts={name} is neither a prompt set ({', '.join(known)}) nor a file{did_you_mean(name, known)}"
-    )
+    raise BadInput(f"prompts={name} is neither a prompt set ({', '.join(known)}) nor a file{did_you_mean(name, known)}")
 
 
 def _from_text(line: str, where: str) -> Prompt:

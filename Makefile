@@ -1,0 +1,46 @@
+# make            lists the targets
+# make run        installs what is needed into .venv and runs the main job
+# make test       installs what is needed into .venv and runs the fast tests
+#
+# PYTHON       the interpreter that makes .venv: 3.11, 3.12 or 3.13
+# TORCH_INDEX  the package index to take torch from, for a particular CUDA build: the address that PyTorch's install page
+#              gives for your system. Left empty, pip takes torch from where it takes everything else.
+# ARGS         knobs for `make run`, e.g. make run ARGS="metric=blip lr=0.05"
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+ARGS ?= -m metric=clip,blip lr=0.01,0.05
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with the pinned dependencies
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} found; use make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+run: setup ## the main job: metric x learning rate on the embedded models (ARGS="knob=value ..." for another)
+	$(BIN)/python -m reno.run $(ARGS)
+
+test: setup ## the fast tests
+	$(BIN)/python -m pytest -q
+
+test-slow: setup ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+lint: setup ## style and obvious mistakes
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+clean: ## remove the environment; results stay
+	rm -rf $(VENV) *.egg-info

@@ -1,0 +1,354 @@
+"""The job: plan trials, skip the finished, run the others batch by batch, store, track, summarise.
+
+    from reno.job import run_job
+    outcome = run_job(job_spec, folder)      # folder: where the job's own log and summary go
+
+The store is the source of truth. A trial is committed there first; Weights & Biases is a view of it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reno.display import Display
+from reno.plan import Plan, estimate_seconds, make_plan
+from reno.results import Finished, Store, Stored
+from reno.spec import JobSpec, TrialSpec, as_json
+from reno.tracking import TrackingSpec, TrialCard, logged, make_tracker
+
+if TYPE_CHECKING:
+    from reno.batch import BatchRun, Progress
+
+log = logging.getLogger("reno.job")
+
+PENDING_COMMITS = 8
+"""Trials that may wait for the disk before the next batch waits for them."""
+
+
+@dataclass
+class Outcome:
+    """How a job ended."""
+
+    done: list[str] = field(default_factory=list)
+    """Ids of the trials this job ran and stored."""
+    skipped: list[str] = field(default_factory=list)
+    """Ids of the trials that were stored before."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why, by id."""
+    interrupted: bool = False
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0, 1 if a trial failed, 130 if the user stopped the job."""
+        return 130 if self.interrupted else 1 if self.failed else 0
+
+
+def run_job(
+    job: JobSpec, folder: Path, *, group: str, overrides: tuple[str, ...] = (), reference: float | None = None
+) -> Outcome:
+    """Runs what is missing of a job and shows the whole. Raises BadInput before anything is written.
+
+    folder: where the job's log, record and contact sheet go. group: the study or sweep, for the tracker.
+    reference: seconds per image of a trial of these models, for the estimate of a first dry run.
+    """
+    plan = make_plan(job)
+    store = Store(job.results)
+    finished = plan.finished(store)
+    display = Display(plan, finished)
+    missing = [batch for batch in plan.batches() if any(trial.id not in finished for trial in batch)]
+    if job.dry_run:
+        display.dry_run(estimate_seconds(plan, store, len(missing), reference))
+        return Outcome(skipped=list(finished))
+    tracking = TrackingSpec(**job.tracking)
+    models = _load(plan) if missing else None  # before the first write: a prompt may be too long for an encoder
+    store.prepare()
+    outcome = Outcome(skipped=[trial.id for trial in plan.trials if trial.id in finished])
+    _open_log(folder)
+    tracker = make_tracker(tracking, job.results, display.warn)
+    started = time.perf_counter()
+    try:
+        _replay(finished, job.results, tracker, plan, group)
+        if missing:
+            display.start(len(missing))
+            _run_missing(plan, missing, finished, models, store, tracker, display, outcome, group)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    finally:
+        display.stop()
+        where = tracker.close()
+    stored = plan.finished(store)
+    _write_record(folder, plan, outcome, group, overrides, time.perf_counter() - started)
+    display.summary(outcome, stored, _contact_sheet(plan, stored, folder), where)
+    return outcome
+
+
+def _load(plan: Plan):
+    from reno.models import load_models
+    from reno.reproducibility import choose_device, make_deterministic
+
+    make_deterministic(plan.job.threads)
+    return load_models(plan, choose_device(plan.job.device))
+
+
+def _run_missing(plan, missing, finished, models, store, tracker, display, outcome, group) -> None:
+    """Runs the batches one by one; commits and tracking go on beside the next batch."""
+    from reno.batch import run_batch
+    from reno.reproducibility import environment
+
+    surroundings = environment(models.generator.device)
+    commits: list[Future] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
+        try:
+            for batch in missing:
+                wanted = [trial for trial in batch if trial.id not in finished]
+                cards = {
+                    trial.id: _card(trial, plan, group, _provenance(plan, batch, trial, surroundings))
+                    for trial in wanted
+                }
+                for card in cards.values():
+                    tracker.start(card)
+                try:
+                    for run in run_batch(batch, plan.job.settings, plan.job.metric.name, models):
+                        _track_step(run, cards, tracker)
+                        display.step(run, cards)
+                except (RuntimeError, ValueError) as error:  # one batch that breaks must not stop the others
+                    log.exception("a batch failed")
+                    reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
+                    for trial in wanted:
+                        _fail(trial.id, reason, tracker, outcome)
+                    display.batch_done()
+                    continue
+                for progress in run.trials:
+                    if progress.trial.id not in cards:
+                        continue  # stored already; it ran only to keep its batch-mates company
+                    if progress.failure:
+                        _fail(progress.trial.id, progress.failure, tracker, outcome)
+                        continue
+                    record = _record(progress, run, plan, cards[progress.trial.id].config["provenance"])
+                    commits.append(writer.submit(_commit, store, record, progress, tracker, outcome))
+                display.batch_done()
+                _wait_for(commits, PENDING_COMMITS)
+        finally:
+            _wait_for(commits, 0)
+
+
+def _wait_for(commits: list[Future], at_most: int) -> None:
+    """Waits until no more than `at_most` commits are pending; memory stays bounded when the disk is slow."""
+    while len(commits) > at_most:
+        commits.pop(0).result()
+
+
+def _commit(store: Store, record: dict[str, Any], progress: Progress, tracker, outcome: Outcome) -> None:
+    """Stores one trial, then closes its run in the tracker."""
+    trial_id = record["id"]
+    try:
+        store.commit(
+            Finished(
+                record, progress.trace, progress.frames, progress.best, progress.initial_noise, progress.best_noise
+            )
+        )
+    except OSError as error:
+        log.exception("a commit failed")
+        _fail(trial_id, f"it could not be stored ({error.strerror or error})", tracker, outcome)
+        return
+    outcome.done.append(trial_id)
+    tracker.finish(trial_id, summary_values(record))
+    log.info("stored %s", trial_id)
+
+
+def _fail(trial_id: str, reason: str, tracker, outcome: Outcome) -> None:
+    log.error("trial %s failed: %s", trial_id, reason)
+    outcome.failed[trial_id] = reason
+    tracker.finish(trial_id, {}, failed=reason)
+
+
+def _track_step(run: BatchRun, cards: dict[str, TrialCard], tracker) -> None:
+    if run.scored:
+        return  # the last state repeats the last step's images
+    for progress in run.trials:
+        if progress.trial.id in cards:
+            row = progress.trace[-1]
+            tracker.log(progress.trial.id, row["iteration"], row, progress.frames[-1])
+
+
+def _replay(finished: dict[str, Stored], results: Path, tracker, plan: Plan, group: str) -> None:
+    """Tracks stored trials whose run in the tracker never ended, because the process did."""
+    for trial in plan.trials:
+        stored = finished.get(trial.id)
+        if stored is None or logged(results, trial.id):
+            continue
+        tracker.start(_card(trial, plan, group, stored.record["provenance"]))
+        for row, frame in zip(stored.trace().to_dict("records"), stored.frames(), strict=True):
+            tracker.log(trial.id, int(row["iteration"]), row, frame)
+        tracker.finish(trial.id, summary_values(stored.record))
+
+
+def _card(trial: TrialSpec, plan: Plan, group: str, provenance: dict[str, Any]) -> TrialCard:
+    job = plan.job
+    spec = {**trial.identity, "bindings": [as_json(binding) for binding in trial.prompt.bindings]}
+    return TrialCard(
+        id=trial.id,
+        name=f"{trial.prompt.text[:60]} · seed {trial.seed} · {job.metric.name}",
+        group=group,
+        job_type=job.metric.name,
+        config={**spec, "labels": _labels(plan), "provenance": provenance},
+        tags=tuple(tag for tag in (job.models, job.settings.method, job.study) if tag),
+    )
+
+
+def _labels(plan: Plan) -> dict[str, Any]:
+    """Readable names for what the identity holds as digests. They decide nothing."""
+    job = plan.job
+    return {
+        "models": job.models,
+        "metric": job.metric.name,
+        "method": job.settings.method,
+        "prompts": job.prompt_set,
+        "study": job.study,
+    }
+
+
+def _provenance(
+    plan: Plan, batch: tuple[TrialSpec, ...], trial: TrialSpec, surroundings: dict[str, Any]
+) -> dict[str, Any]:
+    """What can shift floats besides the spec, and where the weights came from."""
+    metric_terms = zip(plan.metric.spec.terms, plan.metric.checkpoints, strict=True)
+    return {
+        **surroundings,
+        "device_type": plan.job.device,
+        "checkpoints": {
+            "generator": _origin(plan.generator),
+            "metric": [{"model": term.model, **_origin(located)} for term, located in metric_terms],
+        },
+        "batch": {
+            "size": len(batch),
+            "place": batch.index(trial),
+            "trials": [
+                {
+                    "id": mate.id,
+                    "prompt": mate.prompt.text,
+                    "bindings": [as_json(binding) for binding in mate.prompt.bindings],
+                    "seed": mate.seed,
+                }
+                for mate in batch
+            ],
+        },
+    }
+
+
+def _origin(located) -> dict[str, Any]:
+    return {
+        "source": located.source,
+        "commit": located.commit,
+        "variant": located.variant,
+        "identity": located.identity,
+    }
+
+
+def _record(progress: Progress, run: BatchRun, plan: Plan, provenance: dict[str, Any]) -> dict[str, Any]:
+    """trial.json, but for what the store adds."""
+    from reno.batch import peak_host_bytes
+
+    trial = progress.trial
+    return {
+        "id": trial.id,
+        "spec": trial.identity,
+        "bindings": [as_json(binding) for binding in trial.prompt.bindings],
+        "labels": _labels(plan),
+        "scores": progress.scores,
+        "best_iteration": progress.best,
+        "judgements": progress.judgements,
+        "timings": {
+            "seconds": run.seconds / len(run.trials),
+            "batch_seconds": run.seconds,
+            "batch_size": len(run.trials),
+            "images": len(progress.frames),
+        },
+        "memory": {"peak_host_bytes": peak_host_bytes(), "peak_device_bytes": run.device_bytes},
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "provenance": provenance,
+    }
+
+
+def summary_values(record: dict[str, Any]) -> dict[str, float | int | bool]:
+    """A trial's outcome as flat values, for a tracker's summary: `score/clip/best`, `oracle/bound/best`, ..."""
+    values: dict[str, float | int | bool] = {
+        "best_iteration": record["best_iteration"],
+        "seconds": record["timings"]["seconds"],
+    }
+    for which, scores in record["scores"].items():
+        values |= {f"score/{metric}/{which}": score for metric, score in scores.items()}
+    for judge, judged in record["judgements"].items():
+        for which in ("initial", "best"):
+            bound = [judgement["bound"] for judgement in judged[which]["judgements"]]
+            values[f"{judge}/bound/{which}"] = sum(bound)
+            values[f"{judge}/all_bound/{which}"] = all(bound)
+            values |= {f"{judge}/{fault}/{which}": there for fault, there in judged[which]["faults"].items()}
+    return values
+
+
+def _open_log(folder: Path) -> None:
+    """Sends this process's log to the job's folder; the terminal shows only what a person asked for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(folder / "job.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for other in list(root.handlers):
+        root.removeHandler(other)
+        other.close()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+
+
+def _write_record(
+    folder: Path, plan: Plan, outcome: Outcome, group: str, overrides: tuple[str, ...], seconds: float
+) -> None:
+    """job.json: what was asked, which trials that is, and how each ended. Also the code's uncommitted changes, if
+    any."""
+    state = (
+        dict.fromkeys(outcome.skipped, "stored before")
+        | dict.fromkeys(outcome.done, "done")
+        | dict.fromkeys(outcome.failed, "failed")
+    )
+    record = {
+        "group": group,
+        "labels": _labels(plan),
+        "overrides": list(overrides),
+        "command": f"python -m reno.run {' '.join(overrides)}".strip(),
+        "status": outcome.status,
+        "seconds": round(seconds, 3),
+        "trials": [
+            {
+                "id": trial.id,
+                "prompt": trial.prompt.text,
+                "seed": trial.seed,
+                "state": state.get(trial.id, "not run"),
+                **({"reason": outcome.failed[trial.id]} if trial.id in outcome.failed else {}),
+            }
+            for trial in plan.trials
+        ],
+    }
+    part = folder / "job.json.part"
+    part.write_bytes(json.dumps(record, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    part.replace(folder / "job.json")
+    if "torch" in sys.modules and outcome.done:
+        from reno.reproducibility import git_diff
+
+        if diff := git_diff():
+            (folder / "changes.patch").write_bytes(diff)
+
+
+def _contact_sheet(plan: Plan, stored: dict[str, Stored], folder: Path) -> Path | None:
+    from reno.contact_sheet import draw_contact_sheet
+
+    trials = [stored[trial.id] for trial in plan.trials if trial.id in stored]
+    return draw_contact_sheet(trials, plan.job.metric.name, folder / "contact_sheet.png") if trials else None

@@ -1,0 +1,137 @@
+"""Reward-based noise optimisation (Eyring et al., NeurIPS 2024, arXiv 2406.04312, Algorithm 1).
+
+    e_0 ~ N(0, I);   e_{k+1} = optimiser step on  loss(G(e_k, p), p) + lambda * K(e_k)
+
+over the whole chain: U-Net, VAE decoder, resize, metric. The image with the best score is the result; which one that
+is the consumer of the steps keeps track of.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+
+from reno.methods import Problem, Step, unoptimised
+from reno.spec import MethodSettings
+
+
+def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
+    """Yields iterations + 1 steps: step k holds the image after k updates. The last takes no gradient."""
+    noise = problem.noise.clone().requires_grad_(True)
+    optimizer = make_optimizer(noise, settings)
+    failures: dict[int, str] = {}
+    for iteration in range(settings.iterations):
+        images = problem.generate(noise)
+        scores = problem.score(images)
+        losses = problem.loss(scores)
+        slope = _metric_gradient(losses, noise)
+        for trial in _stopping(slope, iteration == 0) - failures.keys():
+            failures[trial] = where_cut(problem, noise, trial, iteration)
+        with torch.no_grad():
+            regularizer = settings.regularization * noise_regularizer(noise)
+            gradient = slope + settings.regularization * noise_regularizer_gradient(noise)
+            grad_norm = gradient.flatten(1).norm(dim=1)
+        yield Step(
+            iteration,
+            noise.detach(),
+            images.detach(),
+            scores.detach(),
+            losses.detach(),
+            regularizer,
+            grad_norm,
+            dict(failures),
+        )
+        noise.grad = clip_by_trial(gradient, grad_norm, settings.grad_clip)
+        _update(optimizer, noise, stopped=sorted(failures))
+    last = unoptimised(problem, noise.detach(), settings.iterations)
+    regularizer = settings.regularization * noise_regularizer(noise.detach())
+    yield dataclasses.replace(last, regularizer=regularizer, failures=failures)
+
+
+def make_optimizer(noise: torch.Tensor, settings: MethodSettings) -> torch.optim.Optimizer:
+    """Adam or SGD on the batch's noise. Both work element by element, so trials do not meet in their state."""
+    options = settings.optimizer_settings
+    if settings.optimizer == "adam":
+        return torch.optim.Adam([noise], lr=settings.lr, betas=tuple(options["betas"]), eps=options["eps"])
+    return torch.optim.SGD([noise], lr=settings.lr, momentum=options["momentum"], nesterov=options["nesterov"])
+
+
+def noise_regularizer(noise: torch.Tensor) -> torch.Tensor:
+    """K(e) = |e|^2 / 2 - (d - 1) log |e| of each trial, (B,): the negative log-density of the norm of a d-dimensional
+    standard Gaussian, up to a constant (ReNO, section 3.3, after Samuel et al. 2023). Smallest at |e| = sqrt(d - 1).
+
+    noise: (B, C, h, w), float32 or wider: the terms are of the order of d and nearly cancel.
+    """
+    flat = noise.flatten(1)
+    norm = flat.norm(dim=1)
+    return 0.5 * norm**2 - (flat.shape[1] - 1) * norm.log()
+
+
+def noise_regularizer_gradient(noise: torch.Tensor) -> torch.Tensor:
+    """dK/de = (1 - (d - 1) / |e|^2) e, shaped like the noise. In closed form, so that the metric's own gradient is
+    seen alone."""
+    flat = noise.flatten(1)
+    scale = 1 - (flat.shape[1] - 1) / flat.square().sum(dim=1)
+    return noise * scale.reshape(-1, *[1] * (noise.dim() - 1))
+
+
+def clip_by_trial(gradient: torch.Tensor, grad_norm: torch.Tensor, limit: float | None) -> torch.Tensor:
+    """Scales each trial's gradient (B, ...) so that its norm (B,) is at most `limit`; None leaves it as it is."""
+    if limit is None:
+        return gradient
+    scale = (limit / grad_norm.clamp_min(torch.finfo(grad_norm.dtype).tiny)).clamp_max(1.0)
+    return gradient * scale.reshape(-1, *[1] * (gradient.dim() - 1))
+
+
+def _metric_gradient(losses: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """d loss / d noise of each trial, shaped like the noise. A chain without a graph counts as a gradient of zero."""
+    if not losses.requires_grad:
+        return torch.zeros_like(noise)
+    # Summing keeps the trials apart: the derivative of the sum with respect to one trial's noise is its own.
+    (gradient,) = torch.autograd.grad(losses.sum(), noise, allow_unused=True)
+    return torch.zeros_like(noise) if gradient is None else gradient
+
+
+def _stopping(gradient: torch.Tensor, first: bool) -> set[int]:
+    """The trials whose gradient cannot be followed: not finite, or, at the first step, exactly zero."""
+    flat = gradient.flatten(1)
+    bad = ~flat.isfinite().all(dim=1)
+    if first:
+        bad |= (flat == 0).all(dim=1)
+    return set(bad.nonzero().flatten().tolist())
+
+
+def where_cut(problem: Problem, noise: torch.Tensor, trial: int, iteration: int) -> str:
+    """A sentence that says where between noise and loss the gradient of one trial is lost; runs the chain once more."""
+    probe = noise.detach().requires_grad_(True)
+    images = problem.generate(probe)
+    if not images[trial].isfinite().all():
+        return f"iteration {iteration}: the generator made an image with values that are not finite; try dtype=float32"
+    seen = images.detach().requires_grad_(True)
+    scores = problem.score(seen)
+    if not scores[trial].isfinite():
+        return f"iteration {iteration}: the metric's score is not finite; try dtype=float32"
+    slope = _metric_gradient(problem.loss(scores), seen)[trial]
+    if not slope.isfinite().all():
+        return (
+            f"iteration {iteration}: the metric's gradient with respect to the image is not finite; try dtype=float32"
+        )
+    if not slope.any():
+        return f"iteration {iteration}: the chain is cut in the metric: the gradient of its loss at the image is zero"
+    if not images.requires_grad:
+        return f"iteration {iteration}: the chain is cut in the generator: its image carries no graph back to the noise"
+    return f"iteration {iteration}: the chain is cut in the generator: no usable gradient passes back to the noise"
+
+
+def _update(optimizer: torch.optim.Optimizer, noise: torch.Tensor, stopped: list[int]) -> None:
+    """One optimiser step that leaves the stopped trials where they are, whatever momentum they have."""
+    if not stopped:
+        optimizer.step()
+        return
+    noise.grad[stopped] = 0.0
+    kept = noise.detach()[stopped].clone()
+    optimizer.step()
+    with torch.no_grad():
+        noise[stopped] = kept

@@ -1,0 +1,82 @@
+"""BLIP (Li et al. 2022): image-text matching (ITM) by a text encoder that looks at the image, or contrastive cosine
+(ITC).
+
+ITM's text encoder attends to the image in every layer, so of the text only the tokens and their embeddings can be
+made once a trial; ITC's text features are made once whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.functional import normalize
+
+from reno.images import Preprocessing
+from reno.metrics.loading import load_model, load_tokenizer, text_limit
+from reno.tokens import check_length
+
+ITC_SCALE = 100.0
+"""The checkpoints keep no temperature for ITC; CLIP's puts both cosines on one scale."""
+
+
+@dataclass(frozen=True)
+class BlipText:
+    """What of B prompts does not depend on the image."""
+
+    embeddings: torch.Tensor | None
+    """(B, tokens, width), for ITM."""
+    mask: torch.Tensor | None
+    """(B, tokens), 1 where there is a token, for ITM."""
+    features: torch.Tensor | None
+    """Unit features (B, D), for ITC."""
+
+
+class BlipMetric:
+    """head "itm": score = match logit - mismatch logit, the log-odds of a match. head "itc": score = 100 * cosine."""
+
+    def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device, head: str | None = "itm"):
+        from transformers import BlipForImageTextRetrieval
+
+        self.model = load_model(BlipForImageTextRetrieval, folder, dtype, device)
+        self.tokenizer = load_tokenizer(folder)
+        self.preprocess = Preprocessing.from_folder(folder)
+        self.limit = text_limit(self.tokenizer, self.model.config.text_config)
+        self.dtype, self.device = dtype, device
+        self.head = head or "itm"
+
+    def check_prompt(self, text: str) -> None:
+        check_length(self.tokenizer, text, self.limit, "BLIP's text encoder")
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> BlipText:
+        tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt").to(self.device)
+        if self.head == "itm":
+            return BlipText(self.model.text_encoder.embeddings(input_ids=tokens.input_ids), tokens.attention_mask, None)
+        hidden = self.model.text_encoder(
+            input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+        ).last_hidden_state
+        return BlipText(None, None, normalize(self._wide(self.model.text_proj(hidden[:, 0])), dim=-1))
+
+    def __call__(self, images: torch.Tensor, encoded: BlipText) -> torch.Tensor:
+        pixels = self.preprocess(images).to(self.dtype)
+        seen = self.model.vision_model(pixel_values=pixels).last_hidden_state
+        if self.head == "itc":
+            features = normalize(self._wide(self.model.vision_proj(seen[:, 0])), dim=-1)
+            return ITC_SCALE * (features * encoded.features).sum(-1)
+        hidden = self.model.text_encoder(
+            encoder_embeds=encoded.embeddings,
+            attention_mask=encoded.mask,
+            encoder_hidden_states=seen,
+            encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
+        ).last_hidden_state
+        mismatch, match = self._wide(self.model.itm_head(hidden[:, 0])).unbind(-1)
+        return match - mismatch
+
+    def _wide(self, values: torch.Tensor) -> torch.Tensor:
+        return values if values.dtype == torch.float64 else values.float()
+
+
+load = BlipMetric

@@ -1,0 +1,50 @@
+"""CLIP (Radford et al. 2021): logit_scale * cosine of the projected image and text features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.nn.functional import normalize
+
+from reno.images import Preprocessing
+from reno.metrics.loading import load_model, load_tokenizer, text_limit
+from reno.tokens import check_length
+
+
+class ClipMetric:
+    """Score logit_scale * cosine(image, text), with the checkpoint's learned scale (100 in OpenAI's)."""
+
+    def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device, head: str | None = None):
+        from transformers import CLIPModel
+
+        self.model = load_model(CLIPModel, folder, dtype, device)
+        self.tokenizer = load_tokenizer(folder)
+        self.preprocess = Preprocessing.from_folder(folder)
+        self.limit = text_limit(self.tokenizer, self.model.config.text_config)
+        self.dtype, self.device = dtype, device
+
+    def check_prompt(self, text: str) -> None:
+        check_length(self.tokenizer, text, self.limit, "CLIP's text encoder")
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Unit text features (B, D)."""
+        tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt").to(self.device)
+        features = self.model.get_text_features(tokens.input_ids, attention_mask=tokens.attention_mask).pooler_output
+        return normalize(_at_least_float32(features), dim=-1)
+
+    def __call__(self, images: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
+        pixels = self.preprocess(images).to(self.dtype)
+        features = self.model.get_image_features(pixel_values=pixels).pooler_output
+        cosine = (normalize(_at_least_float32(features), dim=-1) * encoded).sum(-1)
+        return self.model.logit_scale.to(cosine.dtype).exp() * cosine
+
+
+def _at_least_float32(features: torch.Tensor) -> torch.Tensor:
+    """A cosine of half-precision features would be rounded to three digits."""
+    return features if features.dtype == torch.float64 else features.float()
+
+
+load = ClipMetric

@@ -1,0 +1,42 @@
+"""Loading a metric's model and tokenizer from a folder in transformers' format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from reno.errors import BadInput
+
+
+def load_model(model_class, folder: Path, dtype: torch.dtype, device: torch.device):
+    """A frozen model in eval mode. Raises BadInput if the folder does not hold one of this class, whole."""
+    try:
+        model, report = model_class.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"cannot load {model_class.__name__} from {folder}: {reason}") from None
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise BadInput(
+            f"{folder} is not a {model_class.__name__}: it lacks {len(missing)} of its weights, {missing[0]} for "
+            f"one; check the path"
+        )
+    return model.eval().requires_grad_(False).to(device)
+
+
+def load_tokenizer(folder: Path):
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"cannot load the tokenizer in {folder}: {reason}") from None
+
+
+def text_limit(tokenizer, text_config) -> int:
+    """How many tokens, special ones included, the text encoder has positions for."""
+    return min(tokenizer.model_max_length, text_config.max_position_embeddings)

@@ -1,0 +1,77 @@
+"""Loaded models, shared by every job of a process: a sweep over learning rates loads each of them once."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from reno.checkpoints import Located
+from reno.evaluators import Evaluator
+from reno.generators.one_step import OneStepGenerator
+from reno.metrics import Metric, WeightedSum
+from reno.plan import LocatedMetric, Plan
+from reno.spec import EvaluatorSpec
+
+_pool: dict[tuple, Any] = {}
+
+
+@dataclass(frozen=True)
+class Models:
+    """Everything a job runs."""
+
+    generator: OneStepGenerator
+    metric: Metric
+    total_weight: float
+    """Sum of the weights of the metric's terms."""
+    recorded: dict[str, Metric]
+    """Metrics that are only recorded, by name."""
+    evaluators: tuple[Evaluator, ...]
+
+
+def load_models(plan: Plan, device: torch.device) -> Models:
+    """Loads, or finds loaded, what a plan needs, and checks that every prompt fits its text encoders. Raises
+    BadInput."""
+    dtype = getattr(torch, plan.dtype)
+    generator = _load_generator(plan.generator, dtype, device)
+    metric = _load_metric(plan.metric, dtype, device)
+    recorded = {
+        located.spec.name: _load_metric(located, dtype, device)
+        for located in plan.recorded
+        if located.spec.name != plan.metric.spec.name
+    }
+    evaluators = tuple(_load_evaluator(spec, device) for spec in plan.job.evaluators)
+    for prompt in plan.job.prompts:
+        for reader in (generator, metric, *recorded.values()):
+            reader.check_prompt(prompt.text)
+        for evaluator in evaluators:
+            if check := getattr(evaluator, "check_prompt", None):
+                check(prompt)
+    return Models(generator, metric, sum(term.weight for term in plan.metric.spec.terms), recorded, evaluators)
+
+
+def _load_generator(located: Located, dtype: torch.dtype, device: torch.device) -> OneStepGenerator:
+    key = ("generator", located.identity, dtype, device)
+    if key not in _pool:
+        _pool[key] = OneStepGenerator(located.folder, variant=located.variant, dtype=dtype, device=device)
+    return _pool[key]
+
+
+def _load_metric(located: LocatedMetric, dtype: torch.dtype, device: torch.device) -> Metric:
+    terms = []
+    for term, checkpoint in zip(located.spec.terms, located.checkpoints, strict=True):
+        key = ("metric", term.kind, term.head, checkpoint.identity, dtype, device)
+        if key not in _pool:
+            module = importlib.import_module(f"reno.metrics.{term.kind}")
+            _pool[key] = module.load(checkpoint.folder, dtype=dtype, device=device, head=term.head)
+        terms.append((term.weight, _pool[key]))
+    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else WeightedSum(terms)
+
+
+def _load_evaluator(spec: EvaluatorSpec, device: torch.device) -> Evaluator:
+    key = ("evaluator", spec.kind, repr(sorted(spec.options.items())), device)
+    if key not in _pool:
+        _pool[key] = importlib.import_module(f"reno.evaluators.{spec.kind}").load(device=device, **spec.options)
+    return _pool[key]

@@ -1,0 +1,113 @@
+"""A job's plan: its checkpoints on this disk, its trials, the batches they run in, and which of them are stored
+already.
+
+Batches are cut from the whole plan, not from what happens to be missing: kernels round differently at another batch
+size, so a trial that is run again must run beside the trials it first ran beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from reno.checkpoints import Located, locate
+from reno.results import Store, Stored
+from reno.spec import JobSpec, MetricSpec, TrialSpec
+
+GENERATOR_PARTS = ("text_encoder", "unet", "vae")
+
+
+@dataclass(frozen=True)
+class LocatedMetric:
+    """A metric whose checkpoints are on this disk."""
+
+    spec: MetricSpec
+    checkpoints: tuple[Located, ...]
+    """One a term."""
+
+    @property
+    def identity(self) -> tuple[dict, ...]:
+        """What a trial's identity says of its metric, one entry a term."""
+        return tuple(
+            {"kind": term.kind, "head": term.head, "weight": term.weight, "weights": located.identity}
+            for term, located in zip(self.spec.terms, self.checkpoints, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    job: JobSpec
+    generator: Located
+    metric: LocatedMetric
+    recorded: tuple[LocatedMetric, ...]
+    dtype: str
+    trials: tuple[TrialSpec, ...]
+    """In the order of the prompts, then of the seeds."""
+
+    def batches(self) -> Iterator[tuple[TrialSpec, ...]]:
+        size = self.job.batch_size
+        for start in range(0, len(self.trials), size):
+            yield self.trials[start : start + size]
+
+    def finished(self, store: Store) -> dict[str, Stored]:
+        """The trials that are stored already, by id. Raises BadInput at a damaged one."""
+        found = {trial.id: store.find(trial.id) for trial in self.trials}
+        return {trial_id: stored for trial_id, stored in found.items() if stored is not None}
+
+    @property
+    def images(self) -> int:
+        """How many images one trial makes."""
+        return 1 if self.job.settings.method == "none" else self.job.settings.iterations + 1
+
+
+def make_plan(job: JobSpec) -> Plan:
+    """Locates the checkpoints and lists the trials. Raises BadInput."""
+    generator = locate(job.generator, "models.generator", GENERATOR_PARTS)
+    metric = locate_metric(job.metric)
+    recorded = tuple(locate_metric(spec) for spec in job.recorded)
+    dtype = _resolve_dtype(job)
+    trials = tuple(
+        TrialSpec(prompt, seed, generator.identity, metric.identity, dtype, job.settings.identity())
+        for prompt in job.prompts
+        for seed in job.seeds
+    )
+    return Plan(job, generator, metric, recorded, dtype, trials)
+
+
+def locate_metric(spec: MetricSpec) -> LocatedMetric:
+    return LocatedMetric(
+        spec, tuple(locate(term.checkpoint, f"models.checkpoints.{term.model}") for term in spec.terms)
+    )
+
+
+def _resolve_dtype(job: JobSpec) -> str:
+    if job.dtype != "auto":
+        return job.dtype
+    from reno.reproducibility import choose_device, choose_dtype  # torch is needed to ask for a GPU
+
+    return choose_dtype("auto", choose_device(job.device).type)
+
+
+def estimate_seconds(
+    plan: Plan, store: Store, missing_batches: int, reference: float | None
+) -> tuple[float, str] | None:
+    """The wall seconds the missing batches will take and what that is read from; None if nothing is known.
+
+    Read from stored trials of the same models, metric and kind of method, else from the models' reference figure.
+    """
+    wanted = (plan.generator.identity, list(plan.metric.identity), plan.job.settings.method)
+    rates = []
+    for stored in store:
+        spec, timings = stored.record["spec"], stored.record["timings"]
+        if (spec["generator"], spec["metric"], spec["method"]["name"]) == wanted:
+            rates.append(timings["batch_seconds"] / timings["images"] / timings["batch_size"])
+    per_image, origin = (
+        (median(rates), f"from {len(rates)} stored trials")
+        if rates
+        else (reference, "from the reference of conf/models")
+    )
+    if per_image is None:
+        return None
+    in_batch = min(plan.job.batch_size, len(plan.trials))
+    return missing_batches * in_batch * plan.images * per_image, origin

@@ -1,0 +1,234 @@
+"""The command: config -> job -> exit status. The only file that knows Hydra.
+
+python -m reno.run                                    the report's setting on the embedded models
+python -m reno.run -m metric=clip,blip lr=0.01,0.05   a sweep of four jobs
+python -m reno.run --help                             every knob
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from reno.errors import BadInput, did_you_mean
+from reno.help import CONF, help_text, knobs, options
+
+
+class SweepFolder:
+    """A Hydra callback that remembers where the jobs of a sweep leave their records."""
+
+    latest: Path | None = None
+
+    def on_multirun_start(self, config, **_: Any) -> None:
+        SweepFolder.latest = Path(config.hydra.sweep.dir)
+
+    def __getattr__(self, name: str):
+        if name.startswith("on_"):
+            return lambda *_, **__: None
+        raise AttributeError(name)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one job, or the jobs of a sweep, and answers with the exit status: 0, 1, 2 or 130."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(help_text(shutil.get_terminal_size((110, 40)).columns))
+        return 0
+    debug = "debug=true" in [word.lower() for word in arguments]
+    try:
+        return _run_with_hydra([_quoted(word, arguments) for word in arguments])
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        sentence = explain(error)
+        if sentence is None:
+            print(f"error: {type(error).__name__}: {error}; add debug=true for the traceback", file=sys.stderr)
+            return 1
+        print(f"error: {sentence}", file=sys.stderr)
+        return 2
+
+
+def _run_with_hydra(arguments: list[str]) -> int:
+    import hydra
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("checkout", lambda: str(CONF.parent), replace=True)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
+    SweepFolder.latest = None
+    statuses: list[int] = []
+
+    def job(config) -> int:
+        statuses.append(run_composed(config))
+        return statuses[-1]
+
+    argv, sys.argv = sys.argv, ["reno.run", *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
+    except SystemExit as stop:  # Hydra's own flags, such as --cfg and --info
+        return int(stop.code or 0)
+    finally:
+        sys.argv = argv
+    if not statuses and SweepFolder.latest is not None:  # the jobs ran in other processes, on a cluster say
+        records = sorted(SweepFolder.latest.glob("*/job.json"))
+        statuses = [json.loads(record.read_text(encoding="utf-8"))["status"] for record in records]
+    return max(statuses, default=0)
+
+
+def run_composed(config) -> int:
+    """Runs the job of one composed configuration and answers with its exit status; raises nothing but
+    KeyboardInterrupt, so that the other jobs of a sweep go on."""
+    from hydra.core.hydra_config import HydraConfig
+
+    context = HydraConfig.get()
+    folder = Path(context.runtime.output_dir)
+    overrides = tuple(context.overrides.task)
+    sweeping = context.mode.name == "MULTIRUN"
+    debug = False
+    try:
+        debug = config.debug is True
+        if sweeping:
+            print(f"job {context.job.num}: {' '.join(overrides)}")
+        return _run_job(config, folder, overrides, group=folder.parent.name if sweeping else folder.name)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        sentence = explain(error)
+        where = f"job {context.job.num}: " if sweeping else ""
+        print(
+            f"error: {where}{sentence or f'{type(error).__name__}: {error}; add debug=true for the traceback'}",
+            file=sys.stderr,
+        )
+        return 1 if sentence is None else 2
+    finally:
+        _remove_if_empty(folder)
+
+
+def _run_job(config, folder: Path, overrides: tuple[str, ...], group: str) -> int:
+    from reno.spec import job_from_config
+
+    values = plain_values(config)
+    spec = job_from_config(values)
+    quieten_libraries()
+    from reno.job import run_job
+
+    reference = values["models"].get("reference_seconds")
+    return run_job(spec, folder, group=spec.study or group, overrides=overrides, reference=reference).status
+
+
+def plain_values(config) -> dict[str, Any]:
+    """The composed configuration as plain Python values, with the named metrics and judges put in place of their
+    names."""
+    from omegaconf import OmegaConf
+
+    values = OmegaConf.to_container(config, resolve=True)
+    values["record"] = [_named("record", "metric", name) for name in _names("record", values["record"])]
+    values["evaluators"] = [
+        _named("evaluators", "evaluator", name) for name in _names("evaluators", values["evaluators"])
+    ]
+    return values
+
+
+def _names(knob: str, value: object) -> list[str]:
+    names = value if isinstance(value, list) else [value]
+    return [str(name) for name in names if name not in (None, "none")]
+
+
+def _named(knob: str, group: str, name: str) -> dict[str, Any]:
+    """The contents of conf/<group>/<name>.yaml, resolved as if it were chosen."""
+    from omegaconf import OmegaConf
+
+    known = options(group)
+    if name not in known:
+        raise BadInput(f"{knob}={name} is not known; use {', '.join(known) or 'none'}{did_you_mean(name, known)}")
+    config = OmegaConf.create({group: OmegaConf.load(CONF / group / f"{name}.yaml")})
+    return OmegaConf.to_container(config, resolve=True)[group]
+
+
+def quieten_libraries() -> None:
+    """Loading bars and advice of the model libraries are not this program's output; their logs go to the job's
+    folder."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """A job that was refused leaves nothing: Hydra made its folder before the job could look at its input."""
+    for empty in (folder, folder.parent, folder.parent.parent):
+        try:
+            empty.rmdir()
+        except OSError:
+            return
+
+
+def _quoted(word: str, arguments: list[str]) -> str:
+    """A prompt typed as it is, with commas and quotes in it, in Hydra's quotes. Under -m a comma separates values, so
+    there it stays the user's to quote."""
+    name, equals, text = word.partition("=")
+    if (
+        name != "prompt"
+        or not equals
+        or {"-m", "--multirun"} & set(arguments)
+        or text[:1] in ("[", "'", '"')
+        or text == "null"
+    ):
+        return word
+    return "prompt=" + quote(text)
+
+
+def quote(text: str) -> str:
+    """A text as a quoted value of Hydra's override grammar."""
+    text = re.sub(r"(\\+)(?='|$)", r"\1\1", text)  # backslashes count only before a quote
+    return "'" + text.replace("'", "\\'").replace("${", "\\${") + "'"
+
+
+def explain(error: Exception) -> str | None:
+    """One sentence for what the user did wrong; None for an error that is not the user's."""
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, BadInput):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        known = options(group)
+        return f"{group}={name} is not known; use {', '.join(known)}{did_you_mean(name, known)}"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override!r} cannot be read as knob=value ({_first_line(error)}); put a value with commas, "
+            f"quotes or brackets in "
+            "two pairs of quotes, as in prompt='\"a, b\"'"
+        )
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        text = str(error)
+        if match := re.search(r"Could not (?:override|append to config\.?|delete[^']*) *'?([\w.@/]+)'?", text):
+            name = match.group(1).split("@")[0]
+            known = [knob for knob, _, _ in knobs()]
+            return f"{name} is not a knob{did_you_mean(name, known) or '; --help lists them all'}"
+        return _first_line(error)
+    if isinstance(error, OSError) and error.filename is not None and not isinstance(error, FileNotFoundError):
+        return f"{error.filename} cannot be written ({error.strerror}); give a results folder that can: results=DIR"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    from reno.run import main as run  # under its real name, so that a launcher can pickle the job
+
+    sys.exit(run())
