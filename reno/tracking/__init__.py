@@ -1,0 +1,131 @@
+"""Weights & Biases: a view of the results store, one run per trial, kept off the critical path.
+
+The store is the source of truth. A trial that Weights & Biases loses costs one warning, and `logged` tells the job
+which stored trials to show it again. The job sees a `Tracker` and nothing of wandb:
+
+    tracker = make_tracker(TrackingSpec(mode="auto"), Path("results"), warn=print)
+    tracker.start(card)
+    tracker.log(card.id, iteration, {"loss": 71.3, "score": 28.7}, image)
+    tracker.finish(card.id, {"score/best": 31.2})
+    print("\n".join(tracker.close()))
+
+`background.py` is the thread every wandb call runs on, `runs.py` what is asked of wandb, `folder.py` what lies on disk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from reno.errors import BadInput, did_you_mean
+from reno.tracking.folder import logged
+
+__all__ = ["NullTracker", "Tracker", "TrackingSpec", "TrialCard", "logged", "make_tracker"]
+
+MODES = ("auto", "online", "offline", "disabled")
+
+
+@dataclass(frozen=True)
+class TrackingSpec:
+    """What a user may choose about tracking. Raises BadInput for a value that cannot be used."""
+
+    mode: str = "auto"
+    """`auto`: online where a key is configured, else offline; heeds WANDB_MODE. Or `online`, `offline`, `disabled`."""
+    project: str = "reno"
+    """The W&B project."""
+    entity: str | None = None
+    """The W&B user or team; None is the key's own default."""
+    images: bool = True
+    """Log the image of each iteration."""
+    timeout: float = 30
+    """Seconds one W&B call may take before tracking is given up."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            hint = did_you_mean(self.mode, list(MODES)) or f"; it is one of {', '.join(MODES)}"
+            raise BadInput(f"tracking.mode={self.mode!r} is not known{hint}")
+        for knob, name in (("project", self.project), ("entity", self.entity)):
+            if name is None and knob == "entity":
+                continue
+            if not isinstance(name, str) or not 0 < len(name) <= 128 or set(name) & set("/\\#?%:\n\r"):
+                raise BadInput(f"tracking.{knob}={name!r} cannot be used; give 1 to 128 characters without /\\#?%:")
+        if not isinstance(self.images, bool):
+            raise BadInput(f"tracking.images={self.images!r} must be true or false")
+        number = isinstance(self.timeout, int | float) and not isinstance(self.timeout, bool)
+        if not number or not math.isfinite(self.timeout) or self.timeout <= 0:
+            raise BadInput(f"tracking.timeout={self.timeout!r} must be a number of seconds above 0, such as 30")
+
+
+@dataclass(frozen=True)
+class TrialCard:
+    """What a tracker needs to know of a trial when it starts."""
+
+    id: str
+    """The trial's identity, 64 hexadecimal digits; the W&B run has the same id."""
+    name: str
+    """A short readable name."""
+    group: str
+    """The study or sweep."""
+    job_type: str
+    """The metric's name."""
+    config: dict
+    """The complete spec and its provenance, as JSON values."""
+    tags: tuple[str, ...] = ()
+
+
+class Tracker(Protocol):
+    """Where the trials of a job are shown. No method raises or hangs; many trials may be open at once."""
+
+    def start(self, card: TrialCard) -> None:
+        """Open the trial's run, in the place of whatever an earlier process left of it."""
+
+    def log(
+        self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None
+    ) -> None:
+        """Add one row at `iteration`; values of None are left out. image: uint8 (H, W, 3), or None for none."""
+
+    def finish(
+        self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
+    ) -> None:
+        """End the trial's run with its summary; `failed` is the reason if the trial did not succeed."""
+
+    def close(self) -> list[str]:
+        """Wait until everything is handed over, within bounds, and tell the person where it is, line by line."""
+
+
+class NullTracker:
+    """The same face, showing nothing."""
+
+    def start(self, card: TrialCard) -> None:
+        pass
+
+    def log(
+        self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None
+    ) -> None:
+        pass
+
+    def finish(
+        self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
+    ) -> None:
+        pass
+
+    def close(self) -> list[str]:
+        return []
+
+
+def make_tracker(settings: TrackingSpec, results: Path, warn: Callable[[str], None]) -> Tracker:
+    """The tracker that `settings` asks for, with its runs in `results`/wandb.
+
+    warn is called with one sentence, on the thread that uses the tracker, for each thing that goes wrong with
+    tracking. wandb is imported only once a trial starts.
+    """
+    if settings.mode == "disabled":
+        return NullTracker()
+    from reno.tracking.runs import WandbTracker
+
+    return WandbTracker(settings, Path(results), warn)

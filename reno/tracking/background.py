@@ -1,0 +1,89 @@
+"""One daemon thread that makes calls in turn, and is given up for good at the first that fails or hangs.
+
+The thread that submits never waits for a call, only for room in the queue, and never longer than `timeout`.
+A hang is noticed by whoever submits or drains next; a call that hangs cannot be stopped in Python, only left behind.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+LENGTH = 256  # calls that may wait: 200 MB if each holds an image of 512 x 512
+POLL = 0.02  # seconds between two looks at a thread we wait for
+
+
+class Background:
+    """Calls made in turn on a daemon thread. `failure` says why it was given up, and is None while all is well."""
+
+    def __init__(self, name: str, timeout: float, length: int = LENGTH) -> None:
+        self.timeout = timeout  # seconds that one step of a call may take
+        self.failure: str | None = None
+        self.hung = False  # given up while a call was out: the thread may never come back
+        self._calls: queue.Queue[Callable[[], None] | None] = queue.Queue(length)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._step = ("", 0.0)  # what the thread is doing, since when; "" while it waits for a call
+
+    @property
+    def started(self) -> bool:
+        return self._thread.ident is not None
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have `call` made after those before it; nothing once the thread is given up."""
+        if not self.started:
+            self._thread.start()
+        deadline = time.monotonic() + self.timeout
+        while self._healthy():
+            try:
+                return self._calls.put(call, timeout=POLL)
+            except queue.Full:
+                if time.monotonic() > deadline:
+                    self.hung = True
+                    self._give_up(f"{self._step[0]} let {self._calls.maxsize} calls wait for {self.timeout:g} s")
+
+    def drain(self, limit: float) -> None:
+        """Let the thread make the calls that wait, then end it; give it up if that takes over `limit` seconds."""
+        deadline = time.monotonic() + limit
+        self.submit(None)  # type: ignore[arg-type]
+        while self._thread.is_alive() and self._healthy():
+            self._thread.join(POLL)
+            if time.monotonic() > deadline:
+                self._give_up(f"what was left to do took over {limit:g} s")
+
+    def step(self, name: str) -> None:
+        """For a call, on the thread: name what it does next, which then has `timeout` seconds of its own."""
+        self._step = (name, time.monotonic())
+
+    def _healthy(self) -> bool:
+        name, since = self._step
+        if self.failure is None and name and time.monotonic() - since > self.timeout:
+            self.hung = True
+            self._give_up(f"{name} gave no answer in {self.timeout:g} s")
+        return self.failure is None
+
+    def _give_up(self, why: str) -> None:
+        if self.failure is None:
+            self.failure = why
+        while True:  # free the images that wait
+            try:
+                self._calls.get_nowait()
+            except queue.Empty:
+                return
+
+    def _work(self) -> None:
+        while self.failure is None:
+            try:
+                call = self._calls.get(timeout=1)  # wake now and then, to end once given up
+            except queue.Empty:
+                continue
+            if call is None:
+                return
+            try:
+                self.step("a call")
+                call()
+            except BaseException as error:  # also a SystemExit that the library raises
+                self._give_up(f"{self._step[0]} failed: {type(error).__name__}: {error}")
+            finally:
+                self._step = ("", 0.0)

@@ -1,0 +1,325 @@
+"""What is asked of wandb: one run per trial, many open at once, online or offline.
+
+`WandbTracker` is the face the job sees: it hands every call to a thread and returns. `_Runs` makes the calls, on that
+thread. Online needs a key and a server; where either is missing the runs go to disk, for `wandb sync`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from reno.tracking import folder
+from reno.tracking.background import Background
+
+if TYPE_CHECKING:
+    from reno.tracking import TrackingSpec, TrialCard
+
+OWN_LIMIT = 0.8  # of the timeout: W&B's own limits end first, with a reason, where ours only gives up
+CLOSE_TIMEOUTS = 10  # timeouts that all that is left to do may take when the tracker closes
+TEARDOWN_WAIT = 1.0  # seconds to let W&B take down its hook at exit, once it is given up
+
+QUIET = {
+    "silent": True,
+    "console": "off",  # the terminal's output is no part of a trial
+    "symlink": False,  # `latest-run` would be one more run to a reader of the folder
+    "x_disable_stats": True,  # the store has timings and memory
+    "x_disable_meta": True,  # and the provenance: commit, packages, machine
+    "x_save_requirements": False,
+    "disable_git": True,
+    "disable_code": True,
+    "save_code": False,
+    "disable_job_creation": True,
+    "stop_fn": lambda: None,  # else stopping one run on the dashboard interrupts the job and all its trials
+}
+
+_server_failed = False  # in this process: the next job of a sweep need not wait for the same server again
+_hung = ""  # what never came back in this process; W&B is not asked again
+
+
+class WandbTracker:
+    """A `Tracker` that shows the trials in Weights & Biases."""
+
+    def __init__(self, settings: TrackingSpec, results: Path, warn: Callable[[str], None]) -> None:
+        self._results = results
+        self._warn = warn
+        self._images = settings.images
+        self._notices: deque[str] = deque()
+        self._background = Background("reno-tracking", settings.timeout)
+        self._runs = _Runs(settings, results, self._background.step, self._notices.append)
+        self._background.failure = _hung or None
+        self._told = bool(_hung)
+
+    def start(self, card: TrialCard) -> None:
+        self._do(lambda: self._runs.start(card))
+
+    def log(
+        self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None
+    ) -> None:
+        row = {"iteration": iteration, **{name: value for name, value in values.items() if value is not None}}
+        # A copy: the caller may draw the next image into the same memory.
+        pixels = np.array(image, dtype=np.uint8) if self._images and image is not None else None
+        self._do(lambda: self._runs.log(trial_id, row, pixels))
+
+    def finish(
+        self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
+    ) -> None:
+        told = {name: value for name, value in summary.items() if value is not None}
+        self._do(lambda: self._runs.finish(trial_id, told, failed))
+
+    def close(self) -> list[str]:
+        if self._background.started:
+            self._background.submit(self._runs.close)
+            self._background.drain(CLOSE_TIMEOUTS * self._background.timeout)
+            self._tell()
+        lines = self._runs.places()
+        if self._background.failure:
+            lines.append(
+                f"Weights & Biases was given up ({self._background.failure}); "
+                f"every result is safe in {self._results}"
+            )
+        return lines
+
+    def _do(self, call: Callable[[], None]) -> None:
+        if self._background.failure is None:
+            self._background.submit(call)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Warn of what went wrong meanwhile, here rather than on a thread that draws over a progress display."""
+        global _hung
+        while self._notices:
+            self._warn(self._notices.popleft())
+        if self._background.failure and not self._told:
+            self._told = True
+            if self._background.hung:
+                _hung = self._background.failure
+            self._runs.abandon()
+            self._warn(
+                f"Weights & Biases is given up, the trials go on: {self._background.failure}; "
+                f"results are stored in {self._results} all the same"
+            )
+
+
+class _Runs:
+    """The runs of one job; made and used on the tracker's thread, except `places` and `abandon`."""
+
+    def __init__(
+        self, settings: TrackingSpec, results: Path, step: Callable[[str], None], notice: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._results = results
+        self._step = step
+        self._notice = notice
+        self._mode = ""  # online, offline or disabled, once connected
+        self._open: dict[str, tuple[Any, IO]] = {}  # trial id -> its run, and its claim on the run's directory
+        self._offline = 0  # runs finished offline
+        self._online: dict[str, int] = {}  # the project's URL -> runs finished there
+
+    def start(self, card: TrialCard) -> None:
+        if not self._mode:
+            self._connect(self._settings.mode)
+        if self._mode == "disabled" or card.id in self._open:
+            return
+        self._step("opening the folder for W&B")
+        claim = folder.claim(self._results, card.id)
+        if claim is None:
+            return  # another process has this trial; it logs it
+        try:
+            folder.discard(self._results, card.id)
+            try:
+                run = self._init(card)
+            except Exception as error:
+                if self._mode == "offline":
+                    raise
+                self._go_offline(_sentence(error))
+                folder.discard(self._results, card.id)
+                run = self._init(card)
+        except BaseException:
+            folder.release(self._results, card.id, claim)
+            raise
+        self._open[card.id] = run, claim
+        self._step("run.define_metric")
+        run.define_metric("iteration")
+        run.define_metric("*", step_metric="iteration")
+
+    def log(self, trial_id: str, row: dict[str, float], pixels: np.ndarray | None) -> None:
+        if trial_id not in self._open:
+            return
+        run, _ = self._open[trial_id]
+        self._step("run.log")
+        if pixels is not None:
+            import wandb
+            from PIL import Image
+
+            # wandb.Image would stretch an array that holds only 0 and 1; it leaves a PIL image as it is.
+            row = {**row, "image": wandb.Image(Image.fromarray(pixels))}
+        run.log(row)
+
+    def finish(self, trial_id: str, summary: dict[str, Any], failed: str | None) -> None:
+        if trial_id not in self._open:
+            return
+        run, claim = self._open.pop(trial_id)
+        try:
+            self._step("run.finish")
+            run.summary.update(summary if failed is None else {**summary, "failed": failed})
+            where = self._where(run)
+            try:
+                run.finish(exit_code=0 if failed is None else 1)
+            except TimeoutError:
+                if self._mode == "offline":
+                    raise
+                limit = OWN_LIMIT * self._settings.timeout
+                self._go_offline(f"a run was not uploaded in {limit:g} s (tracking.timeout gives it longer)")
+                return
+            if failed is None:
+                folder.mark_logged(self._results, trial_id, where)
+        finally:
+            folder.release(self._results, trial_id, claim)
+        if where["mode"] == "online":
+            self._online[run.project_url] = self._online.get(run.project_url, 0) + 1
+        else:
+            self._offline += 1
+
+    def close(self) -> None:
+        """End the runs of trials that were interrupted, and W&B's service, so that nothing is left to hang at exit."""
+        for trial_id in list(self._open):
+            self.finish(trial_id, {}, failed="interrupted")
+        if self._mode:
+            import wandb
+
+            self._step("wandb.teardown")
+            wandb.teardown()
+
+    def places(self) -> list[str]:
+        """Where the finished runs are, a line for each place."""
+        lines = [f"Weights & Biases: {_runs(number)} at {url}" for url, number in self._online.items()]
+        if self._offline:
+            sync = "wandb" if shutil.which("wandb") else f"{shlex.quote(sys.executable)} -m wandb"
+            path = self._results / "wandb"
+            lines.append(
+                f"Weights & Biases: {_runs(self._offline)} offline in {path}; "
+                f"to upload: {sync} sync {shlex.quote(str(path))}"
+            )
+        return lines
+
+    def abandon(self) -> None:
+        """Leave the thread behind, wherever it is, without leaving anything that could hold the interpreter's exit.
+
+        wandb.teardown unregisters wandb's own hook at exit before it does anything that can block, so it is called
+        where blocking harms nobody. The service process ends itself when it sees that its parent is gone.
+        """
+        for trial_id, (_, claim) in list(self._open.items()):
+            with contextlib.suppress(OSError):
+                folder.release(self._results, trial_id, claim)
+        teardown = getattr(sys.modules.get("wandb"), "teardown", None)
+        if teardown is None:
+            return
+
+        def quietly() -> None:
+            with contextlib.suppress(BaseException):
+                teardown()
+
+        thread = threading.Thread(target=quietly, name="reno-tracking-teardown", daemon=True)
+        thread.start()
+        thread.join(TEARDOWN_WAIT)
+
+    def _connect(self, mode: str) -> None:
+        """Start W&B's service and settle the mode: `auto` becomes online, offline or disabled. Never prompts."""
+        self._step("import wandb")
+        import wandb
+
+        self._step("wandb.setup")
+        chosen = {} if mode == "auto" else {"mode": mode}
+        with _exit_hooks_kept():
+            found = wandb.setup(wandb.Settings(silent=True, **chosen)).settings.mode
+        self._mode = found if found in ("offline", "disabled") else "offline" if found == "dryrun" else "online"
+        if self._mode == "online" and _server_failed:
+            self._mode = "offline"
+        if self._mode == "online":
+            self._step("wandb.login")
+            try:
+                if not wandb.login(prompt=False, verify=False):
+                    self._mode = "offline"
+                    if mode == "online":
+                        self._notice(
+                            "Weights & Biases has no key, this job's runs are kept offline; "
+                            "`wandb login` or WANDB_API_KEY gives it one"
+                        )
+            except Exception as error:  # a key that cannot be one
+                self._go_offline(_sentence(error))
+
+    def _init(self, card: TrialCard) -> Any:
+        import wandb
+
+        limit = OWN_LIMIT * self._settings.timeout
+        self._step("wandb.init")
+        return wandb.init(
+            reinit="create_new",
+            id=card.id,
+            name=card.name[:128],  # the longest each may be
+            group=card.group[:128],
+            job_type=card.job_type[:64],
+            tags=[tag[:64] for tag in card.tags if tag],
+            config=card.config,
+            project=self._settings.project,
+            entity=self._settings.entity,
+            dir=str(self._results),
+            mode=self._mode,
+            settings=wandb.Settings(
+                **QUIET, init_timeout=limit, finish_timeout=limit, finish_timeout_raises=True
+            ),
+        )
+
+    def _go_offline(self, why: str) -> None:
+        """Keep the remaining trials offline. Runs open online are dropped, unmarked, to be shown again from the store.
+
+        The service is started anew: it takes the id of a run that failed to start as still in use.
+        """
+        global _server_failed
+        import wandb
+
+        _server_failed = True
+        self._notice(f"Weights & Biases cannot be used online, this job's runs are kept offline: {why}")
+        for trial_id, (_, claim) in self._open.items():
+            folder.release(self._results, trial_id, claim)
+        self._open.clear()
+        self._step("wandb.teardown")
+        wandb.teardown()
+        self._connect("offline")
+
+    def _where(self, run: Any) -> dict[str, str | None]:
+        if self._mode == "online":
+            return {"mode": "online", "url": run.url}
+        return {"mode": "offline", "directory": Path(run.sync_dir).name}
+
+
+@contextlib.contextmanager
+def _exit_hooks_kept() -> Iterator[None]:
+    """Undo what W&B's service puts in place of sys.exit and sys.excepthook, once more for each job of a sweep.
+
+    It wants them to learn how the process ends; each run here is told how its trial ended.
+    """
+    kept = sys.exit, sys.excepthook
+    try:
+        yield
+    finally:
+        sys.exit, sys.excepthook = kept
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of an error's message; W&B's go on with advice that is not for this program's user."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+
+
+def _runs(number: int) -> str:
+    return f"{number} run" if number == 1 else f"{number} runs"
