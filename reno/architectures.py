@@ -2,7 +2,7 @@
 
 `architecture("sd_turbo", "full")` gives the parts of stabilityai/sd-turbo and `build(part)` the module; built
 `with torch.device("meta"):` it takes no memory. Size `tiny` has the same classes, block types and file layout
-with a few hundred thousand parameters, for tests.
+with a few hundred thousand parameters, for tests; size `testbed` is that of the models of `models=testbed`.
 
 Parameters, as published and as counted here (tests/test_checkpoints.py holds them together):
 
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from reno.errors import BadInput, did_you_mean
 
-SIZES = ("full", "tiny")
+SIZES = ("full", "tiny", "testbed")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,9 @@ def architecture(name: str, size: str = "full") -> Architecture:
         raise BadInput(unknown("checkpoint", name, NAMES))
     if size not in SIZES:
         raise BadInput(unknown("size", size, SIZES))
+    if size not in _ARCHITECTURES[name]:
+        having = [other for other in NAMES if size in _ARCHITECTURES[other]]
+        raise BadInput(f"{name} has no size {size!r}; {', '.join(having)} have it")
     return _ARCHITECTURES[name][size]
 
 
@@ -87,26 +90,54 @@ def build(part: Part):
 
 def _sd_turbo(*, image_size: int, latent_size: int, vocabulary: int, text: dict, unet: dict, vae: dict):
     text_encoder = {
-        "vocab_size": vocabulary, "max_position_embeddings": 77, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
-        "projection_dim": 512, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, **text,
+        "vocab_size": vocabulary,
+        "max_position_embeddings": 77,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5,
+        "projection_dim": 512,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "pad_token_id": 1,
+        **text,
     }
     unet = {
-        "sample_size": latent_size, "in_channels": 4, "out_channels": 4, "act_fn": "silu", "norm_eps": 1e-5,
+        "sample_size": latent_size,
+        "in_channels": 4,
+        "out_channels": 4,
+        "act_fn": "silu",
+        "norm_eps": 1e-5,
         "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
         "mid_block_type": "UNetMidBlock2DCrossAttn",
         "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-        "cross_attention_dim": text["hidden_size"], "use_linear_projection": True,
-        "only_cross_attention": False, "dual_cross_attention": False, "resnet_time_scale_shift": "default",
-        "flip_sin_to_cos": True, "freq_shift": 0, "center_input_sample": False, "downsample_padding": 1,
-        "mid_block_scale_factor": 1, **unet,
+        "cross_attention_dim": text["hidden_size"],
+        "use_linear_projection": True,
+        "only_cross_attention": False,
+        "dual_cross_attention": False,
+        "resnet_time_scale_shift": "default",
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+        "center_input_sample": False,
+        "downsample_padding": 1,
+        "mid_block_scale_factor": 1,
+        **unet,
     }
     vae = {
-        "in_channels": 3, "out_channels": 3, "latent_channels": 4, "act_fn": "silu",
-        "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
-        "scaling_factor": 0.18215, "force_upcast": True, **vae,
+        "in_channels": 3,
+        "out_channels": 3,
+        "latent_channels": 4,
+        "act_fn": "silu",
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "scaling_factor": 0.18215,
+        "force_upcast": True,
+        **vae,
     }
     return Architecture(
-        "sd_turbo", "stabilityai/sd-turbo", "clip", vocabulary, image_size,
+        "sd_turbo",
+        "stabilityai/sd-turbo",
+        "clip",
+        vocabulary,
+        image_size,
         (
             Part("text_encoder", "transformers", "CLIPTextModel", text_encoder),
             Part("unet", "diffusers", "UNet2DConditionModel", unet),
@@ -137,8 +168,11 @@ SD_TURBO_SCHEDULER = {
 def _tower(width: int, layers: int, heads: int, **more) -> dict:
     """A transformer: its width in channels, and a feed-forward four times as wide."""
     return {
-        "hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers,
-        "num_attention_heads": heads, **more,
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        **more,
     }
 
 
@@ -148,8 +182,13 @@ def _clip(name: str, published: str, *, act: str, projection: int, vocabulary: i
         "projection_dim": projection,
         "logit_scale_init_value": 2.6592,
         "text_config": {
-            **both, "vocab_size": vocabulary, "max_position_embeddings": 77, "bos_token_id": 0,
-            "eos_token_id": 2, "pad_token_id": 1, **text,
+            **both,
+            "vocab_size": vocabulary,
+            "max_position_embeddings": 77,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "pad_token_id": 1,
+            **text,
         },
         "vision_config": {**both, "num_channels": 3, **vision},
     }
@@ -163,11 +202,20 @@ def _blip(name: str, published: str, kind: str, *, vocabulary: int, projection: 
         "image_text_hidden_size": projection,
         "logit_scale_init_value": 2.6592,
         "text_config": {
-            "vocab_size": vocabulary, "max_position_embeddings": 512, "hidden_act": "gelu",
-            "layer_norm_eps": 1e-12, "projection_dim": 768, "hidden_dropout_prob": 0.0,
+            "vocab_size": vocabulary,
+            "max_position_embeddings": 512,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-12,
+            "projection_dim": 768,
+            "hidden_dropout_prob": 0.0,
             "attention_probs_dropout_prob": 0.0,
-            "pad_token_id": 0, "sep_token_id": 102, "bos_token_id": vocabulary - 2, "eos_token_id": 2,
-            "is_decoder": True, "encoder_hidden_size": vision["hidden_size"], **text,
+            "pad_token_id": 0,
+            "sep_token_id": 102,
+            "bos_token_id": vocabulary - 2,
+            "eos_token_id": 2,
+            "is_decoder": True,
+            "encoder_hidden_size": vision["hidden_size"],
+            **text,
         },
         "vision_config": {"hidden_act": "gelu", "layer_norm_eps": 1e-5, "attention_dropout": 0.0, **vision},
     }
@@ -175,8 +223,8 @@ def _blip(name: str, published: str, kind: str, *, vocabulary: int, projection: 
     return Architecture(name, published, "bert", vocabulary, vision["image_size"], parts)
 
 
-def _both_sizes(make, *names, full: dict, tiny: dict) -> dict[str, Architecture]:
-    return {"full": make(*names, **full), "tiny": make(*names, **tiny)}
+def _sizes(make, *names, **sizes: dict) -> dict[str, Architecture]:
+    return {size: make(*names, **settings) for size, settings in sizes.items()}
 
 
 # The tiny ones differ from each other in width and image size, as the published ones do: code that takes one
@@ -186,72 +234,156 @@ _TINY_WORDS = 1280
 _ITM = "BlipForImageTextRetrieval"
 _VQA = "BlipForQuestionAnswering"
 _BLIP_BASE = {
-    "projection": 256, "vocabulary": 30524, "text": _tower(768, 12, 12),
+    "projection": 256,
+    "vocabulary": 30524,
+    "text": _tower(768, 12, 12),
     "vision": _tower(768, 12, 12, image_size=384, patch_size=16),
 }
 _BLIP_TINY = {
-    "projection": 16, "vocabulary": _TINY_WORDS, "text": _tower(32, 2, 2),
+    "projection": 16,
+    "vocabulary": _TINY_WORDS,
+    "text": _tower(32, 2, 2),
     "vision": _tower(32, 2, 2, image_size=48, patch_size=16),
 }
 
 _ARCHITECTURES = {
-    "sd_turbo": _both_sizes(
+    "sd_turbo": _sizes(
         _sd_turbo,
         full={
-            "image_size": 512, "latent_size": 64, "vocabulary": 49408, "text": _tower(1024, 23, 16),
+            "image_size": 512,
+            "latent_size": 64,
+            "vocabulary": 49408,
+            "text": _tower(1024, 23, 16),
             "unet": {
-                "block_out_channels": [320, 640, 1280, 1280], "attention_head_dim": [5, 10, 20, 20],
-                "layers_per_block": 2, "norm_num_groups": 32,
+                "block_out_channels": [320, 640, 1280, 1280],
+                "attention_head_dim": [5, 10, 20, 20],
+                "layers_per_block": 2,
+                "norm_num_groups": 32,
             },
             "vae": {
-                "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "norm_num_groups": 32,
+                "block_out_channels": [128, 256, 512, 512],
+                "layers_per_block": 2,
+                "norm_num_groups": 32,
                 "sample_size": 768,
             },
         },
         tiny={
-            "image_size": 64, "latent_size": 8, "vocabulary": _TINY_WORDS, "text": _tower(32, 2, 2),
+            "image_size": 64,
+            "latent_size": 8,
+            "vocabulary": _TINY_WORDS,
+            "text": _tower(32, 2, 2),
             "unet": {
-                "block_out_channels": [8, 16, 16, 16], "attention_head_dim": [1, 2, 2, 2],
-                "layers_per_block": 1, "norm_num_groups": 4,
+                "block_out_channels": [8, 16, 16, 16],
+                "attention_head_dim": [1, 2, 2, 2],
+                "layers_per_block": 1,
+                "norm_num_groups": 4,
             },
             "vae": {
-                "block_out_channels": [8, 8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4,
+                "block_out_channels": [8, 8, 16, 16],
+                "layers_per_block": 1,
+                "norm_num_groups": 4,
+                "sample_size": 64,
+            },
+        },
+        testbed={
+            "image_size": 64,
+            "latent_size": 8,
+            "vocabulary": _TINY_WORDS,
+            "text": _tower(128, 2, 4),
+            "unet": {
+                "in_channels": 8,
+                "out_channels": 8,
+                "down_block_types": ["CrossAttnDownBlock2D"] * 2,
+                "up_block_types": ["CrossAttnUpBlock2D"] * 2,
+                "block_out_channels": [96, 160],
+                "attention_head_dim": [3, 5],
+                "layers_per_block": 2,
+                "norm_num_groups": 32,
+            },
+            "vae": {
+                "latent_channels": 8,
+                "block_out_channels": [24, 48, 96, 96],
+                "layers_per_block": 1,
+                "mid_block_add_attention": False,
+                "norm_num_groups": 8,
                 "sample_size": 64,
             },
         },
     ),
-    "clip": _both_sizes(
-        _clip, "clip", "openai/clip-vit-base-patch32",
+    "clip": _sizes(
+        _clip,
+        "clip",
+        "openai/clip-vit-base-patch32",
         full={
-            "act": "quick_gelu", "projection": 512, "vocabulary": 49408, "text": _tower(512, 12, 8),
+            "act": "quick_gelu",
+            "projection": 512,
+            "vocabulary": 49408,
+            "text": _tower(512, 12, 8),
             "vision": _tower(768, 12, 12, image_size=224, patch_size=32),
         },
         tiny={
-            "act": "quick_gelu", "projection": 16, "vocabulary": _TINY_WORDS, "text": _tower(16, 2, 2),
+            "act": "quick_gelu",
+            "projection": 16,
+            "vocabulary": _TINY_WORDS,
+            "text": _tower(16, 2, 2),
             "vision": _tower(32, 2, 2, image_size=32, patch_size=8),
         },
+        testbed={
+            "act": "quick_gelu",
+            "projection": 128,
+            "vocabulary": _TINY_WORDS,
+            "text": _tower(128, 2, 4),
+            "vision": _tower(128, 4, 4, image_size=64, patch_size=8),
+        },
     ),
-    "clip_vit_h": _both_sizes(
-        _clip, "clip_vit_h", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+    "clip_vit_h": _sizes(
+        _clip,
+        "clip_vit_h",
+        "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
         full={
-            "act": "gelu", "projection": 1024, "vocabulary": 49408, "text": _tower(1024, 24, 16),
+            "act": "gelu",
+            "projection": 1024,
+            "vocabulary": 49408,
+            "text": _tower(1024, 24, 16),
             "vision": _tower(1280, 32, 16, image_size=224, patch_size=14),
         },
         tiny={
-            "act": "gelu", "projection": 24, "vocabulary": _TINY_WORDS, "text": _tower(24, 3, 2),
+            "act": "gelu",
+            "projection": 24,
+            "vocabulary": _TINY_WORDS,
+            "text": _tower(24, 3, 2),
             "vision": _tower(40, 3, 2, image_size=42, patch_size=14),
         },
     ),
-    "blip": _both_sizes(
-        _blip, "blip", "Salesforce/blip-itm-base-coco", _ITM, full=_BLIP_BASE, tiny=_BLIP_TINY,
+    "blip": _sizes(
+        _blip,
+        "blip",
+        "Salesforce/blip-itm-base-coco",
+        _ITM,
+        full=_BLIP_BASE,
+        tiny=_BLIP_TINY,
+        testbed={
+            "projection": 128,
+            "vocabulary": _TINY_WORDS,
+            "text": _tower(128, 4, 4),
+            "vision": _tower(128, 4, 4, image_size=64, patch_size=8),
+        },
     ),
-    "blip_large": _both_sizes(
-        _blip, "blip_large", "Salesforce/blip-itm-large-coco", _ITM,
+    "blip_large": _sizes(
+        _blip,
+        "blip_large",
+        "Salesforce/blip-itm-large-coco",
+        _ITM,
         full={**_BLIP_BASE, "vision": _tower(1024, 24, 16, image_size=384, patch_size=16)},
         tiny={**_BLIP_TINY, "vision": _tower(48, 3, 3, image_size=64, patch_size=16)},
     ),
-    "blip_vqa": _both_sizes(
-        _blip, "blip_vqa", "Salesforce/blip-vqa-capfilt-large", _VQA, full=_BLIP_BASE, tiny=_BLIP_TINY,
+    "blip_vqa": _sizes(
+        _blip,
+        "blip_vqa",
+        "Salesforce/blip-vqa-capfilt-large",
+        _VQA,
+        full=_BLIP_BASE,
+        tiny=_BLIP_TINY,
     ),
 }
 

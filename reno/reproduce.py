@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from reno.errors import BadInput
+from reno.quiet import quieten_libraries
 from reno.results import TRACE_COLUMNS, Store, Stored, read_trial
 from reno.spec import Checkpoint, JobSpec, MethodSettings, MetricSpec, MetricTerm, TrialSpec
 
@@ -59,8 +60,10 @@ def reproduce(stored: Stored, device: str | None = None) -> Comparison:
     make_deterministic(provenance["threads"])
     models = load_models(plan, choose_device(job.device))
     batch = [
-        TrialSpec.from_record({**stored.record["spec"], "prompt": mate["prompt"], "seed": mate["seed"]},
-        mate["bindings"]) for mate in provenance["batch"]["trials"]
+        TrialSpec.from_record(
+            {**stored.record["spec"], "prompt": mate["prompt"], "seed": mate["seed"]}, mate["bindings"]
+        )
+        for mate in provenance["batch"]["trials"]
     ]
     for run in run_batch(batch, job.settings, job.metric.name, models):
         pass
@@ -130,8 +133,8 @@ def _compare(stored: Stored, again, surroundings: list[str]) -> Comparison:
     levels = max(int(np.abs(stored.image(which).astype(int) - pixels).max()) for which, pixels in images)
     noise = stored.noise()
     apart = max(
-        float(np.abs(noise["initial"] - again.initial_noise).max()), float(np.abs(noise["best"] -
-        again.best_noise).max())
+        float(np.abs(noise["initial"] - again.initial_noise).max()),
+        float(np.abs(noise["best"] - again.best_noise).max()),
     )
     return Comparison(columns, levels, apart, surroundings)
 
@@ -155,20 +158,30 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def _code_differences(before: dict[str, Any] | None, now: dict[str, Any] | None) -> list[str]:
     if before == now:
         return []
-    described = [f"{git['commit'][:12]}{' with changes' if git['diff'] else ''}" if git else "no checkout" for git in
-    (before, now)] return [f"code {described[0]} then, {described[1]} now"]
+    described = [_described(git) for git in (before, now)]
+    return [f"code {described[0]} then, {described[1]} now"]
+
+
+def _described(git: dict[str, Any] | None) -> str:
+    if git is None:
+        return "outside a checkout"
+    return git["commit"][:12] + (" with changes" if git["diff"] else "")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m reno.reproduce", description="Run a stored trial again and
-    compare.") parser.add_argument("trial", help="the trial's id, the start of it, or its folder")
+    parser = argparse.ArgumentParser(
+        prog="python -m reno.reproduce", description="Run a stored trial again and compare."
+    )
+    parser.add_argument("trial", help="the trial's id, the start of it, or its folder")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the store (default: results)")
-    parser.add_argument("--device", help="where to run it (default: where it first ran)") options =
-    parser.parse_args(arguments) try: folder = Path(options.trial) stored = read_trial(folder.resolve()) if (folder /
-    "trial.json").exists() else Store(options.results).match(options.trial) print(f"running {stored.id[:12]} again:
-    {stored.record['spec']['prompt']!r}, seed {stored.record['spec']['seed']}") from reno.run import quieten_libraries
-
-        quieten_libraries()
+    parser.add_argument("--device", help="where to run it (default: where it first ran)")
+    options = parser.parse_args(arguments)
+    quieten_libraries()
+    try:
+        stored = _stored(options.trial, options.results)
+        print(
+            f"running {stored.id[:12]} again: {stored.record['spec']['prompt']!r}, seed {stored.record['spec']['seed']}"
+        )
         comparison = reproduce(stored, options.device)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
@@ -184,6 +197,12 @@ def main(arguments: list[str] | None = None) -> int:
     for line in comparison.surroundings:
         print(f"differs: {line}")
     return 0 if comparison.identical else 1
+
+
+def _stored(trial: str, results: Path) -> Stored:
+    """The trial in a folder of its own name, or of that id in the store."""
+    folder = Path(trial)
+    return read_trial(folder.resolve()) if (folder / "trial.json").exists() else Store(results).match(trial)
 
 
 if __name__ == "__main__":

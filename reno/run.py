@@ -18,6 +18,7 @@ from typing import Any
 
 from reno.errors import BadInput, did_you_mean
 from reno.help import CONF, help_text, knobs, options
+from reno.quiet import quieten_libraries
 
 
 class SweepFolder:
@@ -151,16 +152,6 @@ def _named(knob: str, group: str, name: str) -> dict[str, Any]:
         raise BadInput(f"{knob}={name} is not known; use {', '.join(known) or 'none'}{did_you_mean(name, known)}")
     config = OmegaConf.create({group: OmegaConf.load(CONF / group / f"{name}.yaml")})
     return OmegaConf.to_container(config, resolve=True)[group]
-
-
-def quieten_libraries() -> None:
-    """Loading bars and advice of the model libraries are not this program's output; their logs go to the job's
-    folder."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def _remove_if_empty(folder: Path) -> None:

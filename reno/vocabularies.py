@@ -77,4 +77,3 @@ def bert_vocabulary(size: int) -> list[str]:
     tokens = [*head, *characters, *("##" + c for c in characters), *words]
     unused = [f"[unused{99 + i}]" for i in range(size - 2 - len(tokens))]
     return [*tokens, *unused, "[DEC]", "[ENC]"]
-
