@@ -13,6 +13,7 @@ ARGS ?= -m metric=clip,blip lr=0.01,0.05
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MODELS := build/testbed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow lint clean
@@ -20,7 +21,7 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make .venv with the pinned dependencies
+setup: $(READY) $(MODELS) ## make .venv with the pinned dependencies, and the embedded models
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} found; use make PYTHON=python3.12")'
@@ -28,6 +29,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
+
+$(MODELS): | $(READY)
+	$(BIN)/python scripts/make_checkpoints.py --out $(MODELS) --size testbed sd_turbo clip blip
 
 run: setup ## the main job: metric x learning rate on the embedded models (ARGS="knob=value ..." for another)
 	$(BIN)/python -m reno.run $(ARGS)

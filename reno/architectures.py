@@ -4,7 +4,8 @@
 `with torch.device("meta"):` it takes no memory. Size `tiny` has the same classes, block types and file layout
 with a few hundred thousand parameters, for tests; size `testbed` is that of the models of `models=testbed`.
 
-Parameters, as published and as counted here (tests/test_checkpoints.py holds them together):
+Parameters, as counted here (tests/test_checkpoints.py). The first five are the published figures to the last
+digit; of blip and blip_large no exact figure was at hand to compare with:
 
 | name       | published checkpoint                  | part         | parameters  |
 | ---------- | ------------------------------------- | ------------ | ----------- |
@@ -17,8 +18,8 @@ Parameters, as published and as counted here (tests/test_checkpoints.py holds th
 | blip_large | Salesforce/blip-itm-large-coco        |              | 446,128,642 |
 | blip_vqa   | Salesforce/blip-vqa-capfilt-large     |              | 361,230,140 |
 
-The published file of blip_vqa holds 384,672,572: it stores the decoder's output matrix (30524 x 768), which
-is its word embedding, a second time.
+blip_vqa's published file, with 384,672,572, also holds the decoder's output matrix (30524 x 768), which is
+its word embedding a second time.
 """
 
 from __future__ import annotations

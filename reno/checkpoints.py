@@ -33,6 +33,11 @@ class Located:
     variant: str | None = None
     """The stored precision that is really there, e.g. fp16; None for the plain one."""
 
+    @property
+    def random(self) -> bool:
+        """Whether scripts/make_checkpoints.py made it: its weights are random and its scores mean nothing."""
+        return (self.folder / "random_weights.json").is_file()
+
 
 def locate(checkpoint: Checkpoint, where: str, folders: tuple[str, ...] = ("",)) -> Located:
     """The folder and identity of a checkpoint whose weights are in the subfolders `folders`.

@@ -12,7 +12,7 @@ from reno.results import Stored
 
 PICTURE = 224  # pixels a side
 GAP = 16
-TEXT = 74  # pixels of height under a pair of pictures
+TEXT = 60  # pixels of height under a pair of pictures
 HEADING = 56
 MOST_TRIALS = 60  # a sheet with more would no longer read well
 INK, FAINT, GOOD, BAD = "#1a1a1a", "#6b6b6b", "#1b6e53", "#a33b20"
@@ -32,7 +32,8 @@ def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path) -> Pat
     labels = shown[0].record["labels"]
     more = f", the first {len(shown)} of {len(trials)}" if len(trials) > len(shown) else ""
     draw.text((GAP, 10), f"{labels['models']} · {labels['method']} · metric {metric}{more}", INK, _font(20))
-    draw.text((GAP, 34), "left: initial noise · right: best image", FAINT, _font(13))
+    caution = " · the weights are random, the scores mean nothing" if labels["random_weights"] else ""
+    draw.text((GAP, 34), f"left: initial noise · right: best image{caution}", FAINT, _font(13))
     for index, trial in enumerate(shown):
         left = GAP + index % columns * (cell_width + GAP)
         top = HEADING + index // columns * (cell_height + GAP)

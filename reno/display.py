@@ -56,6 +56,8 @@ class Display:
         to_do = len(self.plan.trials) - len(self.finished)
         stored = f", {len(self.finished)} more are stored already" if self.finished else ""
         self._say(f"{self._job_name()}: {count(to_do, 'trial')} to run{stored}")
+        if self.plan.random:
+            self._say("note: these checkpoints hold random weights; the images are noise and the scores mean nothing")
         if self.console.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"),

@@ -213,6 +213,7 @@ def _labels(plan: Plan) -> dict[str, Any]:
         "method": job.settings.method,
         "prompts": job.prompt_set,
         "study": job.study,
+        "random_weights": plan.random,
     }
 
 

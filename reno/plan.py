@@ -56,6 +56,11 @@ class Plan:
         return {trial_id: stored for trial_id, stored in found.items() if stored is not None}
 
     @property
+    def random(self) -> bool:
+        """Whether the generator's or the metric's weights are random, so that no score means anything."""
+        return any(located.random for located in (self.generator, *self.metric.checkpoints))
+
+    @property
     def images(self) -> int:
         """How many images one trial makes."""
         return 1 if self.job.settings.method == "none" else self.job.settings.iterations + 1

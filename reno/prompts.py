@@ -38,8 +38,8 @@ def parse_bindings(text: str) -> tuple[Binding, ...]:
     """The bindings of a text that is a list of "[article] attribute object" phrases, as T2I-CompBench's are.
 
     "a red car, a blue bowl and a pink star" gives (red, car), (blue, bowl), (pink, star). The first word after the
-    article is the attribute and the rest is the object ("a green traffic light"). A text of any other form gives no binding:
-    a wrong binding would be judged, a missing one is only not judged.
+    article is the attribute and the rest is the object ("a green traffic light"). A text of any other form gives no
+    binding: a wrong binding would be judged, a missing one is only not judged.
     """
     bindings = []
     for phrase in re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+", text.strip().rstrip(".").lower()):

@@ -65,8 +65,7 @@ def reproduce(stored: Stored, device: str | None = None) -> Comparison:
         )
         for mate in provenance["batch"]["trials"]
     ]
-    for run in run_batch(batch, job.settings, job.metric.name, models):
-        pass
+    *_, run = run_batch(batch, job.settings, job.metric.name, models)
     again = run.trials[provenance["batch"]["place"]]
     if again.failure:
         raise BadInput(f"the trial failed this time: {again.failure}")

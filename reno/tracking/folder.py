@@ -1,8 +1,8 @@
 """What tracking keeps on disk, under RESULTS/wandb: the run directories wandb writes, and two small files of ours.
 
-    RESULTS/wandb/offline-run-<time>-<trial id>/   a run, until `wandb sync` uploads it (`run-...` if it was online)
-    RESULTS/wandb/logged/<trial id>.json           the trial's run is whole, and where it is
-    RESULTS/wandb/open/<trial id>                  locked by the process that has the trial's run open
+RESULTS/wandb/offline-run-<time>-<trial id>/   a run, until `wandb sync` uploads it (`run-...` if it was online)
+RESULTS/wandb/logged/<trial id>.json           the trial's run is whole, and where it is
+RESULTS/wandb/open/<trial id>                  locked by the process that has the trial's run open
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def mark_logged(results: Path, trial_id: str, where: dict[str, str | None]) -> N
 
 
 def discard(results: Path, trial_id: str) -> None:
-    """Remove what an earlier process left of the trial's run, or a sync would upload the trial twice. Raises OSError."""
+    """Remove what an earlier process left of the trial's run, or a sync would upload the trial twice. Raises
+    OSError."""
     _marker(results, trial_id).unlink(missing_ok=True)
     ours = re.compile(rf"(offline-)?run-\d{{8}}_\d{{6}}-{re.escape(trial_id)}(-\d+)?")
     for directory in (results / "wandb").iterdir():

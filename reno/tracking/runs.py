@@ -62,9 +62,7 @@ class WandbTracker:
     def start(self, card: TrialCard) -> None:
         self._do(lambda: self._runs.start(card))
 
-    def log(
-        self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None
-    ) -> None:
+    def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
         row = {"iteration": iteration, **{name: value for name, value in values.items() if value is not None}}
         # A copy: the caller may draw the next image into the same memory.
         pixels = np.array(image, dtype=np.uint8) if self._images and image is not None else None
@@ -84,8 +82,7 @@ class WandbTracker:
         lines = self._runs.places()
         if self._background.failure:
             lines.append(
-                f"Weights & Biases was given up ({self._background.failure}); "
-                f"every result is safe in {self._results}"
+                f"Weights & Biases was given up ({self._background.failure}); every result is safe in {self._results}"
             )
         return lines
 
@@ -275,9 +272,7 @@ class _Runs:
             entity=self._settings.entity,
             dir=str(self._results),
             mode=self._mode,
-            settings=wandb.Settings(
-                **QUIET, init_timeout=limit, finish_timeout=limit, finish_timeout_raises=True
-            ),
+            settings=wandb.Settings(**QUIET, init_timeout=limit, finish_timeout=limit, finish_timeout_raises=True),
         )
 
     def _go_offline(self, why: str) -> None:
