@@ -33,7 +33,7 @@ CONFIG = {
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    """No key, no settings and no W&B variables of the person who runs the tests; nothing kept between tests."""
+    """No key, settings or W&B variables of the person who runs the tests; nothing kept between tests."""
     for name in list(os.environ):
         if name.startswith("WANDB_"):
             monkeypatch.delenv(name)
@@ -83,9 +83,9 @@ def directories(results: Path, trial_id: str = "") -> list[Path]:
 def read_back(directory: Path) -> dict[str, list[dict]]:
     """The records of a run, by type, as W&B's own reader prints them."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(directory)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     records: dict[str, list[dict]] = {}
-    for record in map(json.loads, lines):
+    for record in map(json.loads, said.splitlines()):
         records.setdefault(record["type"], []).append(record[record["type"]])
     return records
 
@@ -94,7 +94,7 @@ def no_key_in(folder: Path) -> bool:
     return not any(KEY.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-# --- what a run holds ------------------------------------------------------------------------------------------------
+# --- what a run holds ---------------------------------------------------------------------------------------
 
 
 def test_interleaved_offline_runs_hold_every_row_image_and_setting(results, capfd):
@@ -164,6 +164,19 @@ def test_a_failed_trial_ends_failed_and_is_not_logged(results):
     assert not logged(results, IDS[0])
 
 
+@pytest.mark.parametrize("text", ["", "../a\n'b' \"c\" <script>", "\N{TABLE TENNIS PADDLE AND BALL} " * 99])
+def test_any_text_and_any_number_is_taken(results, text):
+    tracker = make_tracker(TrackingSpec(mode="offline"), results, pytest.fail)
+    config = {"prompt": text, text: 1}
+    tracker.start(card(IDS[0], name=text, group=text, job_type=text, tags=(text, text, "dev"), config=config))
+    tracker.log(IDS[0], 0, {"loss": float("nan"), "score": float("-inf")}, picture(0))
+    tracker.finish(IDS[0], {"score/best": float("inf"), "text": text})
+    tracker.close()
+    (run,) = read_back(*directories(results))["run"]
+    assert run["config"]["update"]["prompt"] == text
+    assert logged(results, IDS[0])
+
+
 def test_what_an_interrupted_process_left_is_replaced(results):
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[2]); from test_tracking import *\n"
@@ -216,7 +229,7 @@ def test_log_returns_at_once(results):
     assert logged(results, IDS[0])
 
 
-# --- which mode ------------------------------------------------------------------------------------------------------
+# --- which mode ---------------------------------------------------------------------------------------------
 
 
 def test_wandb_mode_is_heeded_in_auto_and_not_where_a_mode_is_chosen(results, monkeypatch):
@@ -296,7 +309,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
                 answer = {"data": {"createRunFiles": made}}
         elif self.path.endswith("/file_stream"):
             history = json.loads(body).get("files", {}).get("wandb-history.jsonl", {"content": []})
-            self.server.rows.setdefault(self.path.split("/")[-2], []).extend(map(json.loads, history["content"]))
+            rows = self.server.rows.setdefault(self.path.split("/")[-2], [])
+            rows.extend(map(json.loads, history["content"]))
         text = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -316,7 +330,8 @@ def test_auto_is_online_where_a_key_is_configured(results, monkeypatch, place):
     if place == "environment":
         monkeypatch.setenv("WANDB_API_KEY", KEY)
     else:
-        Path(os.environ["NETRC"]).write_text(f"machine 127.0.0.1:{server.server_port}\n login user\n password {KEY}\n")
+        host = f"127.0.0.1:{server.server_port}"
+        Path(os.environ["NETRC"]).write_text(f"machine {host}\n login user\n password {KEY}\n")
     tracker = make_tracker(TrackingSpec(), results, pytest.fail)
     show(tracker, IDS[:2], iterations=5)
     assert tracker.close() == [f"Weights & Biases: 2 runs at {server.url}/lab/reno"]
@@ -348,7 +363,7 @@ def test_a_server_that_goes_away_costs_one_warning_and_the_rest_is_offline(resul
     assert [logged(results, trial_id) for trial_id in IDS[:2]] == [False, True]
 
 
-# --- a W&B that fails or hangs ---------------------------------------------------------------------------------------
+# --- a W&B that fails or hangs ------------------------------------------------------------------------------
 
 
 def fake_wandb(fails: str, how) -> types.ModuleType:
@@ -470,7 +485,7 @@ def test_a_folder_that_cannot_be_made_costs_one_warning(results):
     assert len(warnings) == 1
 
 
-# --- settings --------------------------------------------------------------------------------------------------------
+# --- settings -----------------------------------------------------------------------------------------------
 
 
 def test_disabled_is_the_null_tracker_and_needs_no_wandb(results, monkeypatch):

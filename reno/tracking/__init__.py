@@ -1,7 +1,7 @@
 """Weights & Biases: a view of the results store, one run per trial, kept off the critical path.
 
-The store is the source of truth. A trial that Weights & Biases loses costs one warning, and `logged` tells the job
-which stored trials to show it again. The job sees a `Tracker` and nothing of wandb:
+The store is the source of truth. A failure of Weights & Biases costs one warning and never a trial; `logged`
+tells the job which stored trials to show again. The job sees a `Tracker` and nothing of wandb:
 
     tracker = make_tracker(TrackingSpec(mode="auto"), Path("results"), warn=print)
     tracker.start(card)
@@ -9,7 +9,8 @@ which stored trials to show it again. The job sees a `Tracker` and nothing of wa
     tracker.finish(card.id, {"score/best": 31.2})
     print("\n".join(tracker.close()))
 
-`background.py` is the thread every wandb call runs on, `runs.py` what is asked of wandb, `folder.py` what lies on disk.
+`background.py` is the thread every wandb call runs on, `runs.py` what is asked of wandb, and `folder.py` what
+lies on disk.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class TrackingSpec:
     """What a user may choose about tracking. Raises BadInput for a value that cannot be used."""
 
     mode: str = "auto"
-    """`auto`: online where a key is configured, else offline; heeds WANDB_MODE. Or `online`, `offline`, `disabled`."""
+    """online, offline, disabled, or auto: what WANDB_MODE says, else online if a key is configured."""
     project: str = "reno"
     """The W&B project."""
     entity: str | None = None
@@ -53,12 +54,12 @@ class TrackingSpec:
             if name is None and knob == "entity":
                 continue
             if not isinstance(name, str) or not 0 < len(name) <= 128 or set(name) & set("/\\#?%:\n\r"):
-                raise BadInput(f"tracking.{knob}={name!r} cannot be used; give 1 to 128 characters without /\\#?%:")
+                raise BadInput(f"tracking.{knob}={name!r} must be 1 to 128 characters and none of /\\#?%:")
         if not isinstance(self.images, bool):
             raise BadInput(f"tracking.images={self.images!r} must be true or false")
         number = isinstance(self.timeout, int | float) and not isinstance(self.timeout, bool)
         if not number or not math.isfinite(self.timeout) or self.timeout <= 0:
-            raise BadInput(f"tracking.timeout={self.timeout!r} must be a number of seconds above 0, such as 30")
+            raise BadInput(f"tracking.timeout={self.timeout!r} must be seconds above 0, such as 30")
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,10 @@ class Tracker(Protocol):
     def start(self, card: TrialCard) -> None:
         """Open the trial's run, in the place of whatever an earlier process left of it."""
 
-    def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
-        """Add one row at `iteration`; values of None are left out. image: uint8 (H, W, 3), or None for none."""
+    def log(
+        self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None
+    ) -> None:
+        """Add one row at `iteration`; values of None are left out. image: uint8 (H, W, 3) or None."""
 
     def finish(
         self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
@@ -93,7 +96,7 @@ class Tracker(Protocol):
         """End the trial's run with its summary; `failed` is the reason if the trial did not succeed."""
 
     def close(self) -> list[str]:
-        """Wait until everything is handed over, within bounds, and tell the person where it is, line by line."""
+        """Wait, within bounds, until all is handed over; lines that tell the person where it is."""
 
 
 class NullTracker:

@@ -1,7 +1,8 @@
 """One daemon thread that makes calls in turn, and is given up for good at the first that fails or hangs.
 
 The thread that submits never waits for a call, only for room in the queue, and never longer than `timeout`.
-A hang is noticed by whoever submits or drains next; a call that hangs cannot be stopped in Python, only left behind.
+A hang is noticed by whoever submits or drains next. A call that hangs cannot be stopped in Python, only left
+behind.
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ LENGTH = 256  # calls that may wait: 200 MB if each holds an image of 512 x 512
 POLL = 0.02  # seconds between two looks at a thread we wait for
 
 
+def first_line(error: BaseException) -> str:
+    """An error's type and the first line of its message; W&B's go on with advice that is not for our user."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__
+
+
 class Background:
-    """Calls made in turn on a daemon thread. `failure` says why it was given up, and is None while all is well."""
+    """Calls made in turn on a daemon thread; `failure` says why it was given up, and is None until then."""
 
     def __init__(self, name: str, timeout: float, length: int = LENGTH) -> None:
         self.timeout = timeout  # seconds that one step of a call may take
@@ -41,10 +48,11 @@ class Background:
             except queue.Full:
                 if time.monotonic() > deadline:
                     self.hung = True
-                    self._give_up(f"{self._step[0]} let {self._calls.maxsize} calls wait for {self.timeout:g} s")
+                    busy = self._step[0] or "the tracking thread"
+                    self._give_up(f"{busy} let {self._calls.maxsize} calls wait for {self.timeout:g} s")
 
     def drain(self, limit: float) -> None:
-        """Let the thread make the calls that wait, then end it; give it up if that takes over `limit` seconds."""
+        """Let the thread make the calls that wait, then end it; give it up after `limit` seconds."""
         deadline = time.monotonic() + limit
         self.submit(None)  # type: ignore[arg-type]
         while self._thread.is_alive() and self._healthy():
@@ -84,6 +92,6 @@ class Background:
                 self.step("a call")
                 call()
             except BaseException as error:  # also a SystemExit that the library raises
-                self._give_up(f"{self._step[0]} failed: {type(error).__name__}: {error}")
+                self._give_up(f"{self._step[0]} failed: {first_line(error)}")
             finally:
                 self._step = ("", 0.0)

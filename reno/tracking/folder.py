@@ -1,8 +1,8 @@
-"""What tracking keeps on disk, under RESULTS/wandb: the run directories wandb writes, and two small files of ours.
+"""What tracking keeps on disk, under RESULTS/wandb: the runs wandb writes, and two small files of ours.
 
-RESULTS/wandb/offline-run-<time>-<trial id>/   a run, until `wandb sync` uploads it (`run-...` if it was online)
-RESULTS/wandb/logged/<trial id>.json           the trial's run is whole, and where it is
-RESULTS/wandb/open/<trial id>                  locked by the process that has the trial's run open
+offline-run-<time>-<trial id>/   a run, for `wandb sync` to upload; `run-...` if it was online
+logged/<trial id>.json           the trial's run is whole, and where it is
+open/<trial id>                  locked by the process that has the trial's run open
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def mark_logged(results: Path, trial_id: str, where: dict[str, str | None]) -> N
 
 
 def discard(results: Path, trial_id: str) -> None:
-    """Remove what an earlier process left of the trial's run, or a sync would upload the trial twice. Raises
-    OSError."""
+    """Remove what is there of the trial's run, or a sync would upload the trial twice. Raises OSError."""
     _marker(results, trial_id).unlink(missing_ok=True)
     ours = re.compile(rf"(offline-)?run-\d{{8}}_\d{{6}}-{re.escape(trial_id)}(-\d+)?")
     for directory in (results / "wandb").iterdir():
@@ -47,8 +46,8 @@ def discard(results: Path, trial_id: str) -> None:
 def claim(results: Path, trial_id: str) -> IO | None:
     """Take the trial's run for this process; None if another process has it open. Raises OSError.
 
-    The lock goes with the process, however it ends. Without it, two workers that race to the same trial would delete
-    each other's run directory.
+    The lock goes with the process, however it ends. Without it, two workers that race to the same trial would
+    delete each other's run directory.
     """
     path = results / "wandb" / "open" / trial_id
     path.parent.mkdir(parents=True, exist_ok=True)

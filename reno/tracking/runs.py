@@ -1,7 +1,7 @@
 """What is asked of wandb: one run per trial, many open at once, online or offline.
 
-`WandbTracker` is the face the job sees: it hands every call to a thread and returns. `_Runs` makes the calls, on that
-thread. Online needs a key and a server; where either is missing the runs go to disk, for `wandb sync`.
+`WandbTracker` is the face the job sees: it hands every call to a thread and returns. `_Runs` makes the calls,
+on that thread. Online needs a key and a server; without either the runs go to disk, for `wandb sync`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from reno.tracking import folder
-from reno.tracking.background import Background
+from reno.tracking.background import Background, first_line
 
 if TYPE_CHECKING:
     from reno.tracking import TrackingSpec, TrialCard
@@ -92,7 +92,7 @@ class WandbTracker:
         self._tell()
 
     def _tell(self) -> None:
-        """Warn of what went wrong meanwhile, here rather than on a thread that draws over a progress display."""
+        """Warn of what went wrong meanwhile; not from the thread: it would write over a progress display."""
         global _hung
         while self._notices:
             self._warn(self._notices.popleft())
@@ -111,14 +111,18 @@ class _Runs:
     """The runs of one job; made and used on the tracker's thread, except `places` and `abandon`."""
 
     def __init__(
-        self, settings: TrackingSpec, results: Path, step: Callable[[str], None], notice: Callable[[str], None]
+        self,
+        settings: TrackingSpec,
+        results: Path,
+        step: Callable[[str], None],  # names the wandb call that follows
+        notice: Callable[[str], None],  # takes a warning for the person
     ) -> None:
         self._settings = settings
         self._results = results
         self._step = step
         self._notice = notice
         self._mode = ""  # online, offline or disabled, once connected
-        self._open: dict[str, tuple[Any, IO]] = {}  # trial id -> its run, and its claim on the run's directory
+        self._open: dict[str, tuple[Any, IO]] = {}  # trial id -> its run, its claim on the folder
         self._offline = 0  # runs finished offline
         self._online: dict[str, int] = {}  # the project's URL -> runs finished there
 
@@ -138,7 +142,7 @@ class _Runs:
             except Exception as error:
                 if self._mode == "offline":
                     raise
-                self._go_offline(_sentence(error))
+                self._go_offline(first_line(error))
                 folder.discard(self._results, card.id)
                 run = self._init(card)
         except BaseException:
@@ -188,7 +192,7 @@ class _Runs:
             self._offline += 1
 
     def close(self) -> None:
-        """End the runs of trials that were interrupted, and W&B's service, so that nothing is left to hang at exit."""
+        """End the runs of interrupted trials, and W&B's service: nothing is left that could hang at exit."""
         for trial_id in list(self._open):
             self.finish(trial_id, {}, failed="interrupted")
         if self._mode:
@@ -210,10 +214,10 @@ class _Runs:
         return lines
 
     def abandon(self) -> None:
-        """Leave the thread behind, wherever it is, without leaving anything that could hold the interpreter's exit.
+        """Leave the thread behind, wherever it is, and nothing that could hold up the interpreter's exit.
 
-        wandb.teardown unregisters wandb's own hook at exit before it does anything that can block, so it is called
-        where blocking harms nobody. The service process ends itself when it sees that its parent is gone.
+        wandb.teardown unregisters wandb's own hook at exit before it does anything that can block, so it is
+        called where blocking harms nobody. The service process ends when it sees that its parent is gone.
         """
         for trial_id, (_, claim) in list(self._open.items()):
             with contextlib.suppress(OSError):
@@ -231,15 +235,15 @@ class _Runs:
         thread.join(TEARDOWN_WAIT)
 
     def _connect(self, mode: str) -> None:
-        """Start W&B's service and settle the mode: `auto` becomes online, offline or disabled. Never prompts."""
+        """Start W&B's service and settle what `auto` means here. Never prompts, never asks the server."""
         self._step("import wandb")
         import wandb
 
         self._step("wandb.setup")
         chosen = {} if mode == "auto" else {"mode": mode}
         with _exit_hooks_kept():
-            found = wandb.setup(wandb.Settings(silent=True, **chosen)).settings.mode
-        self._mode = found if found in ("offline", "disabled") else "offline" if found == "dryrun" else "online"
+            found = wandb.setup(wandb.Settings(**QUIET, **chosen)).settings.mode
+        self._mode = {"dryrun": "offline", "offline": "offline", "disabled": "disabled"}.get(found, "online")
         if self._mode == "online" and _server_failed:
             self._mode = "offline"
         if self._mode == "online":
@@ -253,7 +257,7 @@ class _Runs:
                             "`wandb login` or WANDB_API_KEY gives it one"
                         )
             except Exception as error:  # a key that cannot be one
-                self._go_offline(_sentence(error))
+                self._go_offline(first_line(error))
 
     def _init(self, card: TrialCard) -> Any:
         import wandb
@@ -263,10 +267,10 @@ class _Runs:
         return wandb.init(
             reinit="create_new",
             id=card.id,
-            name=card.name[:128],  # the longest each may be
-            group=card.group[:128],
-            job_type=card.job_type[:64],
-            tags=[tag[:64] for tag in card.tags if tag],
+            name=_label(card.name, 128),
+            group=_label(card.group, 128),
+            job_type=_label(card.job_type, 64),
+            tags=sorted({label for tag in card.tags if (label := _label(tag, 64))}),
             config=card.config,
             project=self._settings.project,
             entity=self._settings.entity,
@@ -276,7 +280,7 @@ class _Runs:
         )
 
     def _go_offline(self, why: str) -> None:
-        """Keep the remaining trials offline. Runs open online are dropped, unmarked, to be shown again from the store.
+        """Keep the remaining trials offline; runs open online are dropped, to be shown again from the store.
 
         The service is started anew: it takes the id of a run that failed to start as still in use.
         """
@@ -284,7 +288,7 @@ class _Runs:
         import wandb
 
         _server_failed = True
-        self._notice(f"Weights & Biases cannot be used online, this job's runs are kept offline: {why}")
+        self._notice(f"Weights & Biases cannot be used online, runs are kept offline from here on: {why}")
         for trial_id, (_, claim) in self._open.items():
             folder.release(self._results, trial_id, claim)
         self._open.clear()
@@ -300,9 +304,9 @@ class _Runs:
 
 @contextlib.contextmanager
 def _exit_hooks_kept() -> Iterator[None]:
-    """Undo what W&B's service puts in place of sys.exit and sys.excepthook, once more for each job of a sweep.
+    """Keep sys.exit and sys.excepthook, which W&B wraps each time its service starts: once a job of a sweep.
 
-    It wants them to learn how the process ends; each run here is told how its trial ended.
+    It wraps them to learn how the process ends; each run here is told how its trial ended.
     """
     kept = sys.exit, sys.excepthook
     try:
@@ -311,9 +315,9 @@ def _exit_hooks_kept() -> Iterator[None]:
         sys.exit, sys.excepthook = kept
 
 
-def _sentence(error: Exception) -> str:
-    """The first line of an error's message; W&B's go on with advice that is not for this program's user."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+def _label(text: str, limit: int) -> str | None:
+    """A text as W&B takes it for a name: a line of at most `limit` characters; None, its default, if none."""
+    return " ".join(text.split())[:limit] or None
 
 
 def _runs(number: int) -> str:
