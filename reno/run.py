@@ -42,8 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(help_text(shutil.get_terminal_size((110, 40)).columns))
         return 0
     debug = "debug=true" in [word.lower() for word in arguments]
+    flags = [word for word in arguments if word in ("-m", "--multirun")]  # Hydra wants them before the knobs
+    words = [_quoted(word, sweeping=bool(flags)) for word in arguments if word not in flags]
     try:
-        return _run_with_hydra([_quoted(word, arguments) for word in arguments])
+        return _run_with_hydra([*flags[:1], *words])
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return 130
@@ -163,17 +165,11 @@ def _remove_if_empty(folder: Path) -> None:
             return
 
 
-def _quoted(word: str, arguments: list[str]) -> str:
-    """A prompt typed as it is, with commas and quotes in it, in Hydra's quotes. Under -m a comma separates values, so
+def _quoted(word: str, sweeping: bool) -> str:
+    """A prompt typed as it is, with commas and quotes in it, in Hydra's quotes. In a sweep a comma separates values, so
     there it stays the user's to quote."""
     name, equals, text = word.partition("=")
-    if (
-        name != "prompt"
-        or not equals
-        or {"-m", "--multirun"} & set(arguments)
-        or text[:1] in ("[", "'", '"')
-        or text == "null"
-    ):
+    if name != "prompt" or not equals or sweeping or text[:1] in ("[", "'", '"') or text == "null":
         return word
     return "prompt=" + quote(text)
 

@@ -1,7 +1,7 @@
 """Make checkpoints with random weights in the architecture, format and size of the published ones, offline.
 
     python scripts/make_checkpoints.py --out models --size tiny                            # 5 MB, seconds
-    python scripts/make_checkpoints.py --out build/testbed --size testbed sd_turbo clip blip  # what models=testbed loads
+    python scripts/make_checkpoints.py --out build/testbed --size testbed sd_turbo clip blip  # of models=testbed
     python scripts/make_checkpoints.py --out models --size full --dtype float16 sd_turbo clip # 3 GB, 33 s
 
 What they are for: running the whole program at true size (time, memory, formats, long prompts) where the

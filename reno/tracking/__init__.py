@@ -85,9 +85,7 @@ class Tracker(Protocol):
     def start(self, card: TrialCard) -> None:
         """Open the trial's run, in the place of whatever an earlier process left of it."""
 
-    def log(
-        self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None
-    ) -> None:
+    def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
         """Add one row at `iteration`; values of None are left out. image: uint8 (H, W, 3) or None."""
 
     def finish(
