@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        sentence = explain(error)
+        sentence = explain(error) or _unwritable(error)
         if sentence is None:
             print(f"error: {type(error).__name__}: {error}; add debug=true for the traceback", file=sys.stderr)
             return 1
@@ -119,6 +119,9 @@ def _run_job(config, folder: Path, overrides: tuple[str, ...], group: str) -> in
     from reno.spec import job_from_config
 
     values = plain_values(config)
+    known = [knob for knob, _, _ in knobs()]
+    if unknown := [name for name in values if name not in known]:
+        raise BadInput(f"{unknown[0]} is not a knob{did_you_mean(unknown[0], known) or '; --help lists them all'}")
     spec = job_from_config(values)
     quieten_libraries()
     from reno.job import run_job
@@ -193,18 +196,26 @@ def explain(error: Exception) -> str | None:
         return f"{group}={name} is not known; use {', '.join(known)}{did_you_mean(name, known)}"
     if isinstance(error, OverrideParseException):
         return (
-            f"{error.override!r} cannot be read as knob=value ({_first_line(error)}); put a value with commas, "
-            f"quotes or brackets in "
-            "two pairs of quotes, as in prompt='\"a, b\"'"
+            f"{error.override!r} cannot be read as knob=value; put a value with commas, quotes or brackets in two pairs of "
+            "quotes, as in prompt='\"a, b\"'"
         )
     if isinstance(error, HydraException | OmegaConfBaseException):
         text = str(error)
+        if match := re.search(r"Ambiguous value for argument '(.*)'", text):
+            name, _, value = match.group(1).partition("=")
+            listed = f", or write one list: '{name}=[{value}]'" if name in ("prompt", "seed") else ""
+            return f"{name} has several values; add -m to sweep over them{listed}"
         if match := re.search(r"Could not (?:override|append to config\.?|delete[^']*) *'?([\w.@/]+)'?", text):
             name = match.group(1).split("@")[0]
             known = [knob for knob, _, _ in knobs()]
             return f"{name} is not a knob{did_you_mean(name, known) or '; --help lists them all'}"
         return _first_line(error)
-    if isinstance(error, OSError) and error.filename is not None and not isinstance(error, FileNotFoundError):
+    return None
+
+
+def _unwritable(error: Exception) -> str | None:
+    """The sentence for a folder that Hydra could not make, before any job began."""
+    if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be written ({error.strerror}); give a results folder that can: results=DIR"
     return None
 
