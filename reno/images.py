@@ -120,7 +120,8 @@ class Preprocessing:
             # Cropping the matrices instead of the image resizes only what is kept.
             vertical = _as_tensor(height, target_height, self.kernel, rows, images.dtype, images.device)
             horizontal = _as_tensor(width, target_width, self.kernel, columns, images.dtype, images.device)
-            images = (vertical @ images @ horizontal.T).clamp(0, 1)
+            across = (images @ horizontal.T).clamp(0, 1)  # PIL's order, and its clipping after each pass
+            images = (vertical @ across).clamp(0, 1)
         else:
             images = images[..., slice(*rows), slice(*columns)]
         return (images - _channels(self.mean, images.dtype, images.device)) / _channels(

@@ -1,0 +1,68 @@
+"""Tiny checkpoints in the true formats, made once a session, and a quiet, isolated environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["WANDB_MODE"] = "offline"
+os.environ.pop("WANDB_API_KEY", None)
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """A folder with each of NAMES at size tiny."""
+    import torch
+
+    from scripts.make_checkpoints import make_checkpoint
+
+    torch.set_num_threads(1)  # models this small lose more to handing work around than two threads gain
+    folder = tmp_path_factory.mktemp("tiny")
+    for name in NAMES:
+        make_checkpoint(name, "tiny", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def knobs(tiny) -> list[str]:
+    """Knobs that run models=sd_turbo on the tiny checkpoints, in two iterations, on one thread."""
+    paths = [f"models.checkpoints.{name}.path={tiny / name}" for name in NAMES if name != "sd_turbo"]
+    return ["models=sd_turbo", f"models.generator.path={tiny / 'sd_turbo'}", *paths, "iterations=2", "threads=1"]
+
+
+@pytest.fixture(scope="session")
+def generator(tiny):
+    """The tiny SD-Turbo in float64, where finite differences mean something."""
+    import torch
+
+    from reno.generators.one_step import OneStepGenerator
+
+    return OneStepGenerator(tiny / "sd_turbo", variant=None, dtype=torch.float64, device=torch.device("cpu"))
+
+
+@pytest.fixture
+def compose(knobs):
+    """compose(*overrides): the validated JobSpec of the tiny models."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from reno.help import CONF
+    from reno.run import plain_values
+    from reno.spec import job_from_config
+
+    OmegaConf.register_new_resolver("checkout", lambda: str(CONF.parent), replace=True)
+
+    def make(*overrides: str):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return job_from_config(plain_values(hydra_compose("config", [*knobs, *overrides])))
+
+    return make
