@@ -240,8 +240,14 @@ def _seeds(seed: object) -> tuple[int, ...]:
 
 
 def _metric(metric: dict[str, Any], models: dict[str, Any]) -> MetricSpec:
-    name = str(metric["name"])
+    name = _metric_name(metric)
     return MetricSpec(name, tuple(_term(name, term, models) for term in metric["terms"]))
+
+
+def _metric_name(metric: dict[str, Any]) -> str:
+    """The metric's name; with the contrastive head a BLIP is another metric than the one recorded beside it."""
+    contrastive = any(term.get("head") == "itc" for term in metric["terms"])
+    return f"{metric['name']}_itc" if contrastive else str(metric["name"])
 
 
 def _term(metric: str, term: dict[str, Any], models: dict[str, Any]) -> MetricTerm:

@@ -63,7 +63,12 @@ def test_adam_follows_its_published_update():
 def test_the_papers_setting_follows_nesterov_with_clipping_and_regulariser():
     problem = quadratic()
     chosen = settings(
-        iterations=4, lr=5.0, regularization=0.01, grad_clip=0.1, optimizer="sgd", options={"momentum": 0.9, "nesterov": True}
+        iterations=4,
+        lr=5.0,
+        regularization=0.01,
+        grad_clip=0.1,
+        optimizer="sgd",
+        options={"momentum": 0.9, "nesterov": True},
     )
     noise, velocity = problem.noise.clone(), None
     for _, moved, *_ in run(problem, chosen):

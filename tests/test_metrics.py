@@ -42,7 +42,9 @@ def test_clip_is_the_models_own_logits(tiny, images, name):
     torch.testing.assert_close(loss_of(scores), 100 - scores)
     exact = metric.preprocess(images)
     with torch.no_grad():
-        torch.testing.assert_close(scores, model(**tokens, pixel_values=exact).logits_per_image.diagonal(), atol=1e-3, rtol=0)
+        torch.testing.assert_close(
+            scores, model(**tokens, pixel_values=exact).logits_per_image.diagonal(), atol=1e-3, rtol=0
+        )
 
 
 @pytest.mark.parametrize("name", ["blip", "blip_large"])
