@@ -196,8 +196,8 @@ def explain(error: Exception) -> str | None:
         return f"{group}={name} is not known; use {', '.join(known)}{did_you_mean(name, known)}"
     if isinstance(error, OverrideParseException):
         return (
-            f"{error.override!r} cannot be read as knob=value; put a value with commas, quotes or brackets in two pairs of "
-            "quotes, as in prompt='\"a, b\"'"
+            f"{error.override!r} cannot be read as knob=value; put a value with commas, quotes or brackets in two "
+            "pairs of quotes, as in prompt='\"a, b\"'"
         )
     if isinstance(error, HydraException | OmegaConfBaseException):
         text = str(error)

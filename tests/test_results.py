@@ -81,7 +81,7 @@ def test_a_missing_or_cut_file_is_damage(store, name):
     store.commit(finished())
     path = store.trials / ID / name
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(BadInput, match="damaged.*delete that folder"):
+    with pytest.raises(BadInput, match=r"damaged.*delete that folder"):
         store.find(ID)
     path.unlink()
     with pytest.raises(BadInput, match=f"damaged: {name} is missing"):
