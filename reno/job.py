@@ -8,11 +8,13 @@ The store is the source of truth. A trial is committed there first; Weights & Bi
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +73,13 @@ def run_job(
     models = _load(plan) if missing else None  # before the first write: a prompt may be too long for an encoder
     store.prepare()
     outcome = Outcome(skipped=[trial.id for trial in plan.trials if trial.id in finished])
-    _open_log(folder)
+    with _log_in(folder):
+        return _run(plan, store, finished, missing, models, tracking, display, outcome, folder, group, overrides)
+
+
+def _run(plan, store, finished, missing, models, tracking, display, outcome, folder, group, overrides) -> Outcome:
+    """The part of a job that writes."""
+    job = plan.job
     tracker = make_tracker(tracking, job.results, display.warn)
     started = time.perf_counter()
     try:
@@ -296,18 +304,24 @@ def summary_values(record: dict[str, Any]) -> dict[str, float | int | bool]:
     return values
 
 
-def _open_log(folder: Path) -> None:
-    """Sends this process's log to the job's folder; the terminal shows only what a person asked for."""
+@contextlib.contextmanager
+def _log_in(folder: Path) -> Iterator[None]:
+    """This process's log goes to the job's folder meanwhile; the terminal shows only what a person asked for."""
     folder.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(folder / "job.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
-    for other in list(root.handlers):
-        root.removeHandler(other)
-        other.close()
+    level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
 
 
 def _write_record(

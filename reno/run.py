@@ -20,6 +20,9 @@ from reno.errors import BadInput, did_you_mean
 from reno.help import CONF, help_text, knobs, options
 from reno.quiet import quieten_libraries
 
+INTERRUPTED = 130
+"""Exit status of a command that the user stopped, as a shell has it for SIGINT."""
+
 
 class SweepFolder:
     """A Hydra callback that remembers where the jobs of a sweep leave their records."""
@@ -48,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run_with_hydra([*flags[:1], *words])
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -100,7 +103,10 @@ def run_composed(config) -> int:
         debug = config.debug is True
         if sweeping:
             print(f"job {context.job.num}: {' '.join(overrides)}")
-        return _run_job(config, folder, overrides, group=folder.parent.name if sweeping else folder.name)
+        status = _run_job(config, folder, overrides, group=folder.parent.name if sweeping else folder.name)
+        if status == INTERRUPTED and sweeping:
+            raise KeyboardInterrupt  # the user meant the sweep, not one of its jobs
+        return status
     except Exception as error:
         if debug:
             traceback.print_exc()

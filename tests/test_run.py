@@ -236,3 +236,24 @@ def test_a_tracked_run_read_back_holds_51_images_and_51_losses(knobs, tmp_path):
     assert summary["best_iteration"] == trial.record["best_iteration"]
     (run,) = records["run"][:1]
     assert (run["run_id"], run["run_group"], run["job_type"]) == (trial.id, "mine", "clip")
+
+
+@pytest.mark.parametrize("sweep", [(), ("-m", "lr=0.01,0.02,0.03")])
+def test_an_interrupt_keeps_what_is_done_and_stops_the_whole_command(knobs, tmp_path, sweep, monkeypatch, capsys):
+    from reno import batch
+
+    whole = batch.run_batch
+    batches = []
+
+    def interrupted(*arguments):
+        batches.append(arguments)
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        yield from whole(*arguments)
+
+    monkeypatch.setattr(batch, "run_batch", interrupted)
+    words = [*knobs, f"results={tmp_path}", "tracking=disabled", "batch_size=1", "prompt=[a red car,a blue cup]"]
+    assert main([*words, *sweep]) == 130
+    assert len(batches) == 2
+    assert len(list(Store(tmp_path))) == 1
+    assert "1 of 2 trials are stored" in capsys.readouterr().out
