@@ -16,7 +16,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from reno.batch import BatchRun
-    from reno.job import Outcome
+    from reno.outcome import Outcome
     from reno.plan import Plan
     from reno.results import Stored
 

@@ -1,4 +1,4 @@
-"""The two ways a run ends early, told apart because they end with different exit statuses."""
+"""What a user did wrong, and what they may have meant."""
 
 
 class BadInput(ValueError):
@@ -6,10 +6,6 @@ class BadInput(ValueError):
 
     Ends the command with exit status 2, before anything is written.
     """
-
-
-class TrialFailed(RuntimeError):
-    """One trial cannot go on; the message says why. The other trials do. Exit status 1."""
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

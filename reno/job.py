@@ -16,11 +16,11 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reno.display import Display
+from reno.outcome import Outcome
 from reno.plan import Plan, estimate_seconds, make_plan
 from reno.results import Finished, Store, Stored
 from reno.spec import JobSpec, TrialSpec, as_json
@@ -33,24 +33,6 @@ log = logging.getLogger("reno.job")
 
 PENDING_COMMITS = 8
 """Trials that may wait for the disk before the next batch waits for them."""
-
-
-@dataclass
-class Outcome:
-    """How a job ended."""
-
-    done: list[str] = field(default_factory=list)
-    """Ids of the trials this job ran and stored."""
-    skipped: list[str] = field(default_factory=list)
-    """Ids of the trials that were stored before."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """Why, by id."""
-    interrupted: bool = False
-
-    @property
-    def status(self) -> int:
-        """Exit status: 0, 1 if a trial failed, 130 if the user stopped the job."""
-        return 130 if self.interrupted else 1 if self.failed else 0
 
 
 def run_job(

@@ -22,7 +22,8 @@ before and after are never taken for each other."""
 
 DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 OPTIMIZERS = {"adam": {"betas", "eps"}, "sgd": {"momentum", "nesterov"}}
-METHODS = ("reno", "best_of_n", "decoder_only", "none")
+METHODS = tuple(sorted(file.stem for file in (Path(__file__).parent / "methods").glob("[a-z]*.py")))
+"""The modules of reno/methods: a new method is a file there and one in conf/method."""
 
 
 @dataclass(frozen=True)

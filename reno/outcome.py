@@ -1,0 +1,23 @@
+"""How a job ended: what it ran, what was there before, what failed and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Outcome:
+    """How a job ended."""
+
+    done: list[str] = field(default_factory=list)
+    """Ids of the trials this job ran and stored."""
+    skipped: list[str] = field(default_factory=list)
+    """Ids of the trials that were stored before."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why, by id."""
+    interrupted: bool = False
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0, 1 if a trial failed, 130 if the user stopped the job."""
+        return 130 if self.interrupted else 1 if self.failed else 0
