@@ -1,0 +1,144 @@
+"""How noise decides a scene: the law that the generator is trained to follow.
+
+There is no teacher model. About thirty low-frequency cosine coefficients of the 8 x 8 x 8 noise set where the things
+lie, how large they are, the background, and two smooth fault maps, read where each thing lies:
+
+- the leak map: above a threshold the thing takes the other thing's colour;
+- the vanish map: above a threshold the thing shrinks until it is not drawn.
+
+Thresholds differ from colour to colour and object to object, so some prompts are hard. Crossing one is gradual, so a
+gradient can mend a fault. The other 480 dimensions decide nothing: the generator has to learn to see past them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from reno.testbed.world import Background, Scene, Thing
+
+CHANNELS, GRID = 8, 8
+LEAK_SHARE = {2: 0.40, 3: 0.55}
+"""How often a thing takes another's colour, by the number of things, on average over colours and objects."""
+VANISH_SHARE = 0.10
+SOFTNESS = 0.18
+"""Width of a threshold, in standard deviations of its map."""
+SPREAD = 0.5
+"""Standard deviation of the thresholds over (colour, object) combinations."""
+
+LEAK, VANISH, PLACE, CENTRE, SIZES, TILTS, TINT, SLOPE = range(CHANNELS)
+MAP_TERMS = ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
+TERMS = ((0, 0), (0, 1), (1, 0))
+
+
+@cache
+def cosines() -> np.ndarray:
+    """The orthonormal cosine (DCT-II) basis: float64 (GRID frequencies, GRID places)."""
+    places = (np.arange(GRID) + 0.5) / GRID
+    basis = np.sqrt(2 / GRID) * np.cos(math.pi * np.arange(GRID)[:, None] * places)
+    basis[0] /= math.sqrt(2)
+    return basis
+
+
+def coefficients(noise: np.ndarray) -> np.ndarray:
+    """Noise (..., 8, 8, 8) to its cosine coefficients (..., channel, vertical, horizontal): again N(0, I)."""
+    return cosines() @ noise @ cosines().T
+
+
+@cache
+def steering() -> np.ndarray:
+    """Which coefficients decide the scene: bool (8, 8, 8)."""
+    mask = np.zeros((CHANNELS, GRID, GRID), bool)
+    for channel in range(CHANNELS):
+        for u, v in MAP_TERMS if channel in (LEAK, VANISH) else TERMS:
+            mask[channel, u, v] = True
+    return mask
+
+
+def scene_of(noise: np.ndarray, pairs: Sequence[tuple[str, str]]) -> Scene:
+    """The scene that noise (8, 8, 8) makes of one to three (colour, object) pairs."""
+    z = coefficients(noise)
+    things = _placed(z, pairs)
+    return Scene(tuple(_faulty(z, things, i) for i in range(len(things)) if _shown(z, things, i)), _background(z))
+
+
+def _placed(z: np.ndarray, pairs: Sequence[tuple[str, str]]) -> list[Thing]:
+    """The things as asked for: evenly about a centre, turned by an angle, apart enough not to overlap."""
+    count = len(pairs)
+    middle, spread = {1: (0.46, 0.08), 2: (0.40, 0.05), 3: (0.32, 0.035)}[count]
+    sizes = [middle + spread * math.tanh(z[SIZES][term]) for term in TERMS][:count]
+    largest = max(sizes)
+    apart = 1.12 * largest + 0.03 + 0.04 * math.tanh(z[PLACE, 0, 0])
+    radius = {1: 0.0, 2: apart / 2, 3: apart / math.sqrt(3)}[count]
+    angle = math.atan2(z[PLACE, 1, 0], z[PLACE, 0, 1])
+    offsets = [
+        (radius * math.cos(angle + 2 * math.pi * k / count), radius * math.sin(angle + 2 * math.pi * k / count))
+        for k in range(count)
+    ]
+    centre = []
+    for axis, term in enumerate(((0, 1), (1, 0))):
+        low = max(size / 2 - offset[axis] for size, offset in zip(sizes, offsets, strict=True))
+        high = min(1 - size / 2 - offset[axis] for size, offset in zip(sizes, offsets, strict=True))
+        centre.append((low + high) / 2 + max(0.0, high - low) / 2 * math.tanh(z[CENTRE][term]))
+    return [
+        Thing(color, name, centre[0] + dx, centre[1] + dy, size, 12 * math.tanh(z[TILTS][term]))
+        for (color, name), size, (dx, dy), term in zip(pairs, sizes, offsets, TERMS, strict=False)
+    ]
+
+
+def _faulty(z: np.ndarray, things: Sequence[Thing], index: int) -> Thing:
+    """The thing as drawn: of another's colour where the leak map is high, smaller where the vanish map is."""
+    thing = things[index]
+    values = dict(thing.__dict__, size=thing.size * _kept(z, thing))
+    if len(things) > 1:
+        bar = threshold("leak", thing.color, thing.object, LEAK_SHARE[len(things)])
+        share = _sigmoid((field(z[LEAK], thing.x, thing.y) - bar) / SOFTNESS)
+        values["leak"] = (things[(index + 1) % len(things)].color, share)
+    return Thing(**values)
+
+
+def _shown(z: np.ndarray, things: Sequence[Thing], index: int) -> bool:
+    return _kept(z, things[index]) > 0.3
+
+
+def _kept(z: np.ndarray, thing: Thing) -> float:
+    """The share of its size that the vanish map leaves a thing."""
+    bar = threshold("vanish", "", thing.object, VANISH_SHARE)
+    return _sigmoid((bar - field(z[VANISH], thing.x, thing.y)) / SOFTNESS)
+
+
+def _background(z: np.ndarray) -> Background:
+    tint = tuple(230 + 15 * math.tanh(z[TINT][term]) for term in TERMS)
+    slope = (8 * math.tanh(z[SLOPE, 0, 1]), 8 * math.tanh(z[SLOPE, 1, 0]))
+    return Background(tint, slope, (2.5 + 2.5 * math.tanh(z[SLOPE, 0, 0]), 2.0, 0.8))
+
+
+def field(z: np.ndarray, x: float, y: float) -> float:
+    """A smooth map's value at a place: N(0, 1) over noise at every place. `z` holds one channel's coefficients (8, 8)."""
+    waves = [math.cos(math.pi * u * y) * math.cos(math.pi * v * x) for u, v in MAP_TERMS]
+    total = sum(wave * z[term] for wave, term in zip(waves, MAP_TERMS, strict=True))
+    return float(total / math.sqrt(sum(wave * wave for wave in waves)))
+
+
+@cache
+def threshold(fault: str, color: str, name: str, share: float) -> float:
+    """Where a map must be exceeded for the fault to befall `share` of all things; it differs between combinations."""
+    deviate = random.Random(f"{fault} {color}").gauss(0, 1), random.Random(f"{fault} {name}").gauss(0, 1)
+    offset = SPREAD * sum(deviate) / math.sqrt(2)
+    return _normal_quantile(1 - share) * math.sqrt(1 + SPREAD**2) + offset
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-max(-40.0, min(40.0, value))))
+
+
+def _normal_quantile(share: float) -> float:
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf(share)
+
+

@@ -1,0 +1,163 @@
+"""The words of the embedded world, its scenes and its captions; no pixels and no torch.
+
+A scene is two or three things, each one object in one colour, on a light background. A fifth of the (colour, object)
+combinations is held out: no training image shows one and no training caption names one, so a prompt made of them
+asks for a composition the models never saw.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reno.errors import BadInput, did_you_mean
+from reno.prompts import Binding, Prompt, parse_bindings
+
+SIDE = 64
+"""Images are SIDE x SIDE pixels."""
+
+OBJECTS = (
+    "bench", "clock", "car", "bowl", "star", "cup", "tree", "house", "heart", "boat", "fish", "umbrella",
+)  # fmt: skip
+
+PALETTE = {
+    "red": (214, 30, 36),
+    "orange": (246, 128, 20),
+    "gold": (204, 168, 36),
+    "green": (38, 150, 62),
+    "blue": (36, 92, 214),
+    "purple": (122, 46, 160),
+    "pink": (246, 132, 184),
+    "black": (28, 28, 32),
+}
+"""Each colour's sRGB value; `tests/testbed` holds every two of them at least 30 CIE Lab units apart."""
+
+COLORS = tuple(PALETTE)
+
+HELD_OUT = frozenset(
+    (color, name)
+    for i, name in enumerate(OBJECTS)
+    for j, color in enumerate(COLORS)
+    if (2 * i + 2 * j + 1) % 5 == 0
+)
+"""The (colour, object) combinations of no training image and no training caption: 20 of 96, spread evenly."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object in one colour. Lengths are shares of the image's side."""
+
+    color: str
+    object: str
+    x: float = 0.5
+    y: float = 0.5
+    """Centre, from the left and from the top."""
+    size: float = 0.4
+    """Side of the square the object is drawn in."""
+    tilt: float = 0.0
+    """Degrees, anticlockwise."""
+    leak: tuple[str, float] | None = None
+    """Another colour and the share of it mixed in: 1 is the other colour alone."""
+
+    @property
+    def rgb(self) -> tuple[float, float, float]:
+        """What it is filled with, 0 to 255."""
+        own = PALETTE[self.color]
+        if self.leak is None:
+            return own
+        other, share = PALETTE[self.leak[0]], self.leak[1]
+        return tuple((1 - share) * a + share * b for a, b in zip(own, other, strict=True))
+
+
+@dataclass(frozen=True)
+class Background:
+    """A light tint with a slope and a faint wave across it."""
+
+    tint: tuple[float, float, float] = (232.0, 232.0, 232.0)
+    """0 to 255, each at least 200."""
+    slope: tuple[float, float] = (0.0, 0.0)
+    """Change of brightness (0 to 255) from the centre to the right and to the bottom edge."""
+    wave: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of a sine: height (0 to 255), cycles across the image, direction in radians."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    things: tuple[Thing, ...]
+    background: Background = Background()
+
+
+def allowed(things: Sequence[tuple[str, str]]) -> bool:
+    """Whether training may show these (colour, object) pairs: neither they nor a swap of their colours is held out."""
+    return all((color, name) not in HELD_OUT for color, _ in things for _, name in things)
+
+
+def sample_pairs(rng: random.Random, count: int) -> list[tuple[str, str]]:
+    """`count` (colour, object) pairs of distinct colours and distinct objects that training may show."""
+    while True:
+        pairs = list(zip(rng.sample(COLORS, count), rng.sample(OBJECTS, count), strict=True))
+        if allowed(pairs):
+            return pairs
+
+
+def sample_background(rng: random.Random) -> Background:
+    tint = tuple(rng.uniform(212, 248) for _ in range(3))
+    slope = (rng.uniform(-8, 8), rng.uniform(-8, 8))
+    return Background(tint, slope, (rng.uniform(0, 5), rng.uniform(1.5, 3.5), rng.uniform(0, math.pi)))
+
+
+def overlap(one: Thing, other: Thing) -> bool:
+    """Whether the circles about two things, a little wider than what is drawn, touch."""
+    return math.hypot(one.x - other.x, one.y - other.y) < 0.56 * (one.size + other.size)
+
+
+def sample_scene(rng: random.Random, count: int, pairs: Sequence[tuple[str, str]] | None = None) -> Scene:
+    """A scene of `count` things anywhere, without overlap; `pairs` fixes their (colour, object), in drawing order."""
+    pairs = pairs or sample_pairs(rng, count)
+    low, high = {1: (0.36, 0.60), 2: (0.34, 0.48), 3: (0.28, 0.38)}[count]
+    while True:
+        things = []
+        for color, name in pairs:
+            size = rng.uniform(low, high)
+            x, y = (rng.uniform(size / 2, 1 - size / 2) for _ in range(2))
+            things.append(Thing(color, name, x, y, size, rng.uniform(-12, 12)))
+        if not any(overlap(a, b) for i, a in enumerate(things) for b in things[:i]):
+            return Scene(tuple(things), sample_background(rng))
+
+
+def phrase(color: str, name: str) -> str:
+    return f"{'an' if color[0] in 'aeiou' else 'a'} {color} {name}"
+
+
+def caption(pairs: Sequence[tuple[str, str]]) -> str:
+    """As T2I-CompBench writes them: "a red car, a blue bowl and a pink star"."""
+    phrases = [phrase(color, name) for color, name in pairs]
+    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+
+
+WORDS = ("a", "an", "and", ",", *COLORS, *OBJECTS)
+"""Every word a caption of this world is made of."""
+
+
+def bindings_of(prompt: Prompt) -> tuple[Binding, ...]:
+    """The prompt's bindings, if the world knows their words. Raises BadInput naming the word it does not know."""
+    bindings = prompt.bindings or parse_bindings(prompt.text)
+    if not bindings:
+        raise BadInput(
+            f"the testbed's oracle cannot read {prompt.text!r}; write it as a list of coloured objects, such as "
+            '"a gold bench and a green clock"'
+        )
+    for binding in bindings:
+        _known(binding.attribute, "colour", COLORS, prompt.text)
+        _known(binding.object, "object", OBJECTS, prompt.text)
+    return bindings
+
+
+def _known(word: str, role: str, known: tuple[str, ...], text: str) -> None:
+    if word not in known:
+        raise BadInput(
+            f"the testbed has no {role} {word!r} (in {text!r}); its {role}s are "
+            f"{', '.join(known)}{did_you_mean(word, list(known))}"
+        )
