@@ -135,7 +135,7 @@ class Display:
             self._say(f"{count(len(outcome.done), 'trial')} run, {len(outcome.skipped)} stored before{failed}{change}")
         self._say(f"results        {self.plan.job.results / 'trials'}")
         if sheet is not None:
-            self._say(f"contact sheet  {sheet}")
+            self._say(f"contact sheet  {_from_here(sheet)}")
         for line in tracked:
             self._say(line)
 
@@ -159,6 +159,11 @@ class Display:
 
     def _say(self, line: str) -> None:
         self.console.print(line, overflow="ignore", crop=False)
+
+
+def _from_here(path: Path) -> Path:
+    """A path as short as it can be typed."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _bound(record: dict[str, Any], judge: str) -> str:

@@ -118,7 +118,8 @@ def _background(z: np.ndarray) -> Background:
 
 
 def field(z: np.ndarray, x: float, y: float) -> float:
-    """A smooth map's value at a place: N(0, 1) over noise at every place. `z` holds one channel's coefficients (8, 8)."""
+    """A smooth map's value at a place: N(0, 1) over noise at every place. `z` holds one channel's coefficients (8,
+    8)."""
     waves = [math.cos(math.pi * u * y) * math.cos(math.pi * v * x) for u, v in MAP_TERMS]
     total = sum(wave * z[term] for wave, term in zip(waves, MAP_TERMS, strict=True))
     return float(total / math.sqrt(sum(wave * wave for wave in waves)))
@@ -140,5 +141,3 @@ def _normal_quantile(share: float) -> float:
     from statistics import NormalDist
 
     return NormalDist().inv_cdf(share)
-
-

@@ -5,6 +5,7 @@ They are real CLIPTokenizer and BertTokenizer files, so that the bench loads the
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def clip_tokenizer(folder: Path) -> CLIPTokenizer:
             merges.append((pieces[0], pieces[1]))
             pieces = [pieces[0] + pieces[1], *pieces[2:]]
     tokens = letters + [f"{letter}</w>" for letter in letters] + ["".join(pair) for pair in merges]
-    tokens = list(dict.fromkeys(tokens)) + ["<|startoftext|>", "<|endoftext|>"]
+    tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
     (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}, ensure_ascii=False))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
     tokenizer = CLIPTokenizer.from_pretrained(folder, model_max_length=LENGTH)
@@ -52,7 +53,7 @@ def bert_tokenizer(folder: Path) -> BertTokenizer:
 def _merge(pieces: list[str], merges: list[tuple[str, str]]) -> list[str]:
     """What byte-pair encoding makes of `pieces`: always the earliest merge that applies."""
     while True:
-        ranks = [merges.index(pair) if pair in merges else len(merges) for pair in zip(pieces, pieces[1:], strict=False)]
+        ranks = [merges.index(pair) if pair in merges else len(merges) for pair in itertools.pairwise(pieces)]
         if not ranks or min(ranks) == len(merges):
             return pieces
         first = merges[min(ranks)]

@@ -37,10 +37,7 @@ PALETTE = {
 COLORS = tuple(PALETTE)
 
 HELD_OUT = frozenset(
-    (color, name)
-    for i, name in enumerate(OBJECTS)
-    for j, color in enumerate(COLORS)
-    if (2 * i + 2 * j + 1) % 5 == 0
+    (color, name) for i, name in enumerate(OBJECTS) for j, color in enumerate(COLORS) if (2 * i + 2 * j + 1) % 5 == 0
 )
 """The (colour, object) combinations of no training image and no training caption: 20 of 96, spread evenly."""
 

@@ -30,7 +30,8 @@ FADE = (0.2, 0.55)
 
 
 class Generator(torch.nn.Module):
-    """noise (B, 8, 8, 8) ~ N(0, I) and token ids (B, LENGTH) to the latents (B, 8, 8, 8) that the decoder takes, scaled."""
+    """noise (B, 8, 8, 8) ~ N(0, I) and token ids (B, LENGTH) to the latents (B, 8, 8, 8) that the decoder takes,
+    scaled."""
 
     def __init__(self, vocabulary: int = 592):
         super().__init__()
@@ -73,7 +74,9 @@ def run(build_dir: Path, steps: int = 7000, batch: int = 64, chunk: int = CHUNK,
     coder = load_average(build_dir / "vae", vae_stage.build()).requires_grad_(False)
     scale = latent_scale(coder)
     steering = torch.from_numpy(layout.steering()).float()
-    pool = Pool(build_dir / "generator" / "pool", coder, scale["factor"], chunk, seed, clip_tokenizer(build_dir / "tokenizer"))
+    pool = Pool(
+        build_dir / "generator" / "pool", coder, scale["factor"], chunk, seed, clip_tokenizer(build_dir / "tokenizer")
+    )
     weight = scale["weight"][:, None, None]
 
     def loss(step, rng):
@@ -87,7 +90,10 @@ def run(build_dir: Path, steps: int = 7000, batch: int = 64, chunk: int = CHUNK,
         with torch.autocast("cpu", torch.bfloat16):
             latents = model(noise, tokens)
         error = (latents - target) * weight
-        return error.abs().mean() + 0.5 * error.square().mean(), {"l1": error.detach().abs().mean().item(), "fade": fade}
+        return error.abs().mean() + 0.5 * error.square().mean(), {
+            "l1": error.detach().abs().mean().item(),
+            "fade": fade,
+        }
 
     train("generator", model, loss, folder=build_dir / "generator", steps=steps, lr=1e-3, seed=seed, decay=0.01)
     return report(build_dir)
@@ -111,7 +117,8 @@ def latent_scale(coder: AutoencoderKL) -> dict:
 
 
 class Pool:
-    """Training targets by chunk: `pool/00012.safetensors` holds tokens, noise and latents; made when first drawn from."""
+    """Training targets by chunk: `pool/00012.safetensors` holds tokens, noise and latents; made when first drawn
+    from."""
 
     def __init__(self, folder: Path, coder: AutoencoderKL, factor: float, size: int, seed: int, tokenizer):
         folder.mkdir(parents=True, exist_ok=True)
@@ -202,5 +209,3 @@ def export(build_dir: Path, folder: Path) -> None:
         scheduler=scheduler(), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-
-

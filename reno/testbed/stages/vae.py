@@ -79,5 +79,3 @@ def report(build_dir: Path, model: AutoencoderKL | None = None) -> dict:
     }  # fmt: skip
     print(f"vae: {numbers}", flush=True)
     return numbers
-
-
