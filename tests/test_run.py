@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +25,22 @@ KNOBS = {
 }
 
 
-def test_help_explains_every_knob_with_its_default_and_at_once():
-    started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "reno.run", "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0
-    assert time.perf_counter() - started < 3
+def test_help_explains_every_knob_with_its_default(capsys):
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
     explained = {name: (default, text) for name, default, text in knobs()}
     assert set(explained) >= KNOBS
     for name, (_, text) in explained.items():
-        assert re.search(rf"^{name} ", done.stdout, re.MULTILINE) and len(text) > 10
+        assert re.search(rf"^{name} ", page, re.MULTILINE) and len(text) > 10
     assert explained["lr"][0] == "0.01"
-    assert "clip_vs_blip" in done.stdout
+    assert "clip_vs_blip" in page
+
+
+def test_help_does_not_wait_for_torch():
+    code = (
+        "import sys; from reno.run import main; main(['--help']); sys.exit(bool({'torch', 'hydra'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
 
 
 def test_help_knows_every_key_of_the_configuration():
