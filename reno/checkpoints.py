@@ -140,11 +140,8 @@ def _from_hub(checkpoint: Checkpoint, where: str, folders: tuple[str, ...]) -> t
     name = checkpoint.path
     revision = checkpoint.revision
     try:
-        if not _offline():
-            revision, files = _safetensors_revision(checkpoint, folders)
-            weights = _wanted(files, folders, checkpoint.variant)
-        else:
-            weights = ["*.safetensors"]
+        revision, files = _safetensors_revision(checkpoint, folders)
+        weights = _wanted(files, folders, checkpoint.variant)
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*CONFIG_FILES, *weights]))
     except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError) as error:
         raise BadInput(
@@ -153,7 +150,7 @@ def _from_hub(checkpoint: Checkpoint, where: str, folders: tuple[str, ...]) -> t
             f"or give a local folder as {where}.path=FOLDER"
         ) from None
     except Exception as error:  # which errors a missing network raises is the hub library's choice of client
-        cached = _cached(name, checkpoint.revision)
+        cached = _cached(checkpoint, folders)
         if cached is None:
             raise BadInput(
                 f"{where}: {name} is not in the cache and the model hub cannot be reached "
@@ -164,18 +161,21 @@ def _from_hub(checkpoint: Checkpoint, where: str, folders: tuple[str, ...]) -> t
     return folder, folder.name
 
 
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+def _cached(checkpoint: Checkpoint, folders: tuple[str, ...]) -> Path | None:
+    """The newest whole snapshot in the hub's cache, or the one of the named revision. Found by its weights and not by
+    the cache's note of the main branch: a snapshot that was fetched by its commit leaves no such note."""
+    from huggingface_hub import constants
 
-
-def _cached(name: str, revision: str | None) -> Path | None:
-    """The newest snapshot in the hub's cache, at the revision if one is named."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, revision=revision, local_files_only=True))
-    except (OSError, ValueError):
-        return None
+    place = Path(constants.HF_HUB_CACHE) / f"models--{checkpoint.path.replace('/', '--')}"
+    snapshots = sorted((place / "snapshots").glob("*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    if checkpoint.revision is not None:
+        note = place / "refs" / checkpoint.revision
+        commit = note.read_text().strip() if note.is_file() else checkpoint.revision
+        snapshots = [folder for folder in snapshots if folder.name == commit]
+    for folder in snapshots:
+        if _weight_files(folder, folders, _variant(folder, folders, checkpoint.variant)):
+            return folder
+    return None
 
 
 def _safetensors_revision(checkpoint: Checkpoint, folders: tuple[str, ...]) -> tuple[str, list[str]]:

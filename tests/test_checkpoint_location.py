@@ -45,9 +45,30 @@ def test_a_folder_of_pickles_is_refused(tmp_path):
 
 
 def test_an_unreachable_hub_says_how_to_use_a_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(BadInput, match=r"models\.checkpoints\.clip\.path=FOLDER"):
         locate(Checkpoint("openai/no-such-model"), "models.checkpoints.clip")
+
+
+def test_without_a_connection_the_newest_whole_snapshot_of_the_cache_is_used(monkeypatch, tmp_path):
+    import os
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    place = tmp_path / "models--a--b"
+    for age, (commit, file) in enumerate(
+        [("partial", "config.json"), ("new", "model.safetensors"), ("old", "model.safetensors")]
+    ):
+        folder = place / "snapshots" / commit
+        folder.mkdir(parents=True)
+        (folder / file).touch()
+        os.utime(folder, (1e9 - age, 1e9 - age))
+    (place / "refs").mkdir()
+    (place / "refs" / "v1").write_text("old")
+    assert locate(Checkpoint("a/b"), "x").commit == "new"
+    assert locate(Checkpoint("a/b", "v1"), "x").commit == "old"
+    assert locate(Checkpoint("a/b", "old"), "x").identity == "a/b@old"
+    with pytest.raises(BadInput, match="not in the cache"):
+        locate(Checkpoint("a/b", "v2"), "x")
 
 
 class Hub:
