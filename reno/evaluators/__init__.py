@@ -37,7 +37,7 @@ class Verdict:
     judgements: tuple[Judgement, ...]
     """One per binding of the prompt, in the prompt's order."""
     faults: dict[str, bool]
-    """What is wrong with the image as a whole, by name, e.g. swapped, missing, junk."""
+    """What is wrong with the image as a whole, by name, e.g. swapped, missing, junk, mixed."""
 
     @property
     def bound(self) -> int:
@@ -49,7 +49,8 @@ class Verdict:
 
 
 class Evaluator(Protocol):
-    """A frozen judge."""
+    """A frozen judge. It may also have `check_prompt(prompt)` and `check_size(height, width)` of the images: they raise
+    BadInput, before anything runs, for what it cannot judge."""
 
     name: str
     kin: str
