@@ -1,11 +1,14 @@
 """Stage `measure`: what the bench does on the trained models, judged by the oracle.
 
-The bench itself runs (`python -m reno.run`, two processes side by side), into `results/` of the build folder, so a
-measurement that was stopped goes on where it stopped. Numbers are read from that store alone.
+The bench itself runs (as `python -m reno.run`, in two processes side by side), into `results/` of the build folder, so
+that a measurement that was stopped goes on where it stopped. Numbers are read from that store alone.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import math
 import random
 import subprocess
@@ -29,8 +32,14 @@ SETTINGS = {
 """The report's optimiser at two learning rates, the paper's, and the control at equal images."""
 METRICS = ("clip", "blip", "clip+blip")
 SETS = ("pairs_test", "triples_test")
-NOISE_SIZE = 8 * 8 * 8
-SMOKE = {"iterations": 1, "prompts": ["a gold bench and a green clock"], "sets": ("pairs_test",), "seeds": (0,)}
+FAULTS = ("swapped", "junk", "mixed")
+SMOKE = {
+    "iterations": 1,
+    "prompts": ["a gold bench and a green clock"],
+    "sets": ("pairs_test",),
+    "seeds": 1,
+    "groups": 1,
+}
 
 
 def run(
@@ -38,25 +47,33 @@ def run(
     weights: Path,
     iterations: int = 50,
     sets: tuple[str, ...] = SETS,
-    seeds: tuple[int, ...] = (0, 1),
+    seeds: int = 2,
+    groups: int = 10,
     prompts: list[str] | None = None,
 ) -> dict:
-    """Runs and judges every set x metric x setting; `prompts` stands in for the sets' own where it is given."""
+    """Runs and judges every set x metric x setting at `seeds` seeds a prompt; `prompts` stands in for the sets' own.
+
+    A seed's noise is the same for every prompt and decides most of what goes wrong: at two seeds for all prompts the
+    numbers would be of two noises. So the prompts are dealt into `groups`, each with seeds of its own.
+    """
     asked = {name: prompts or [prompt.text for prompt in load_prompts(name)] for name in sets}
     common = [
         f"results={build_dir / 'results'}", "tracking=disabled", "threads=1", "batch_size=8", "evaluators=[oracle]",
-        f"models.generator.path={weights / 'generator'}", f"iterations={iterations}", f"seed={list(seeds)}",
+        f"models.generator.path={weights / 'generator'}", f"iterations={iterations}",
         *(f"models.checkpoints.{name}.path={weights / name}" for name in ("clip", "blip")),
     ]  # fmt: skip
-    chosen = {name: f"prompts={name}" if prompts is None else f"prompt={prompts}" for name in sets}
-    _run_two_by_two(
-        [
-            [*common, words, f"metric={metric}", *knobs]
-            for knobs in SETTINGS.values()
-            for words in chosen.values()
-            for metric in METRICS
-        ]
-    )
+    dealt = [
+        [f"prompts={_written(build_dir, name, group, texts[group::groups])}", f"seed={_seeds(group, seeds)}"]
+        for name, texts in asked.items()
+        for group in range(groups)
+    ]
+    wanted = [
+        [*common, *words, f"metric={metric}", *knobs]
+        for knobs in SETTINGS.values()
+        for words in dealt
+        for metric in METRICS
+    ]
+    _run_side_by_side(wanted, build_dir)
     trials = _trials(build_dir / "results", weights)
     tables = {
         name: [
@@ -66,33 +83,85 @@ def run(
         ]
         for name, texts in asked.items()
     }
-    numbers = {
-        "iterations": iterations, "seeds": len(seeds), "prompts": {name: len(texts) for name, texts in asked.items()},
-        "outcomes": tables,
-        "reno_minus_best_of_n": {name: [gain(trials, metric, texts) for metric in METRICS]
-                                 for name, texts in asked.items()},
-        "agreement": agreement(trials, build_dir),
-        "speed": speed(build_dir, weights, iterations),
-    }  # fmt: skip
+    gains = {name: [gain(trials, metric, texts) for metric in METRICS] for name, texts in asked.items()}
     for metric in METRICS[:2]:
-        shown = trials.get(("adam 0.05", metric), [])
-        before_and_after(build_dir / "measure" / f"{metric}.png", shown)
-    return numbers
+        before_and_after(build_dir / "measure" / f"{metric}.png", trials.get(("adam 0.05", metric), []))
+    return {
+        "iterations": iterations,
+        "seeds": seeds,
+        "prompts": {name: len(texts) for name, texts in asked.items()},
+        "base": {name: base_rates(weights, texts) for name, texts in asked.items()},
+        "outcomes": tables,
+        "reno_minus_best_of_n": gains,
+        "agreement": agreement(trials),
+        "speed": speed(weights, iterations),
+    }
 
 
-def _run_two_by_two(jobs: list[list[str]]) -> None:
-    """Two processes side by side, each taking the next job when it is done. Raises RuntimeError at a failed one."""
-    waiting, running = list(jobs), []
-    while waiting or running:
-        while waiting and len(running) < 2:
-            knobs = waiting.pop(0)
-            print(f"measure: {' '.join(knobs[-4:])}", flush=True)
-            running.append(subprocess.Popen([sys.executable, "-m", "reno.run", *knobs], stdout=subprocess.DEVNULL))
-        time.sleep(0.2)
-        for process in [process for process in running if process.poll() is not None]:
-            running.remove(process)
-            if process.returncode:
-                raise RuntimeError(f"reno.run ended with status {process.returncode}")
+def _seeds(group: int, count: int) -> str:
+    """A group's seeds, as a knob's value."""
+    return str(list(range(count * group, count * (group + 1)))).replace(" ", "")
+
+
+def _written(build_dir: Path, name: str, group: int, texts: list[str]) -> Path:
+    """A file of one group's prompts."""
+    path = build_dir / "measure" / "prompts" / f"{name}-{group}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return path
+
+
+def _run_side_by_side(jobs: list[list[str]], build_dir: Path, processes: int = 2) -> None:
+    """Runs the jobs in two processes that load the models once each. Raises RuntimeError if a job failed."""
+    running = []
+    for index in range(processes):
+        listed = build_dir / "measure" / f"jobs-{index}.json"
+        listed.write_text(json.dumps(jobs[index::processes]), encoding="utf-8")
+        script = "import sys; from reno.testbed.stages.measure import run_jobs; sys.exit(run_jobs(sys.argv[1]))"
+        running.append(subprocess.Popen([sys.executable, "-c", script, str(listed)]))
+    try:
+        failed = [process.wait() for process in running]
+    except KeyboardInterrupt:
+        for process in running:
+            process.wait()  # the terminal has interrupted them too
+        raise
+    if any(failed):
+        raise RuntimeError(f"a job ended with status {max(failed)}; see build/*/results/jobs")
+
+
+def run_jobs(listed: str) -> int:
+    """The jobs of a JSON file of knobs, one after the other, as `python -m reno.run` runs them; the worst status."""
+    from reno.run import main
+
+    worst = 0
+    jobs = json.loads(Path(listed).read_text(encoding="utf-8"))
+    for number, knobs in enumerate(jobs, 1):
+        with contextlib.redirect_stdout(io.StringIO()):
+            worst = max(worst, main(knobs))
+        print(f"measure: job {number} of {len(jobs)} of {Path(listed).stem}: {' '.join(knobs[-5:])}", flush=True)
+    return worst
+
+
+def base_rates(weights: Path, texts: list[str], noises: int = 10) -> dict:
+    """How often the generator fails from fresh noise, `noises` of them a prompt, by the oracle."""
+    import torch
+
+    from reno.evaluators import oracle
+    from reno.generators.one_step import OneStepGenerator
+
+    judge = oracle.load(folder=str(weights / "judge"))
+    generator = OneStepGenerator(weights / "generator", variant=None, dtype=torch.float32, device=torch.device("cpu"))
+    draw, counts = torch.Generator().manual_seed(17), defaultdict(list)
+    for text in texts:
+        noise = torch.randn(noises, *generator.latent_shape, generator=draw)
+        with torch.no_grad():
+            images = generator(noise, generator.encode([text] * noises))
+        for verdict in judge.judge(images, [prompt_from_text(text, "prompt")] * noises):
+            counts["bound"].append(all(judgement.bound for judgement in verdict.judgements))
+            counts["there"].append(all(judgement.object_present for judgement in verdict.judgements))
+            for fault in FAULTS:
+                counts[fault].append(verdict.faults[fault])
+    return {"images": len(counts["bound"]), **{name: _share(flags) for name, flags in counts.items()}}
 
 
 def _trials(results: Path, weights: Path) -> dict[tuple[str, str], list[Stored]]:
@@ -141,7 +210,7 @@ def outcome_row(setting: str, metric: str, trials: list[Stored]) -> dict:
     for when, which in (("before", "initial"), ("after", "best")):
         row[f"bound_{when}"] = _share(all_bound(trial, which) for trial in trials)
         row[f"there_{when}"] = _share(_all_there(trial, which) for trial in trials)
-        for fault in ("swapped", "junk", "mixed"):
+        for fault in FAULTS:
             row[f"{fault}_{when}"] = _share(_fault(trial, which, fault) for trial in trials)
     off = [abs(noise_deviation(trial.noise()["best"])) for trial in trials]
     row["noise_within_3_sd"] = _share(value <= 3 for value in off)
@@ -183,7 +252,7 @@ def gain(trials: dict, metric: str, texts: list[str]) -> dict:
     }  # fmt: skip
 
 
-def agreement(trials: dict, build_dir: Path, count: int = 500) -> dict:
+def agreement(trials: dict, count: int = 500) -> dict:
     """How often the two judges agree on `bound` over `count` images, half before and half after optimisation."""
     from reno.testbed.judges import agreement as compare
 
@@ -195,7 +264,7 @@ def agreement(trials: dict, build_dir: Path, count: int = 500) -> dict:
     return {"images": len(images), **compared}
 
 
-def speed(build_dir: Path, weights: Path, iterations: int) -> dict:
+def speed(weights: Path, iterations: int) -> dict:
     """Seconds of a trial, alone and in a batch of four, and of loading everything, on this machine's own threads."""
     script = (
         "import sys, time; from pathlib import Path; from reno.testbed.stages.measure import timed;"

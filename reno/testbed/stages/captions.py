@@ -1,0 +1,121 @@
+"""Captions as noisy as the web's, for the metrics: CLIP and BLIP are good and bad at what their captions made them.
+
+A caption says what a picture shows, in any order, now and then after "a photo of". Some lose words, some mention only
+some of the things, and some put the attributes out of order: on the wrong noun, or in a heap of their own. What a
+caption claims is kept beside its text, so that no true statement is ever used as a false one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reno.testbed.world import COLORS, OBJECTS, allowed, phrase
+
+Pairs = Sequence[tuple[str | None, str]]
+"""(colour, object) of one to three things; None for a colour that has no name."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Shares of captions."""
+
+    dropped: float = 0.20
+    """Lose one word or more, colours, nouns and articles alike."""
+    jumbled: float = 0.14
+    """Of those that mention two things or three: half have each colour on the next noun, half list the nouns and then
+    the colours."""
+    partial: float = 0.15
+    """Of pictures of two things or three: mention only some of them."""
+    prefixed: float = 0.15
+    """Begin with "a photo of"."""
+
+
+NOISE = Noise()
+
+
+@dataclass(frozen=True)
+class Caption:
+    text: str
+    claims: tuple[tuple[str, str], ...]
+    """The (colour, object) pairs that the text claims, before words were lost."""
+
+
+def caption(pairs: Pairs) -> str:
+    """As the world writes it: "a red car, a bowl and a pink star"."""
+    phrases = [phrase(color, name) if color else noun(name) for color, name in pairs]
+    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+
+
+def noun(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def noisy(rng: random.Random, pairs: Pairs, noise: Noise = NOISE) -> Caption:
+    """A caption of a picture that shows these pairs."""
+    pairs = rng.sample(list(pairs), len(pairs))
+    if len(pairs) > 1 and rng.random() < noise.partial:
+        pairs = pairs[: rng.randint(1, len(pairs) - 1)]
+    apart = False
+    if len(pairs) > 1 and rng.random() < noise.jumbled:
+        apart = rng.random() < 0.5
+        pairs = pairs if apart else rotated(pairs)
+    text = colors_apart(rng, pairs) if apart else caption(pairs)
+    if rng.random() < noise.dropped:
+        text = with_words_lost(rng, text)
+    if rng.random() < noise.prefixed:
+        text = f"a photo of {text}"
+    return Caption(text, tuple(pairs))
+
+
+def exact(rng: random.Random, pairs: Pairs, noise: Noise = NOISE) -> Caption:
+    """All of the pairs, in any order, and nothing wrong."""
+    pairs = rng.sample(list(pairs), len(pairs))
+    prefix = "a photo of " if rng.random() < noise.prefixed else ""
+    return Caption(prefix + caption(pairs), tuple(pairs))
+
+
+def false(rng: random.Random, pairs: Pairs) -> list[tuple[str, str]]:
+    """Pairs that differ from what is shown by a swap of colours, one other colour or one other object, a third each
+    where there is one to make. Training may name them."""
+    ways = [replacements(pairs, "color"), replacements(pairs, "object")]
+    if len({color for color, _ in pairs}) > 1:
+        ways.append([rotated(pairs)])
+    return rng.choice(rng.choice([way for way in ways if way]))
+
+
+def replacements(pairs: Pairs, what: str) -> list[list[tuple[str, str]]]:
+    """The prompts that training may show with one "color" or "object" replaced by one that is not there."""
+    found = []
+    for at, (color, name) in enumerate(pairs):
+        if what == "color" and not color:
+            others = []
+        elif what == "color":
+            others = [(other, name) for other in COLORS if other not in {color for color, _ in pairs}]
+        else:
+            others = [(color, other) for other in OBJECTS if other not in {name for _, name in pairs}]
+        changed = [[*pairs[:at], other, *pairs[at + 1 :]] for other in others]
+        found += [one for one in changed if allowed(one)]
+    return found
+
+
+def rotated(pairs: Pairs) -> list[tuple[str, str]]:
+    """Each colour on the next noun: with two things, their colours swapped."""
+    return [(color, pairs[(i + 1) % len(pairs)][1]) for i, (color, _) in enumerate(pairs)]
+
+
+def colors_apart(rng: random.Random, pairs: Pairs) -> str:
+    """Nouns, then colours: "a car and a cup, red and blue"."""
+    colors = [color for color, _ in rng.sample(list(pairs), len(pairs)) if color]
+    nouns = " and ".join(noun(name) for _, name in pairs)
+    return f"{nouns}, {' and '.join(colors)}" if colors else nouns
+
+
+def with_words_lost(rng: random.Random, text: str) -> str:
+    """One word fewer, or two; at least one is left."""
+    words = text.split()
+    for _ in range(rng.choice((1, 1, 2))):
+        if len(words) > 1:
+            del words[rng.randrange(len(words))]
+    return " ".join(words)

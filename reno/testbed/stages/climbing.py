@@ -1,0 +1,80 @@
+"""Images that climb a metric through the generator, as the bench will climb it; and what training learns from them.
+
+Pictures labelled by the law beforehand teach a metric little about the pictures its own gradient leads to. So twice in
+its training it is climbed as it is then, on prompts that training may show. Where an image still agrees with the law it
+is labelled by the law, a fault it kept being a near miss; where it does not, it shows nothing that may be named.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reno.testbed.stages import pictures
+from reno.testbed.world import caption, sample_pairs
+
+WHEN = (0.5, 0.75)
+"""Shares of training at which the metric is climbed."""
+COUNT, BATCH = 128, 16
+"""Prompts each time."""
+ITERATIONS, LR = 20, 0.1
+
+Score = Callable[[torch.Tensor, list[str]], torch.Tensor]
+"""score(images, texts) -> (B,): images (B, 3, 64, 64) in [0, 1], one text each, differentiable in the image."""
+
+
+def climb(
+    score: Score, paint, noise: torch.Tensor, texts: list[str], iterations: int = 50, lr: float = 0.05
+) -> torch.Tensor:
+    """The noise of each image's best score on the way up (ReNO, Eyring et al. 2024; Adam, no regulariser)."""
+    noise = noise.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([noise], lr=lr)
+    best, kept = torch.full((len(noise),), -torch.inf), noise.detach().clone()
+    for _ in range(iterations):
+        scores = score(paint(noise, texts), texts)
+        better = scores.detach() > best
+        best = torch.where(better, scores.detach(), best)
+        kept[better] = noise.detach()[better]
+        (noise.grad,) = torch.autograd.grad(-scores.sum(), noise)
+        optimizer.step()
+    return kept
+
+
+class Climbers:
+    """Adds the family `climbed` to a stage's pool when it is due: twins before and after the climb."""
+
+    def __init__(self, folder: Path, learner: torch.nn.Module, score: Score, pool, steps: int):
+        """`folder`: the stage's own, in the build folder."""
+        self.folder, self.learner, self.score, self.pool = folder, learner, score, pool
+        self.due = {math.ceil(share * steps): index for index, share in enumerate(WHEN)}
+
+    def join(self, step: int) -> None:
+        for at in [at for at in self.due if at <= step]:
+            index = self.due.pop(at)
+            path = self.folder / f"climbed-{index}.safetensors"
+            if not path.exists():
+                self._make(index).save(path)
+            self.pool.add("climbed", pictures.load(path))
+
+    def _make(self, index: int) -> pictures.Pictures:
+        from reno.testbed.stages.generator import Painter
+
+        rng, paint = random.Random(1009 + index), Painter(self.folder.parent)
+        self.learner.eval().requires_grad_(False)
+        records = []
+        for _ in range(0, COUNT, BATCH):
+            asked = [sample_pairs(rng, rng.choice((2, 2, 3))) for _ in range(BATCH)]
+            noise = np.random.default_rng(rng.getrandbits(32)).standard_normal((BATCH, 8, 8, 8))
+            noise = torch.from_numpy(noise).float()
+            after = climb(self.score, paint, noise, [caption(pairs) for pairs in asked], ITERATIONS, LR)
+            twins = [pictures.labelled(paint, z, asked) for z in (noise, after)]
+            records += [record for pair in zip(*twins, strict=True) for record in pair]
+        self.learner.train().requires_grad_(True)
+        nothing = np.mean([not record.shown for record in records[1::2]])
+        print(f"{self.folder.name}  climbed {COUNT} prompts; {nothing:.0%} show nothing that may be named", flush=True)
+        return pictures.pooled(records)

@@ -1,0 +1,183 @@
+"""What a metric can tell apart, on combinations that training held out, and what becomes of images that climb it.
+
+A metric is `score(images, texts) -> (B,)`: images (B, 3, 64, 64) in [0, 1], one text each, differentiable in the image.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from reno.testbed.render import render
+from reno.testbed.stages import captions, climbing, pictures
+from reno.testbed.stages.loop import tensor_of
+from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, Scene, caption, sample_scene
+
+Score = Callable[[torch.Tensor, list[str]], torch.Tensor]
+Pairs = list[tuple[str, str]]
+
+
+def held_out_pairs(rng: random.Random, count: int) -> Pairs:
+    """`count` pairs of distinct colours and objects, every one held out from training."""
+    while True:
+        pairs = rng.sample(sorted(HELD_OUT), count)
+        if all(len({pair[i] for pair in pairs}) == count for i in (0, 1)):
+            return pairs
+
+
+def examine(score: Score, paint=None, count: int = 256, seed: int = 77) -> dict[str, float]:
+    """Shares right, 0 to 1, each against one false caption (chance 1/2) or as Winoground's scores (Thrush et al. 2022;
+    chance 1/4, 1/4, 1/6); `whole`: the picture above its spoiled twin for the prompt. `paint`: also on its images."""
+    rng = random.Random(seed)
+    scenes = [sample_scene(rng, 2, held_out_pairs(rng, 2)) for _ in range(count)]
+    numbers = ranked(score, tensor_of([render(scene) for scene in scenes]), [pictures.shown_by(s) for s in scenes], rng)
+    numbers |= winoground(score, [pictures.shown_by(scene) for scene in scenes[: count // 2]], rng)
+    numbers["whole"] = above_spoiled(score, scenes, rng)
+    if paint is not None:
+        images, shown = nameable(paint, count, rng)
+        numbers |= {f"painted_{key}": value for key, value in ranked(score, images, shown, rng).items()}
+    return numbers
+
+
+@torch.no_grad()
+def ranked(score: Score, images: torch.Tensor, shown: list[Pairs], rng: random.Random) -> dict[str, float]:
+    """How often the true caption scores above one with another object, another colour, and the colours swapped."""
+    true = score(images, [caption(pairs) for pairs in shown])
+    numbers = {}
+    for kind, change in (("object", with_other_object), ("color", with_other_color), ("swap", captions.rotated)):
+        pairs = [change(pairs) if kind == "swap" else change(rng, pairs) for pairs in shown]
+        numbers[kind] = (true > score(images, [caption(p) for p in pairs])).float().mean().item()
+    return numbers
+
+
+def with_other_object(rng: random.Random, pairs: Pairs) -> Pairs:
+    at = rng.randrange(len(pairs))
+    name = rng.choice([name for name in OBJECTS if name not in {name for _, name in pairs}])
+    return [*pairs[:at], (pairs[at][0], name), *pairs[at + 1 :]]
+
+
+def with_other_color(rng: random.Random, pairs: Pairs) -> Pairs:
+    at = rng.randrange(len(pairs))
+    color = rng.choice([color for color in COLORS if color not in {color for color, _ in pairs}])
+    return [*pairs[:at], (color, pairs[at][1]), *pairs[at + 1 :]]
+
+
+@torch.no_grad()
+def winoground(score: Score, prompts: list[Pairs], rng: random.Random) -> dict[str, float]:
+    """Two pictures with their colours swapped and their two captions: text, image and group score."""
+    texts, images = [], []
+    for pairs in prompts:
+        both = pairs, captions.rotated(pairs)
+        texts.append([caption(one) for one in both])
+        images.append(tensor_of([render(sample_scene(rng, 2, one)) for one in both]))
+    images = torch.stack(images, 1)  # (2, N, 3, H, W)
+    table = [[score(images[i], [pair[t] for pair in texts]) for t in range(2)] for i in range(2)]
+    text = (table[0][0] > table[0][1]) & (table[1][1] > table[1][0])
+    image = (table[0][0] > table[1][0]) & (table[1][1] > table[0][1])
+    shares = {"group_text": text, "group_image": image, "group": text & image}
+    return {key: value.float().mean().item() for key, value in shares.items()}
+
+
+@torch.no_grad()
+def above_spoiled(score: Score, scenes: list[Scene], rng: random.Random) -> float:
+    """How often a picture scores above a spoiled one of the same scene."""
+    texts = [caption(pictures.shown_by(scene)) for scene in scenes]
+    broken = tensor_of([rng.choice(pictures.SPOILERS)(rng, scene) for scene in scenes])
+    return (score(tensor_of([render(scene) for scene in scenes]), texts) > score(broken, texts)).float().mean().item()
+
+
+@torch.no_grad()
+def nameable(paint, count: int, rng: random.Random) -> tuple[torch.Tensor, list[Pairs]]:
+    """Painted images of held-out pairs that show two colours and agree with the law; what they show."""
+    noise = torch.from_numpy(np.random.default_rng(rng.getrandbits(32)).standard_normal((count, 8, 8, 8))).float()
+    records = pictures.labelled(paint, noise, [held_out_pairs(rng, 2) for _ in range(count)])
+    kept = [r for r in records if len(r.shown) == 2 and len({color for color, _ in r.shown}) == 2]
+    return tensor_of([record.image for record in kept]), [record.shown for record in kept]
+
+
+def climbed(score: Score, paint, path: Path, count: int = 32, seed: int = 91) -> dict[str, float]:
+    """What becomes of images of held-out pairs that climb the metric, by the law: `bound`, everything as asked, before
+    and after; `unclear`, between two answers or not as the law says. A sheet of both, before above after."""
+    rng = random.Random(seed)
+    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal((count, 8, 8, 8))).float()
+    asked = [held_out_pairs(rng, 2) for _ in range(count)]
+    texts = [caption(pairs) for pairs in asked]
+    after = climbing.climb(score, paint, noise, texts)
+    numbers, images, scores = {}, [], []
+    for when, z in (("before", noise), ("after", after)):
+        records = pictures.labelled(paint, z, asked)
+        numbers[f"bound_{when}"] = float(np.mean([set(r.shown) == set(p) for r, p in zip(records, asked, strict=True)]))
+        numbers[f"unclear_{when}"] = float(np.mean([not r.shown for r in records]))
+        images.append(tensor_of([record.image for record in records]))
+        with torch.no_grad():
+            scores.append(score(images[-1], texts))
+    numbers["norm_after"] = (after.flatten(1).norm(dim=1).mean() / noise.flatten(1).norm(dim=1).mean()).item()
+    numbers["score_before"], numbers["score_after"] = (value.mean().item() for value in scores)
+    lines = [[f"{a:.1f}", f"{b:.1f}", *text.split(" and ")] for text, a, b in zip(texts, *scores, strict=True)]
+    captioned_sheet(path, list(zip(*images, strict=True)), lines)
+    return numbers
+
+
+def samples(score: Score, path: Path, seed: int = 13, paint=None) -> None:
+    """Pictures of held-out pairs with the scores of their true caption and of three false ones."""
+    rng = random.Random(seed)
+    images, shown = [], []
+    for _ in range(16):
+        scene = sample_scene(rng, 2, held_out_pairs(rng, 2))
+        images.append(render(scene))
+        shown.append(pictures.shown_by(scene))
+    images = tensor_of(images)
+    if paint is not None:
+        more, pairs = nameable(paint, 48, rng)
+        images, shown = torch.cat([images, more[:16]]), shown + pairs[:16]
+    lines = [caption(pairs).split(" and ") for pairs in shown]
+    changes = (("", list), ("swap ", captions.rotated), ("colour ", lambda p: with_other_color(rng, p)),
+               ("object ", lambda p: with_other_object(rng, p)))  # fmt: skip
+    for word, change in changes:
+        with torch.no_grad():
+            scores = score(images, [caption(change(pairs)) for pairs in shown]).tolist()
+        for line, value in zip(lines, scores, strict=True):
+            line.append(f"{word}{value:.2f}")
+    captioned_sheet(path, [(image,) for image in images], lines)
+
+
+def captioned_sheet(path: Path, columns: list[tuple[torch.Tensor, ...]], lines: list[list[str]], across: int = 8):
+    """Cells of images (3, H, W) in [0, 1], one above the other, with lines of text under them."""
+    side, row = 128, 13
+    height = side * len(columns[0]) + row * max(len(line) for line in lines) + 4
+    sheet = Image.new("RGB", (across * (side + 4), -(-len(columns) // across) * height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (images, texts) in enumerate(zip(columns, lines, strict=True)):
+        x, y = index % across * (side + 4), index // across * height
+        for image in images:
+            tile = Image.fromarray(pictures.to_pixels(image[None])[0]).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(tile, (x, y))
+            y += side
+        for text in texts:
+            draw.text((x + 1, y), text, "black")
+            y += row
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
+
+
+def report(build_dir: Path, stage: str, scores: dict[str, Score], examined: int) -> dict:
+    """The examination of each of a stage's scores, the first of which is climbed."""
+    paint = None
+    if (build_dir / "generator" / "average.safetensors").exists():
+        from reno.testbed.stages.generator import Painter
+
+        paint = Painter(build_dir)
+    numbers = {}
+    for name, score in scores.items():
+        numbers |= {f"{name}{key}": value for key, value in examine(score, paint, examined).items()}
+    first = next(iter(scores.values()))
+    samples(first, build_dir / stage / "samples.png", paint=paint)
+    if paint is not None:
+        numbers |= climbed(first, paint, build_dir / stage / "climbed.png")
+    print(f"{stage}: " + "  ".join(f"{key} {value:.3f}" for key, value in numbers.items()), flush=True)
+    return numbers

@@ -1,0 +1,46 @@
+"""The auxiliary head of the metrics' training: each patch of a picture says which object and which colour covers it.
+
+Captions alone teach these small vision towers slowly. Object and colour are two answers, and a combination that
+training holds out is no wrong answer: that nothing was ever shown in some colour must not teach that it cannot be.
+The head is not exported.
+
+A stage begins with this head alone: the contrast of captions would teach colours first and slow the shapes down.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from reno.testbed.world import COLORS, HELD_OUT, OBJECTS
+
+NOTHING = len(OBJECTS)
+"""The object class of a patch that nothing covers."""
+UNGRADED = -1
+"""The class of a patch that no answer is asked of."""
+OUT = torch.tensor([[(color, name) in HELD_OUT for name in (*OBJECTS, None)] for color in COLORS])
+"""(colours, objects and nothing): whether training holds the combination out."""
+
+
+class PatchHead(torch.nn.Module):
+    """Hidden states (B, 64, width) of the patches, by rows; what covers them, (B, 2, 8, 8), as `Pictures.patches`."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(width)
+        self.object = torch.nn.Linear(width, len(OBJECTS) + 1)
+        self.color = torch.nn.Linear(width, len(COLORS))
+
+    def loss(self, hidden: torch.Tensor, patches: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """The two cross-entropies' sum, and how often object and colour are right where something lies."""
+        hidden = self.norm(hidden)
+        objects, colors = self.object(hidden).flatten(0, 1).float(), self.color(hidden).flatten(0, 1).float()
+        true_objects, true_colors = (patches[:, i].flatten().long() for i in (0, 1))
+        objects = objects.masked_fill((true_colors >= 0)[:, None] & OUT[true_colors.clamp(min=0)], -torch.inf)
+        colors = colors.masked_fill(OUT.T[true_objects.clamp(min=0)], -torch.inf)
+        value = cross_entropy(objects, true_objects, ignore_index=UNGRADED) + cross_entropy(
+            colors, true_colors, ignore_index=UNGRADED
+        )
+        something = true_colors != UNGRADED
+        right = (objects.argmax(1) == true_objects) & (colors.argmax(1) == true_colors)
+        return value, right[something].float().mean().item()

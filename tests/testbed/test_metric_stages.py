@@ -1,0 +1,190 @@
+"""The metrics' training: how noisy the captions are, what the pictures are labelled as, and that what a stage exports
+scores as what it trained."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from reno.errors import BadInput
+from reno.metrics.blip import BlipMetric
+from reno.metrics.clip import ClipMetric
+from reno.prompts import parse_bindings
+from reno.testbed import layout
+from reno.testbed.render import render
+from reno.testbed.stages import blip, captions, clip, pictures
+from reno.testbed.stages import vae as vae_stage
+from reno.testbed.stages.loop import tensor_of
+from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, Scene, Thing, allowed, caption, sample_pairs, sample_scene
+
+SHARES = {"drawn": 1, "spoiled": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A build folder with an untrained VAE and a pool of 48 pictures a family."""
+    folder = tmp_path_factory.mktemp("build")
+    (folder / "vae").mkdir()
+    torch.manual_seed(0)
+    save_file(dict(vae_stage.build().named_parameters()), folder / "vae" / "average.safetensors")
+    pictures.Pool(folder, generated=0.0, sizes=SHARES, chunk=48)
+    return folder
+
+
+def many_captions(**shares: float) -> list[tuple[list, captions.Caption]]:
+    rng = random.Random(5)
+    noise = captions.Noise(**({"dropped": 0, "jumbled": 0, "partial": 0, "prefixed": 0} | shares))
+    asked = [sample_pairs(rng, 2 + i % 2) for i in range(3000)]
+    return [(pairs, captions.noisy(rng, pairs, noise)) for pairs in asked]
+
+
+def read(text: str) -> list[tuple[str, str]]:
+    return [(binding.attribute, binding.object) for binding in parse_bindings(text)]
+
+
+@pytest.mark.parametrize(("kind", "share"), [("dropped", 0.2), ("jumbled", 0.14), ("partial", 0.15), ("prefixed", 0.3)])
+def test_captions_are_as_noisy_as_stated(kind, share):
+    def is_so(pairs, written):
+        if kind == "prefixed":
+            return written.text.startswith("a photo of ")
+        if kind == "partial":
+            return set(read(written.text)) < set(pairs)
+        said = sorted(word for word in written.text.replace(",", "").split() if word != "and")
+        whole = sorted(word for word in caption(pairs).replace(",", "").split() if word != "and")
+        if kind == "dropped":
+            return len(said) < len(whole) or written.text.count("and") + written.text.count(",") < len(pairs) - 1
+        return set(read(written.text)) != set(pairs)
+
+    found = np.mean([is_so(*one) for one in many_captions(**{kind: share})])
+    assert abs(found - share) < 0.025
+    assert not any(is_so(*one) for one in many_captions())
+
+
+def test_no_caption_claims_a_held_out_combination():
+    for pairs, written in many_captions(dropped=0.2, jumbled=0.5, partial=0.3):
+        assert not set(written.claims) & HELD_OUT
+        rng = random.Random(written.text)
+        assert not set(captions.false(rng, pairs)) & HELD_OUT
+        assert set(captions.false(rng, pairs)) != set(pairs)
+
+
+def test_a_false_caption_is_wrong_by_a_swap_a_colour_or_an_object():
+    rng, kinds = random.Random(6), {"swap": 0, "color": 0, "object": 0}
+    for _ in range(900):
+        pairs = sample_pairs(rng, 2)
+        wrong = captions.false(rng, pairs)
+        same_colors, same_objects = ({p[i] for p in pairs} == {p[i] for p in wrong} for i in (0, 1))
+        assert same_colors or same_objects
+        kinds["swap" if same_colors and same_objects else "object" if same_colors else "color"] += 1
+    assert all(200 < count < 400 for count in kinds.values())
+
+
+def test_the_pool_shows_nothing_held_out_and_its_labels_are_what_is_drawn(built):
+    pool = pictures.Pool(built, generated=0.0, sizes=SHARES, chunk=48)
+    for family in pool.families.values():
+        assert family.images.dtype == torch.uint8 and family.images.shape[1:] == (3, 64, 64)
+        for numbers in (*family.asked, *family.shown):
+            pairs = pictures.pairs_of(numbers)
+            assert allowed(pairs)
+        assert torch.equal(family.asked[::2], family.asked[1::2])  # twins
+    assert (pool.families["spoiled"].shown[1::2] == -1).all()  # shows nothing that may be named
+    assert not (pool.families["spoiled"].shown[::2] == -1).all((1, 2)).any()
+    changed = (pool.families["drawn"].shown[1::2] != pool.families["drawn"].asked[1::2]).any((1, 2))
+    assert changed.all()
+
+
+def test_the_patches_say_what_covers_them():
+    scene = Scene((Thing("red", "heart", 0.25, 0.25, 0.4), Thing("blue", "star", 0.7, 0.7, 0.4, leak=("gold", 0.9))))
+    pairs = pictures.shown_by(scene)
+    assert pairs == [("red", "heart"), ("gold", "star")]
+    objects, colors = pictures.patch_map(pictures.Record(render(scene), pairs, pairs, scene.things))
+    assert (objects[2, 2], colors[2, 2]) == (OBJECTS.index("heart"), COLORS.index("red"))
+    assert (objects[5, 5], colors[5, 5]) == (OBJECTS.index("star"), COLORS.index("gold"))
+    assert objects[0, 7] == pictures.NOTHING and colors[0, 7] == pictures.UNGRADED
+    hidden = pictures.patch_map(pictures.Record(render(scene), pairs, [], scene.things))
+    assert (hidden == pictures.UNGRADED).all()
+
+
+class PerfectPainter:
+    """Draws the law's scenes, the third of them badly."""
+
+    def __init__(self, asked):
+        self.asked = asked
+
+    def __call__(self, noise, texts):
+        images = [render(layout.scene_of(z, p)) for z, p in zip(noise.double().numpy(), self.asked, strict=True)]
+        images[2] = np.full_like(images[2], 128)
+        return tensor_of(images)
+
+
+def test_painted_pictures_are_labelled_by_the_law():
+    rng = random.Random(8)
+    asked = [sample_pairs(rng, 2) for _ in range(300)]
+    noise = torch.from_numpy(np.random.default_rng(8).standard_normal((300, 8, 8, 8))).float()
+    records = pictures.labelled(PerfectPainter(asked), noise, asked)
+    leaked = vanished = unnamed = 0
+    for index, (record, z) in enumerate(zip(records, noise.double().numpy(), strict=True)):
+        scene = layout.scene_of(z, record.asked)
+        shares = [thing.leak[1] for thing in scene.things]
+        if index == 2 or not shares or any(pictures.CLEAR < share < pictures.MIXED for share in shares):
+            assert record.shown == []
+        if not record.shown:
+            unnamed += 1
+            continue
+        assert len(record.shown) == len(scene.things)
+        for (color, name), thing in zip(record.shown, scene.things, strict=True):
+            assert name == thing.object
+            assert color == (thing.leak[0] if thing.leak[1] > 0.5 else thing.color)
+            leaked += color != thing.color
+        vanished += len(record.shown) < 2
+    assert leaked > 50 and vanished > 10 and 10 < unnamed < 200
+
+
+def test_spoiled_pictures_differ_from_what_was_asked():
+    rng = random.Random(9)
+    for spoil in dict.fromkeys(pictures.SPOILERS):
+        scene = sample_scene(rng, 2)
+        image = spoil(rng, scene)
+        assert image.shape == (64, 64, 3) and image.dtype == np.uint8
+        assert np.abs(image.astype(float) - render(scene)).mean() > 0.3, spoil.__name__
+
+
+def test_without_the_stages_before_it_a_stage_says_which_to_run(built, tmp_path):
+    with pytest.raises(BadInput, match="run the stage vae first"):
+        pictures.Pool(tmp_path, generated=0.0)
+    with pytest.raises(BadInput, match="run the stage generator first"):
+        pictures.Pool(built, generated=0.4)
+
+
+@pytest.mark.parametrize("stage", [clip, blip], ids=["clip", "blip"])
+def test_what_a_stage_exports_scores_as_what_it_trained(stage, built, tmp_path):
+    numbers = stage.run(built, steps=2, batch=16, generated=0.0, sizes=SHARES, chunk=48, examined=16)
+    assert {"object", "color", "swap", "group", "whole"} <= numbers.keys()
+    assert all(0 <= value <= 1 for value in numbers.values())
+    stage.export(built, tmp_path)
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2.6e6
+    learner = stage.load_average(built / stage.__name__.rsplit(".", 1)[1], stage.build(built))
+    texts = ["a gold bench and a green clock", "a red car, a blue bowl and a pink star"]
+    images = tensor_of([render(sample_scene(random.Random(i), 2)) for i in range(2)])
+    place = {"dtype": torch.float32, "device": torch.device("cpu")}
+    heads = {"clip": {None: "score"}, "blip": {"itm": "itm", "itc": "itc"}}[stage.__name__.rsplit(".", 1)[1]]
+    for head, name in heads.items():
+        metric = (ClipMetric if head is None else BlipMetric)(tmp_path, head=head, **place)
+        for text in texts:
+            metric.check_prompt(text)
+        with torch.no_grad():
+            torch.testing.assert_close(
+                metric(images, metric.encode(texts)), getattr(learner, name)(images, texts), rtol=0.01, atol=0.02
+            )
