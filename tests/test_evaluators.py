@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +13,10 @@ from reno.errors import BadInput
 from reno.evaluators import blip_vqa, detector
 from reno.evaluators.detector import BLANK, COLORS, Detector, Painted, crop_of
 from reno.evaluators.finders import Detection, Segmenter, load_finder
+from reno.help import options
 from reno.images import Preprocessing
 from reno.prompts import Binding, Prompt, prompt_from_text
+from reno.spec import Checkpoint
 
 CPU = torch.device("cpu")
 BENCH, CLOCK = Binding("gold", "bench"), Binding("green", "clock")
@@ -41,6 +46,25 @@ def segmenting(tiny):
 def reading_words(tiny):
     folders = {"owlv2": tiny / "owlv2", "clip_vit_l": tiny / "clip_vit_l"}
     return detector.load("detector_open", folders, CPU, threshold=0.0)
+
+
+JUDGES = options("evaluator")
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_every_judge_composes_with_options_that_its_kind_has(compose, name):
+    (spec,) = compose(f"evaluators={name}").evaluators
+    kind = importlib.import_module(f"reno.evaluators.{spec.kind}")
+    assert spec.name == name and set(spec.options) <= set(inspect.signature(kind.load).parameters)
+    assert all(not model.knob.startswith("+") for model in spec.models)  # conf/models/sd_turbo.yaml has a knob for each
+
+
+def test_a_judges_checkpoint_is_its_own_until_another_is_given(compose):
+    (spec,) = compose("evaluators=[detector]", "models.checkpoints.mask2former.path=null").evaluators
+    assert spec.models[0].checkpoint == Checkpoint("facebook/mask2former-swin-small-coco-instance")
+    other = ["models.checkpoints.mask2former.path=a/b", "models.checkpoints.mask2former.revision=c"]
+    (spec,) = compose("evaluators=[detector]", *other).evaluators
+    assert spec.models[0].checkpoint == Checkpoint("a/b", "c")
 
 
 # --- BLIP-VQA: what is asked, what the answers mean ----------------------------------------------------------

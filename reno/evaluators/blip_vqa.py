@@ -119,7 +119,7 @@ class BlipVqa:
             encoder_attention_mask=torch.ones_like(tokens),
         ).logits[:, 0]
         # Of a softmax over the whole vocabulary, yes / (yes + no) is the logistic of the difference of the two logits.
-        return torch.sigmoid((logits[:, self.yes] - logits[:, self.no]).double()).tolist()
+        return torch.sigmoid((logits[:, self.yes] - logits[:, self.no]).cpu().double()).tolist()
 
 
 def question(words: str) -> str:

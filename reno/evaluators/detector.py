@@ -82,8 +82,8 @@ class ColorReader:
             pixels = torch.cat([self.clip.preprocess(crop_of(image, detection)[None]) for detection in part])
             features = self.clip.model.get_image_features(pixel_values=pixels.to(self.device)).pooler_output
             classes = torch.stack([self._class_features(detection.object, tuple(colors)) for detection in part])
-            cosines = (classes @ normalize(features, dim=-1)[..., None]).squeeze(-1).double()
-            probabilities += (self.clip.model.logit_scale.double().exp() * cosines).softmax(-1).tolist()
+            cosines = (classes @ normalize(features, dim=-1)[..., None]).squeeze(-1)
+            probabilities += (self.clip.model.logit_scale.exp() * cosines).cpu().double().softmax(-1).tolist()
         return [dict(zip(colors, each, strict=True)) for each in probabilities]
 
     def _class_features(self, name: str, colors: tuple[str, ...]) -> torch.Tensor:

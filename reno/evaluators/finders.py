@@ -6,7 +6,6 @@ was trained on), `owlv2` or `owlvit` (Minderer et al. 2023 and 2022; boxes, of a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch.nn.functional import interpolate, pad
 
 from reno.errors import BadInput, did_you_mean
 from reno.images import Preprocessing
-from reno.metrics.loading import load_model, load_tokenizer, text_limit
+from reno.metrics.loading import load_model, load_tokenizer, model_type, text_limit
 from reno.tokens import check_length
 
 MASK_STRIDE = 32
@@ -53,15 +52,14 @@ class Finder(Protocol):
 
 def load_finder(folder: Path, device: torch.device, image_size: int | None) -> Finder:
     """image_size: pixels of the shorter side of what the model sees, None for the checkpoint's own. Raises BadInput."""
-    try:
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
-    except (OSError, ValueError) as error:
-        raise BadInput(f"cannot read {folder / 'config.json'} ({type(error).__name__}); check the path") from None
+    kind = model_type(folder)
     if kind == "mask2former":
         return Segmenter(folder, device, image_size)
     if kind in ("owlv2", "owlvit"):
         return WordDetector(folder, device, image_size, square=kind == "owlv2")
-    raise BadInput(f"{folder} holds a {kind} model; the detector can use mask2former, owlv2 or owlvit")
+    raise BadInput(
+        f"{folder} holds {f'a {kind}' if kind else 'no known'} model; the detector can use mask2former, owlv2 or owlvit"
+    )
 
 
 class Segmenter:
@@ -97,15 +95,15 @@ class Segmenter:
             masks = masks[None]
             if pixels.shape[-2:] != (rows, columns):
                 masks = interpolate(masks, pixels.shape[-2:], mode="bilinear")[..., :rows, :columns]
-            found.append(self._read(logits.double(), interpolate(masks, (height, width), mode="bilinear")[0]))
+            found.append(self._read(logits, interpolate(masks, (height, width), mode="bilinear")[0]))
         return found
 
     def _read(self, logits: torch.Tensor, masks: torch.Tensor) -> list[Detection]:
         """Class logits (Q, classes + 1) and mask logits (Q, H, W) of Q queries, as the Q surest detections."""
         inside = masks > 0
-        area = inside.flatten(1).sum(1)
-        quality = (masks.sigmoid() * inside).flatten(1).double().sum(1) / area.clamp(min=1)
-        probability = logits.softmax(-1)[:, :-1]
+        area = inside.flatten(1).sum(1).cpu()
+        quality = (masks.sigmoid() * inside).flatten(1).sum(1).cpu().double() / area.clamp(min=1)
+        probability = logits.cpu().double().softmax(-1)[:, :-1]
         likeliest = probability.flatten().topk(len(logits)).indices.tolist()
         found = []
         for index in likeliest:
@@ -160,8 +158,8 @@ class WordDetector:
         seen = self.model(
             input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, pixel_values=self.preprocess(image)
         )
-        scores = seen.logits[0].double().sigmoid().cpu()  # (patches, names)
-        centres, sides = seen.pred_boxes[0].double().cpu().split(2, dim=-1)  # (patches, 2) each, shares of the image
+        scores = seen.logits[0].cpu().double().sigmoid()  # (patches, names)
+        centres, sides = seen.pred_boxes[0].cpu().double().split(2, dim=-1)  # (patches, 2) each, shares of the image
         corners = torch.cat([centres - sides / 2, centres + sides / 2], -1) * torch.tensor([across, down, across, down])
         found = []
         for score, corner in zip(scores.tolist(), corners.tolist(), strict=True):
