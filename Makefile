@@ -13,15 +13,14 @@ ARGS ?= -m metric=clip,blip lr=0.01,0.05
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-MODELS := build/testbed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint clean
+.PHONY: help setup run test test-slow testbed lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) $(MODELS) ## make .venv with the pinned dependencies, and the embedded models
+setup: $(READY) ## make .venv with the pinned dependencies
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} found; use make PYTHON=python3.12")'
@@ -29,9 +28,6 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
-
-$(MODELS): | $(READY)
-	$(BIN)/python scripts/make_checkpoints.py --out $(MODELS) --size testbed sd_turbo clip blip
 
 run: setup ## the main job: metric x learning rate on the embedded models (ARGS="knob=value ..." for another)
 	$(BIN)/python -m reno.run $(ARGS)
@@ -41,6 +37,9 @@ test: setup ## the fast tests
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+testbed: setup ## train the embedded models again from nothing and measure them: hours; goes on where it stopped
+	$(BIN)/python scripts/train_testbed.py
 
 lint: setup ## style and obvious mistakes
 	$(BIN)/python -m ruff check .

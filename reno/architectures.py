@@ -2,7 +2,7 @@
 
 `architecture("sd_turbo", "full")` gives the parts of stabilityai/sd-turbo and `build(part)` the module; built
 `with torch.device("meta"):` it takes no memory. Size `tiny` has the same classes, block types and file layout
-with a few hundred thousand parameters, for tests; size `testbed` is that of the models of `models=testbed`.
+with a few hundred thousand parameters, for tests; size `testbed` of clip and blip is what reno/testbed trains.
 
 Parameters, as counted here (tests/test_checkpoints.py). The first five are the published figures to the last
 digit; of the others no exact figure was at hand to compare with:
@@ -342,30 +342,6 @@ _ARCHITECTURES = {
                 "block_out_channels": [8, 8, 16, 16],
                 "layers_per_block": 1,
                 "norm_num_groups": 4,
-                "sample_size": 64,
-            },
-        },
-        testbed={
-            "image_size": 64,
-            "latent_size": 8,
-            "vocabulary": _TINY_WORDS,
-            "text": _tower(128, 2, 4),
-            "unet": {
-                "in_channels": 8,
-                "out_channels": 8,
-                "down_block_types": ["CrossAttnDownBlock2D"] * 2,
-                "up_block_types": ["CrossAttnUpBlock2D"] * 2,
-                "block_out_channels": [96, 160],
-                "attention_head_dim": [3, 5],
-                "layers_per_block": 2,
-                "norm_num_groups": 32,
-            },
-            "vae": {
-                "latent_channels": 8,
-                "block_out_channels": [24, 48, 96, 96],
-                "layers_per_block": 1,
-                "mid_block_add_attention": False,
-                "norm_num_groups": 8,
                 "sample_size": 64,
             },
         },

@@ -16,8 +16,8 @@ from pathlib import Path
 from reno.errors import BadInput
 from reno.spec import Checkpoint
 
-TESTBED = Path(__file__).resolve().parent.parent / "build" / "testbed"
-"""Where `make setup` puts the embedded models."""
+TESTBED = Path(__file__).resolve().parent / "testbed" / "weights"
+"""Where the embedded models are shipped."""
 CONFIG_FILES = ["*.json", "*.txt", "*.model"]
 
 
@@ -53,7 +53,9 @@ def locate(checkpoint: Checkpoint, where: str, folders: tuple[str, ...] = ("",))
         folder = path.resolve()
     elif _looks_local(checkpoint.path):
         if path.parent == TESTBED:
-            raise BadInput(f"the embedded models are not in {TESTBED} yet; run `make setup` once")
+            raise BadInput(
+                f"the embedded {path.name} is not in {TESTBED}; check it out again, or train it: `make testbed`"
+            )
         raise BadInput(
             f"{where}.path={checkpoint.path} is not a folder; give a folder that holds the checkpoint, or its "
             f"name on the hub"

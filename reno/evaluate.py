@@ -201,6 +201,8 @@ def _judge_alike(judge, trials: Sequence[tuple[Stored, np.ndarray]], write: Call
     if check := getattr(judge, "check_prompt", None):
         for prompt in prompts:
             check(prompt)
+    if check := getattr(judge, "check_size", None):
+        check(*trials[0][1].shape[1:3])
     images = from_uint8(np.concatenate([pair for _, pair in trials]))
     verdicts = judge.judge(images, [prompt for prompt in prompts for _ in JUDGED])
     for place, (trial, _) in enumerate(trials):

@@ -45,6 +45,9 @@ def load_models(plan: Plan, device: torch.device) -> Models:
         if located.spec.name != plan.metric.spec.name
     }
     evaluators = tuple(load_evaluator(located, device) for located in plan.evaluators)
+    for evaluator in evaluators:
+        if check := getattr(evaluator, "check_size", None):
+            check(*generator.image_size)
     for prompt in plan.job.prompts:
         for reader in (generator, metric, *recorded.values()):
             reader.check_prompt(prompt.text)

@@ -1,7 +1,6 @@
 """Make checkpoints with random weights in the architecture, format and size of the published ones, offline.
 
     python scripts/make_checkpoints.py --out models --size tiny                            # 5 MB, seconds
-    python scripts/make_checkpoints.py --out build/testbed --size testbed sd_turbo clip blip  # of models=testbed
     python scripts/make_checkpoints.py --out models --size full --dtype float16 sd_turbo clip # 3 GB, 33 s
 
 What they are for: running the whole program at true size (time, memory, formats, long prompts) where the
@@ -55,7 +54,7 @@ def make_checkpoint(name: str, size: str, folder: str | Path, dtype: str = "floa
 
     name: one of NAMES ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa",
         "clip_vit_l", "mask2former", "owlv2")
-    size: "full", "tiny", or for sd_turbo, clip and blip "testbed"
+    size: "full", "tiny", or for clip and blip "testbed", the size of the embedded ones
     dtype: "float32" or "float16"; float16 weights are the float32 ones of the same seed, rounded
     seed: decides every weight, each by its own name, so that they do not depend on the order they are made in
 
@@ -272,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="each becomes DIR/NAME")
-    parser.add_argument("--size", required=True, help="full (as published, GB each), tiny (1 MB each) or testbed")
+    parser.add_argument("--size", required=True, help="full (as published, GB each), or tiny (1 MB each)")
     parser.add_argument("--dtype", default="float32", help="of the weights: float32 (default) or float16")
     parser.add_argument("--seed", type=int, default=0, help="decides the weights (default 0)")
     asked = parser.parse_args(arguments)

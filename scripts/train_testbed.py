@@ -1,45 +1,92 @@
-"""Train the embedded world's models, stage by stage. A stage that was stopped goes on where it stopped.
+"""Train the embedded world's models from nothing, measure them, and write them with their cards into the package.
 
-    python scripts/train_testbed.py vae generator                # to build/testbed-training
-    python scripts/train_testbed.py --steps 4 vae generator      # does the chain hold together?
-    python scripts/train_testbed.py --export FOLDER generator    # also write the StableDiffusionPipeline folder
+    make testbed                                       # everything: hours, on two cores
+    python scripts/train_testbed.py vae generator      # some stages, to build/training
+    python scripts/train_testbed.py --smoke --weights build/smoke/weights --build build/smoke   # does the chain hold?
 
-Each stage prints what it reached and draws samples.png in its folder. The metrics and the judges have no stage yet;
-until they do, models=testbed runs on random weights (scripts/make_checkpoints.py).
+A stage that was stopped goes on where it stopped. Each prints what it reached, keeps its numbers in numbers.json and
+draws samples.png in its folder. Stages that do not need each other run side by side, one thread each: two cores are
+then better used than by two threads in turn. `export` writes the weights; `measure` runs the bench itself on them
+(reno.run, into build/training/results), and `cards` says of every model what was measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
+import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":  # so that it runs from a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(ROOT))
 
-STAGES = ("vae", "generator")
-"""In the order they need each other."""
+from reno.errors import BadInput  # noqa: E402
+
+WAVES = (("vae",), ("generator", "judge"), ("clip", "blip"), ("export",), ("measure",), ("cards",))
+"""Stages in the order they need each other; those of one wave do not."""
+STAGES = tuple(stage for wave in WAVES for stage in wave)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train the models of the embedded world.")
-    parser.add_argument("stages", nargs="+", choices=STAGES, help="which, in this order")
-    parser.add_argument("--build", type=Path, default=Path("build/testbed-training"), help="where checkpoints are kept")
-    parser.add_argument("--steps", type=int, help="optimiser steps of each stage (default: the stage's own)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    parser.add_argument("--export", type=Path, help="write the trained generator here, as a pipeline in float16")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"which of {', '.join(STAGES)} (default: all)")
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / "training", help="where checkpoints are kept")
+    parser.add_argument(
+        "--weights", type=Path, default=ROOT / "reno" / "testbed" / "weights", help="where `export` writes the models"
+    )
+    parser.add_argument("--smoke", action="store_true", help="a few steps of everything: to see that it runs")
+    parser.add_argument("--threads", type=int, help="CPU threads of a stage that runs alone (default: torch's choice)")
     options = parser.parse_args(arguments)
+    if unknown := [stage for stage in options.stages if stage not in STAGES]:
+        parser.error(f"no stage is called {unknown[0]!r}; there are {', '.join(STAGES)}")
+    wanted = options.stages or list(STAGES)
+    try:
+        for wave in WAVES:
+            stages = [stage for stage in wave if stage in wanted]
+            if len(stages) == 1:
+                run_stage(stages[0], options)
+            elif stages:
+                run_side_by_side(stages, options)
+    except BadInput as error:
+        print(f"train_testbed: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run_stage(name: str, options: argparse.Namespace) -> None:
+    """Runs one stage here and keeps its numbers."""
     import torch
 
+    from reno.quiet import quieten_libraries
+
+    quieten_libraries()
     if options.threads:
         torch.set_num_threads(options.threads)
-    settings = {} if options.steps is None else {"steps": options.steps}
-    for stage in (stage for stage in STAGES if stage in options.stages):
-        importlib.import_module(f"reno.testbed.stages.{stage}").run(options.build, **settings)
-    if options.export is not None:
-        importlib.import_module("reno.testbed.stages.generator").export(options.build, options.export)
-    return 0
+    stage = importlib.import_module(f"reno.testbed.stages.{name}")
+    settings = stage.SMOKE if options.smoke else {}
+    if name in ("export", "measure", "cards"):
+        settings = {**settings, "weights": options.weights}
+    numbers = stage.run(options.build, **settings)
+    (options.build / name).mkdir(parents=True, exist_ok=True)
+    (options.build / name / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n")
+
+
+def run_side_by_side(stages: list[str], options: argparse.Namespace) -> None:
+    """Runs each stage in a process of its own, one thread each. Raises BadInput naming those that failed."""
+    common = ["--build", str(options.build), "--weights", str(options.weights), "--threads", "1"]
+    common += ["--smoke"] * options.smoke
+    running = {stage: subprocess.Popen([sys.executable, __file__, stage, *common]) for stage in stages}
+    try:
+        failed = [stage for stage, process in running.items() if process.wait() != 0]
+    except KeyboardInterrupt:
+        for process in running.values():
+            process.wait()  # the terminal has interrupted them too
+        raise
+    if failed:
+        raise BadInput(f"stage {' and '.join(failed)} failed; see above, then run the same command again")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ another threshold is another judge, under another name.
 
 | judge         | after                                | kin  | judges                                       |
 | ------------- | ------------------------------------ | ---- | -------------------------------------------- |
+| oracle        | the embedded world itself            | none | that world's words and images                |
 | blip_vqa      | T2I-CompBench (Huang et al. 2023)    | blip | any words                                    |
 | detector      | GenEval (Ghosh et al. 2023)          | clip | colours of the 80 objects of COCO            |
 | detector_open | GenEval, with an open vocabulary     | clip | colours of any object                        |
@@ -53,7 +54,7 @@ class Verdict:
     judgements: tuple[Judgement, ...]
     """One per binding of the prompt, in the prompt's order."""
     faults: dict[str, bool]
-    """What is wrong with the image as a whole, by name, e.g. swapped, missing, junk."""
+    """What is wrong with the image as a whole, by name, e.g. swapped, missing, junk, mixed."""
     score: float | None = None
     """One number for the image in [0, 1], where the judge's paper has one."""
 
@@ -68,7 +69,8 @@ class Verdict:
 
 
 class Evaluator(Protocol):
-    """A frozen judge."""
+    """A frozen judge. It may also have `check_prompt(prompt)` and `check_size(height, width)` of the images: they raise
+    BadInput, before anything runs, for what it cannot judge."""
 
     name: str
     kin: str

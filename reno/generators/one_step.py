@@ -71,6 +71,13 @@ class OneStepGenerator:
         side = self.unet.config.sample_size
         return self.unet.config.in_channels, *((side, side) if isinstance(side, int) else side)
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the images."""
+        scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        _, height, width = self.latent_shape
+        return height * scale, width * scale
+
     def check_prompt(self, text: str) -> None:
         """Raises BadInput if the text encoder would cut the text, saying what."""
         check_length(self.tokenizer, text, self.tokenizer.model_max_length, "the generator's text encoder")

@@ -7,7 +7,7 @@ lie, how large they are, the background, and two smooth fault maps, read where e
 - the vanish map: above a threshold the thing shrinks until it is not drawn.
 
 Thresholds differ from colour to colour and object to object, so some prompts are hard. Crossing one is gradual, so a
-gradient can mend a fault. The other 480 dimensions decide nothing: the generator has to learn to see past them.
+gradient can mend a fault. The other 482 dimensions decide nothing: the generator has to learn to see past them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import numpy as np
 from reno.testbed.world import Background, Scene, Thing
 
 CHANNELS, GRID = 8, 8
-LEAK_SHARE = {2: 0.40, 3: 0.55}
+LEAK_SHARE = {2: 0.43, 3: 0.65}
 """How often a thing takes another's colour, by the number of things, on average over colours and objects."""
-VANISH_SHARE = 0.10
-SOFTNESS = 0.18
+VANISH_SHARE = 0.04
+SOFTNESS = 0.12
 """Width of a threshold, in standard deviations of its map."""
 SPREAD = 0.5
 """Standard deviation of the thresholds over (colour, object) combinations."""
@@ -69,7 +69,7 @@ def scene_of(noise: np.ndarray, pairs: Sequence[tuple[str, str]]) -> Scene:
 def _placed(z: np.ndarray, pairs: Sequence[tuple[str, str]]) -> list[Thing]:
     """The things as asked for: evenly about a centre, turned by an angle, apart enough not to overlap."""
     count = len(pairs)
-    middle, spread = {1: (0.46, 0.08), 2: (0.40, 0.05), 3: (0.32, 0.035)}[count]
+    middle, spread = {1: (0.46, 0.06), 2: (0.40, 0.035), 3: (0.32, 0.025)}[count]
     sizes = [middle + spread * math.tanh(z[SIZES][term]) for term in TERMS][:count]
     largest = max(sizes)
     apart = 1.12 * largest + 0.03 + 0.04 * math.tanh(z[PLACE, 0, 0])
@@ -85,7 +85,7 @@ def _placed(z: np.ndarray, pairs: Sequence[tuple[str, str]]) -> list[Thing]:
         high = min(1 - size / 2 - offset[axis] for size, offset in zip(sizes, offsets, strict=True))
         centre.append((low + high) / 2 + max(0.0, high - low) / 2 * math.tanh(z[CENTRE][term]))
     return [
-        Thing(color, name, centre[0] + dx, centre[1] + dy, size, 12 * math.tanh(z[TILTS][term]))
+        Thing(color, name, centre[0] + dx, centre[1] + dy, size, 8 * math.tanh(z[TILTS][term]))
         for (color, name), size, (dx, dy), term in zip(pairs, sizes, offsets, TERMS, strict=False)
     ]
 
@@ -112,8 +112,8 @@ def _kept(z: np.ndarray, thing: Thing) -> float:
 
 
 def _background(z: np.ndarray) -> Background:
-    tint = tuple(230 + 15 * math.tanh(z[TINT][term]) for term in TERMS)
-    slope = (8 * math.tanh(z[SLOPE, 0, 1]), 8 * math.tanh(z[SLOPE, 1, 0]))
+    tint = tuple(230 + 12 * math.tanh(z[TINT][term]) for term in TERMS)
+    slope = (6 * math.tanh(z[SLOPE, 0, 1]), 6 * math.tanh(z[SLOPE, 1, 0]))
     return Background(tint, slope, (2.5 + 2.5 * math.tanh(z[SLOPE, 0, 0]), 2.0, 0.8))
 
 

@@ -1,12 +1,13 @@
 """What every training stage shares: a resumable loop over numbered steps, and sheets of sample images.
 
 Step k draws its batch from a generator seeded by (seed, k), so a stage that was stopped goes on with the batches it
-would have had. Checkpoints are safetensors: weights, their running average and the optimiser's moments.
+would have had. Checkpoints are safetensors: weights, their running average and the optimiser's moments. Each carries a
+fingerprint of what it was trained on, so that it is never continued on anything else.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import os
 import random
@@ -17,7 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from reno.errors import BadInput
+
+CHECKPOINT = "checkpoint.safetensors"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""AdamW's, by its own names."""
 
 
 def train(
@@ -34,12 +42,14 @@ def train(
     warmup: int = 200,
     save_seconds: float = 120,
     first_step: int = 0,  # the schedule's first step, for a stage that goes on from another's weights
+    trained_on: str = "",  # fingerprint of the data and of the models that the stage reads
 ) -> torch.nn.Module:
     """Trains `model` in place by AdamW with warm-up and a cosine to zero, and leaves it at its running average.
 
     `loss(step, rng)` gives the scalar to minimise and numbers to print. Goes on from `folder` if it holds a checkpoint.
+    Raises BadInput if that checkpoint was trained on something else.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    claim(folder, trained_on)
     parameters = {key: value for key, value in model.named_parameters() if value.requires_grad}
     optimizer = torch.optim.AdamW(parameters.values(), lr=lr, betas=(0.9, 0.99), weight_decay=decay)
     averages = {key: value.detach().clone() for key, value in parameters.items()}
@@ -81,48 +91,60 @@ def train(
     return model.eval()
 
 
+def claim(folder: Path, trained_on: str) -> None:
+    """Makes a stage's folder and marks what its contents are made from. Raises BadInput if they are from another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / "trained_on.txt"
+    if mark.exists() and mark.read_text() != trained_on:
+        raise BadInput(f"{folder} was trained on another world or other models than these; remove it to train anew")
+    mark.write_text(trained_on)
+
+
+def fingerprint(*parts: bytes | Path) -> str:
+    """SHA-256 of bytes and of files' contents, in order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part if isinstance(part, bytes) else part.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def load_average(folder: Path, model: torch.nn.Module) -> torch.nn.Module:
     """Puts the running average of the checkpoint in `folder` into `model`; a name it does not hold is left alone."""
     model.load_state_dict(load_file(folder / "average.safetensors"), strict=False)
     return model.eval()
 
 
-def progress(folder: Path) -> dict:
-    """`step` and `minutes` spent of the checkpoint in `folder`."""
-    path = folder / "progress.json"
-    return json.loads(path.read_text()) if path.exists() else {"step": 0, "minutes": 0.0}
+def minutes(folder: Path) -> float:
+    """How long the stage in `folder` has trained."""
+    with safe_open(folder / CHECKPOINT, "pt") as file:
+        return round(float(file.metadata()["seconds"]) / 60, 1)
 
 
-def _save(folder, parameters, averages, optimizer, step, seconds):
-    moments = {}
+def _save(folder: Path, parameters, averages, optimizer, step: int, seconds: float) -> None:
+    """One file, renamed into its place, holds all that is needed to go on; and the averages for whoever reads them."""
+    tensors = {f"weights|{key}": value.detach() for key, value in parameters.items()}
+    tensors |= {f"average|{key}": value for key, value in averages.items()}
     for key, value in parameters.items():
-        state = optimizer.state.get(value)
-        if state:
-            moments[f"{key}|exp_avg"], moments[f"{key}|exp_avg_sq"] = state["exp_avg"], state["exp_avg_sq"]
-    files = {"weights": {k: v.detach() for k, v in parameters.items()}, "average": averages, "moments": moments}
-    for file, tensors in files.items():
-        save_file({k: v.contiguous() for k, v in tensors.items()}, folder / f"{file}.tmp")
-        os.replace(folder / f"{file}.tmp", folder / f"{file}.safetensors")
-    (folder / "progress.json").write_text(json.dumps({"step": step, "minutes": round(seconds / 60, 2)}))
+        tensors |= {f"{moment}|{key}": optimizer.state[value][moment] for moment in MOMENTS if optimizer.state[value]}
+    state = {"step": str(step), "seconds": f"{seconds:.1f}"}
+    for name, values, metadata in ((CHECKPOINT, tensors, state), ("average.safetensors", averages, None)):
+        save_file({key: value.contiguous() for key, value in values.items()}, folder / f"{name}.part", metadata)
+        os.replace(folder / f"{name}.part", folder / name)
 
 
-def _restore(folder, parameters, averages, optimizer) -> tuple[int, float]:
+def _restore(folder: Path, parameters, averages, optimizer) -> tuple[int, float]:
     """The step and the seconds already spent; puts a checkpoint's tensors back if there is one."""
-    if not (folder / "progress.json").exists():
+    if not (folder / CHECKPOINT).exists():
         return 0, 0.0
-    state = progress(folder)
-    weights, average, moments = (load_file(folder / f"{f}.safetensors") for f in ("weights", "average", "moments"))
-    with torch.no_grad():
+    with safe_open(folder / CHECKPOINT, "pt") as file, torch.no_grad():
+        state, there = file.metadata(), set(file.keys())
         for key, value in parameters.items():
-            value.copy_(weights[key])
-            averages[key].copy_(average[key])
-            if f"{key}|exp_avg" in moments:
-                optimizer.state[value] = {
-                    "step": torch.tensor(float(state["step"])),
-                    "exp_avg": moments[f"{key}|exp_avg"],
-                    "exp_avg_sq": moments[f"{key}|exp_avg_sq"],
-                }
-    return state["step"], state["minutes"] * 60
+            value.copy_(file.get_tensor(f"weights|{key}"))
+            averages[key].copy_(file.get_tensor(f"average|{key}"))
+            if f"{MOMENTS[0]}|{key}" in there:
+                moments = {moment: file.get_tensor(f"{moment}|{key}") for moment in MOMENTS}
+                optimizer.state[value] = {"step": torch.tensor(float(state["step"])), **moments}
+    return int(state["step"]), float(state["seconds"])
 
 
 def tensor_of(images: Sequence[np.ndarray]) -> torch.Tensor:

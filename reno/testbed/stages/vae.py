@@ -13,11 +13,12 @@ import torch
 from diffusers import AutoencoderKL
 
 from reno.testbed.render import render
-from reno.testbed.stages.loop import load_average, save_sheet, tensor_of, train
+from reno.testbed.stages.loop import fingerprint, load_average, save_sheet, tensor_of, train
 from reno.testbed.world import COLORS, Scene, Thing, allowed, sample_scene
 
 CHANNELS = 8
 KL = 2e-6
+SMOKE = {"steps": 2, "batch": 4}
 
 
 def build() -> AutoencoderKL:
@@ -41,7 +42,7 @@ def _mixed(rng: random.Random, thing: Thing) -> Thing:
     return Thing(**{**thing.__dict__, "leak": (other, rng.random())})
 
 
-def run(build_dir: Path, steps: int = 2800, batch: int = 24, seed: int = 1) -> dict:
+def run(build_dir: Path, steps: int = 2400, batch: int = 24, seed: int = 1) -> dict:
     model = build()
 
     def loss(step, rng):
@@ -51,7 +52,8 @@ def run(build_dir: Path, steps: int = 2800, batch: int = 24, seed: int = 1) -> d
             decoded = model.decode(posterior.sample()).sample
         return reconstruction_loss(decoded.float(), images * 2 - 1) + KL * posterior.kl().float().mean(), {}
 
-    train("vae", model, loss, folder=build_dir / "vae", steps=steps, lr=1.5e-3, seed=seed)
+    trained_on = fingerprint(tensor_of([render(scene(random.Random(i))) for i in range(24)]).numpy().tobytes())
+    train("vae", model, loss, folder=build_dir / "vae", steps=steps, lr=1.5e-3, seed=seed, trained_on=trained_on)
     return report(build_dir, model)
 
 
