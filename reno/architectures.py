@@ -5,18 +5,21 @@
 with a few hundred thousand parameters, for tests; size `testbed` of clip and blip is what reno/testbed trains.
 
 Parameters, as counted here (tests/test_checkpoints.py). The first five are the published figures to the last
-digit; of blip and blip_large no exact figure was at hand to compare with:
+digit; of the others no exact figure was at hand to compare with:
 
-| name       | published checkpoint                  | part         | parameters  |
-| ---------- | ------------------------------------- | ------------ | ----------- |
-| sd_turbo   | stabilityai/sd-turbo                  | unet         | 865,910,724 |
-|            |                                       | vae          |  83,653,863 |
-|            |                                       | text_encoder | 340,387,840 |
-| clip       | openai/clip-vit-base-patch32          |              | 151,277,313 |
-| clip_vit_h | laion/CLIP-ViT-H-14-laion2B-s32B-b79K |              | 986,109,441 |
-| blip       | Salesforce/blip-itm-base-coco         |              | 223,744,258 |
-| blip_large | Salesforce/blip-itm-large-coco        |              | 446,128,642 |
-| blip_vqa   | Salesforce/blip-vqa-capfilt-large     |              | 361,230,140 |
+| name        | published checkpoint                          | part         | parameters  |
+| ----------- | --------------------------------------------- | ------------ | ----------- |
+| sd_turbo    | stabilityai/sd-turbo                          | unet         | 865,910,724 |
+|             |                                               | vae          |  83,653,863 |
+|             |                                               | text_encoder | 340,387,840 |
+| clip        | openai/clip-vit-base-patch32                  |              | 151,277,313 |
+| clip_vit_h  | laion/CLIP-ViT-H-14-laion2B-s32B-b79K         |              | 986,109,441 |
+| blip        | Salesforce/blip-itm-base-coco                 |              | 223,744,258 |
+| blip_large  | Salesforce/blip-itm-large-coco                |              | 446,128,642 |
+| blip_vqa    | Salesforce/blip-vqa-capfilt-large             |              | 361,230,140 |
+| clip_vit_l  | openai/clip-vit-large-patch14                 |              | 427,616,513 |
+| mask2former | facebook/mask2former-swin-small-coco-instance |              |  68,741,083 |
+| owlv2       | google/owlv2-base-patch16-ensemble            |              | 154,966,792 |
 
 blip_vqa's published file, with 384,672,572, also holds the decoder's output matrix (30524 x 768), which is
 its word embedding a second time.
@@ -28,6 +31,7 @@ import importlib
 from dataclasses import dataclass
 
 from reno.errors import BadInput, did_you_mean
+from reno.vocabularies import COCO_OBJECTS
 
 SIZES = ("full", "tiny", "testbed")
 
@@ -51,9 +55,9 @@ class Architecture:
     published: str
     """The published checkpoint that size `full` equals in everything but its weights."""
     tokenizer: str
-    """`clip` (byte-level BPE) or `bert` (WordPiece)."""
+    """`clip` (byte-level BPE), `bert` (WordPiece), or empty for a model that reads no text."""
     vocabulary: int
-    """Rows of the word embedding, tokens."""
+    """Rows of the word embedding, tokens; 0 for a model that reads no text."""
     image_size: int
     """Side of the square image the model makes or reads, pixels."""
     parts: tuple[Part, ...]
@@ -163,7 +167,7 @@ SD_TURBO_SCHEDULER = {
     "trained_betas": None,
 }
 
-# --- CLIP and BLIP ------------------------------------------------------------------------------------------
+# --- CLIP, BLIP and the detectors ---------------------------------------------------------------------------
 
 
 def _tower(width: int, layers: int, heads: int, **more) -> dict:
@@ -222,6 +226,61 @@ def _blip(name: str, published: str, kind: str, *, vocabulary: int, projection: 
     }
     parts = (Part("", "transformers", kind, config),)
     return Architecture(name, published, "bert", vocabulary, vision["image_size"], parts)
+
+
+def _mask2former(*, image_size: int, width: int, decoder_layers: int, swin: dict, **more):
+    config = {
+        "num_labels": len(COCO_OBJECTS),
+        "id2label": dict(enumerate(COCO_OBJECTS)),
+        "label2id": {name: label for label, name in enumerate(COCO_OBJECTS)},
+        "feature_size": width,
+        "mask_feature_size": width,
+        "hidden_dim": width,
+        "encoder_feedforward_dim": 4 * width,
+        "dim_feedforward": 8 * width,
+        "decoder_layers": decoder_layers,
+        "activation_function": "relu",
+        "dropout": 0.0,
+        "pre_norm": False,
+        "common_stride": 4,
+        "feature_strides": [4, 8, 16, 32],
+        "backbone_config": {
+            "model_type": "swin",
+            "image_size": 224,
+            "patch_size": 4,
+            "num_channels": 3,
+            "mlp_ratio": 4.0,
+            "qkv_bias": True,
+            "hidden_act": "gelu",
+            "drop_path_rate": 0.3,
+            "out_features": ["stage1", "stage2", "stage3", "stage4"],
+            **swin,
+        },
+        **more,
+    }
+    parts = (Part("", "transformers", "Mask2FormerForUniversalSegmentation", config),)
+    return Architecture("mask2former", "facebook/mask2former-swin-small-coco-instance", "", 0, image_size, parts)
+
+
+def _owlv2(*, projection: int, vocabulary: int, text: dict, vision: dict):
+    both = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "attention_dropout": 0.0}
+    config = {
+        "projection_dim": projection,
+        "logit_scale_init_value": 2.6592,
+        "text_config": {
+            **both,
+            "vocab_size": vocabulary,
+            "max_position_embeddings": 16,
+            "bos_token_id": vocabulary - 2,
+            "eos_token_id": vocabulary - 1,
+            "pad_token_id": 0,
+            **text,
+        },
+        "vision_config": {**both, "num_channels": 3, **vision},
+    }
+    parts = (Part("", "transformers", "Owlv2ForObjectDetection", config),)
+    name, published = "owlv2", "google/owlv2-base-patch16-ensemble"
+    return Architecture(name, published, "clip", vocabulary, vision["image_size"], parts)
 
 
 def _sizes(make, *names, **sizes: dict) -> dict[str, Architecture]:
@@ -332,6 +391,25 @@ _ARCHITECTURES = {
             "vision": _tower(40, 3, 2, image_size=42, patch_size=14),
         },
     ),
+    "clip_vit_l": _sizes(
+        _clip,
+        "clip_vit_l",
+        "openai/clip-vit-large-patch14",
+        full={
+            "act": "quick_gelu",
+            "projection": 768,
+            "vocabulary": 49408,
+            "text": _tower(768, 12, 12),
+            "vision": _tower(1024, 24, 16, image_size=224, patch_size=14),
+        },
+        tiny={
+            "act": "quick_gelu",
+            "projection": 20,
+            "vocabulary": _TINY_WORDS,
+            "text": _tower(20, 2, 2),
+            "vision": _tower(24, 3, 2, image_size=28, patch_size=14),
+        },
+    ),
     "blip": _sizes(
         _blip,
         "blip",
@@ -361,6 +439,42 @@ _ARCHITECTURES = {
         _VQA,
         full=_BLIP_BASE,
         tiny=_BLIP_TINY,
+    ),
+    "mask2former": _sizes(
+        _mask2former,
+        full={
+            "image_size": 384,
+            "width": 256,
+            "encoder_layers": 6,
+            "decoder_layers": 10,
+            "num_attention_heads": 8,
+            "num_queries": 100,
+            "swin": {"embed_dim": 96, "depths": [2, 2, 18, 2], "num_heads": [3, 6, 12, 24], "window_size": 7},
+        },
+        tiny={
+            "image_size": 64,
+            "width": 32,  # its normalisations have 32 groups
+            "encoder_layers": 1,
+            "decoder_layers": 2,
+            "num_attention_heads": 2,
+            "num_queries": 10,
+            "swin": {"embed_dim": 8, "depths": [1, 1, 2, 1], "num_heads": [1, 1, 2, 2], "window_size": 7},
+        },
+    ),
+    "owlv2": _sizes(
+        _owlv2,
+        full={
+            "projection": 512,
+            "vocabulary": 49408,
+            "text": _tower(512, 12, 8),
+            "vision": _tower(768, 12, 12, image_size=960, patch_size=16),
+        },
+        tiny={
+            "projection": 16,
+            "vocabulary": _TINY_WORDS,
+            "text": _tower(16, 2, 2),
+            "vision": _tower(32, 2, 2, image_size=64, patch_size=16),
+        },
     ),
 }
 

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from reno.results import Stored
 
@@ -62,16 +61,16 @@ def _draw_trial(sheet, draw, trial: Stored, metric: str, left: int, top: int) ->
     seed, best = record["spec"]["seed"], record["best_iteration"]
     text = f"seed {seed} · {metric} {scores['initial'][metric]:.2f} → {scores['best'][metric]:.2f} at iteration {best}"
     draw.text((left, top + PICTURE + 4 + 18 * len(lines)), text, FAINT, _font(13))
-    verdict, colour = _verdict(record)
+    verdict, colour = _verdict(trial)
     draw.text((left, top + PICTURE + 21 + 18 * len(lines)), verdict, colour, _font(13))
 
 
-def _verdict(record: dict[str, Any]) -> tuple[str, str]:
+def _verdict(trial: Stored) -> tuple[str, str]:
     """Bindings before and after, by the first judge; the colour says whether that is better, worse or neither."""
-    for judge, judged in record["judgements"].items():
+    for judge, judged in trial.judgements().items():
         before, after = (sum(item["bound"] for item in judged[which]["judgements"]) for which in ("initial", "best"))
         colour = GOOD if after > before else BAD if after < before else FAINT
-        return f"{judge}: {before} → {after} of {len(record['bindings'])} bound", colour
+        return f"{judge}: {before} → {after} of {len(trial.record['bindings'])} bound", colour
     return "", FAINT
 
 

@@ -113,7 +113,8 @@ class Display:
 
     def summary(self, outcome: Outcome, stored: dict[str, Stored], sheet: Path | None, tracked: list[str]) -> None:
         """The table of results and where everything is."""
-        rows = [stored[trial.id].record for trial in self.plan.trials if trial.id in stored]
+        trials = [stored[trial.id] for trial in self.plan.trials if trial.id in stored]
+        rows = [{**trial.record, "judgements": trial.judgements()} for trial in trials]
         if outcome.done:
             self.console.print(self._table(rows[:LONGEST_TABLE]))
             if len(rows) > LONGEST_TABLE:
@@ -133,6 +134,10 @@ class Display:
             change = _mean_change(rows, self.plan.job.metric.name)
             failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
             self._say(f"{count(len(outcome.done), 'trial')} run, {len(outcome.skipped)} stored before{failed}{change}")
+        for judge in (spec.name for spec in self.plan.job.evaluators):
+            if lacking := sum(bool(row["bindings"]) and judge not in row["judgements"] for row in rows):
+                command = f"python -m reno.evaluate evaluators={judge} results={self.plan.job.results}"
+                self._say(f"{count(lacking, 'trial')} stored before without {judge}'s judgement: {command}")
         self._say(f"results        {self.plan.job.results / 'trials'}")
         if sheet is not None:
             self._say(f"contact sheet  {_from_here(sheet)}")

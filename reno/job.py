@@ -249,6 +249,8 @@ def _record(progress: Progress, run: BatchRun, plan: Plan, provenance: dict[str,
     from reno.batch import peak_host_bytes
 
     trial = progress.trial
+    identities = {located.spec.name: located.identity for located in plan.evaluators}
+    judgements = {name: {**said, "identity": identities.get(name)} for name, said in progress.judgements.items()}
     return {
         "id": trial.id,
         "spec": trial.identity,
@@ -256,7 +258,7 @@ def _record(progress: Progress, run: BatchRun, plan: Plan, provenance: dict[str,
         "labels": _labels(plan),
         "scores": progress.scores,
         "best_iteration": progress.best,
-        "judgements": progress.judgements,
+        "judgements": judgements,
         "timings": {
             "seconds": run.seconds / len(run.trials),
             "batch_seconds": run.seconds,
@@ -283,6 +285,8 @@ def summary_values(record: dict[str, Any]) -> dict[str, float | int | bool]:
             values[f"{judge}/bound/{which}"] = sum(bound)
             values[f"{judge}/all_bound/{which}"] = all(bound)
             values |= {f"{judge}/{fault}/{which}": there for fault, there in judged[which]["faults"].items()}
+            if "score" in judged[which]:
+                values[f"{judge}/score/{which}"] = judged[which]["score"]
     return values
 
 

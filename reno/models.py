@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from reno.checkpoints import Located
+from reno.errors import BadInput, did_you_mean
 from reno.evaluators import Evaluator
 from reno.generators.one_step import OneStepGenerator
 from reno.metrics import Metric, WeightedSum
-from reno.plan import LocatedMetric, Plan
-from reno.spec import EvaluatorSpec
+from reno.plan import LocatedEvaluator, LocatedMetric, Plan
 
 _pool: dict[tuple, Any] = {}
 
@@ -42,7 +44,7 @@ def load_models(plan: Plan, device: torch.device) -> Models:
         for located in plan.recorded
         if located.spec.name != plan.metric.spec.name
     }
-    evaluators = tuple(_load_evaluator(spec, device) for spec in plan.job.evaluators)
+    evaluators = tuple(load_evaluator(located, device) for located in plan.evaluators)
     for evaluator in evaluators:
         if check := getattr(evaluator, "check_size", None):
             check(*generator.image_size)
@@ -73,8 +75,20 @@ def _load_metric(located: LocatedMetric, dtype: torch.dtype, device: torch.devic
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else WeightedSum(terms)
 
 
-def _load_evaluator(spec: EvaluatorSpec, device: torch.device) -> Evaluator:
-    key = ("evaluator", spec.kind, repr(sorted(spec.options.items())), device)
+def load_evaluator(located: LocatedEvaluator, device: torch.device) -> Evaluator:
+    """A judge, loaded or found loaded. Raises BadInput, also for an option that its kind does not have."""
+    spec = located.spec
+    key = ("evaluator", spec.name, json.dumps(located.identity, sort_keys=True), device)
     if key not in _pool:
-        _pool[key] = importlib.import_module(f"reno.evaluators.{spec.kind}").load(device=device, **spec.options)
+        load = importlib.import_module(f"reno.evaluators.{spec.kind}").load
+        known = [name for name in inspect.signature(load).parameters if name not in ("device", "name", "checkpoints")]
+        for option in spec.options:
+            if option not in known:
+                raise BadInput(
+                    f"conf/evaluator/{spec.name}.yaml: {spec.kind} has no option {option!r}; it has "
+                    f"{', '.join(known) or 'none'}{did_you_mean(option, known)}"
+                )
+        folders = {name: checkpoint.folder for name, checkpoint in located.checkpoints.items()}
+        mine = {"name": spec.name, "checkpoints": folders} if folders else {}
+        _pool[key] = load(device=device, **mine, **spec.options)
     return _pool[key]

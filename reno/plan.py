@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from reno.checkpoints import Located, locate
+from reno.evaluators import JUDGING
 from reno.results import Store, Stored
-from reno.spec import JobSpec, MetricSpec, TrialSpec
+from reno.spec import EvaluatorSpec, JobSpec, MetricSpec, TrialSpec
 
 GENERATOR_PARTS = ("text_encoder", "unet", "vae")
 
@@ -36,6 +37,25 @@ class LocatedMetric:
 
 
 @dataclass(frozen=True)
+class LocatedEvaluator:
+    """A judge whose checkpoints are on this disk."""
+
+    spec: EvaluatorSpec
+    checkpoints: dict[str, Located]
+    """By the model's name."""
+
+    @property
+    def identity(self) -> dict:
+        """What decides a judgement besides the image, as JSON values: recorded with every judgement."""
+        return {
+            "version": JUDGING,
+            "kind": self.spec.kind,
+            "settings": self.spec.options,
+            "weights": {name: located.identity for name, located in self.checkpoints.items()},
+        }
+
+
+@dataclass(frozen=True)
 class Plan:
     job: JobSpec
     generator: Located
@@ -44,6 +64,7 @@ class Plan:
     dtype: str
     trials: tuple[TrialSpec, ...]
     """In the order of the prompts, then of the seeds."""
+    evaluators: tuple[LocatedEvaluator, ...] = ()
 
     def batches(self) -> Iterator[tuple[TrialSpec, ...]]:
         size = self.job.batch_size
@@ -77,13 +98,17 @@ def make_plan(job: JobSpec) -> Plan:
         for prompt in job.prompts
         for seed in job.seeds
     )
-    return Plan(job, generator, metric, recorded, dtype, trials)
+    return Plan(job, generator, metric, recorded, dtype, trials, tuple(map(locate_evaluator, job.evaluators)))
 
 
 def locate_metric(spec: MetricSpec) -> LocatedMetric:
     return LocatedMetric(
         spec, tuple(locate(term.checkpoint, f"models.checkpoints.{term.model}") for term in spec.terms)
     )
+
+
+def locate_evaluator(spec: EvaluatorSpec) -> LocatedEvaluator:
+    return LocatedEvaluator(spec, {model.name: locate(model.checkpoint, model.knob) for model in spec.models})
 
 
 def _resolve_dtype(job: JobSpec) -> str:

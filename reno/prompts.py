@@ -25,6 +25,16 @@ class Binding:
     attribute: str
     object: str
 
+    @property
+    def phrase(self) -> str:
+        """The noun phrase, with its article: "a gold bench", "an orange clock"."""
+        return with_article(f"{self.attribute} {self.object}")
+
+
+def with_article(words: str) -> str:
+    """Words after "a" or "an", by their first letter."""
+    return f"{'an' if words[:1].lower() in tuple('aeiou') else 'a'} {words}"
+
 
 @dataclass(frozen=True)
 class Prompt:

@@ -6,6 +6,7 @@ results/trials/<id>/
   initial.png best.png
   frames.webp         every image of the optimisation, one animation
   noise.safetensors   initial and best noise
+results/judgements/<judge>-<identity>/<id>.json   what a judge said later (reno/evaluate.py); the trial stays as it is
 results/jobs/<time>/  what one command did: its log, its summary, its contact sheet
 """
 
@@ -36,6 +37,8 @@ LOSSLESS_SIDE = 128
 """Frames up to this many pixels wide are kept exactly; larger ones at WebP quality 90, or one trial would take tens
 of MB."""
 FRAME_MILLISECONDS = 100
+JUDGED = ("initial", "best")
+"""The images of a trial that judges see."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,34 @@ class Stored:
         from safetensors.numpy import load_file
 
         return load_file(self.folder / "noise.safetensors")
+
+    def judgements(self) -> dict[str, dict[str, Any]]:
+        """What judges say of the trial, by judge: `kin`, `identity` (None where a judge does not tell), and the
+        verdicts on the `initial` and the `best` image. From trial.json and from what was judged later; of several
+        identities of one judge the one that judged last. A judgement of other images than the trial's does not count.
+        """
+        found = dict(self.record.get("judgements", {}))
+        later = [entry for entry in map(self._judgement_in, _judge_folders(self.folder.parent.parent)) if entry]
+        for entry in sorted(later, key=lambda entry: entry["judged"]):
+            found[entry["judge"]] = {name: entry[name] for name in ("kin", "identity", *JUDGED)}
+        return found
+
+    def judged_by(self, judge: str, identity: dict[str, Any]) -> bool:
+        """Whether this judge, with this identity, has judged the trial, when it ran or later."""
+        if self.record.get("judgements", {}).get(judge, {}).get("identity") == identity:
+            return True
+        return self._judgement_in(judge_folder(self.folder.parent.parent, judge, identity)) is not None
+
+    def image_digests(self) -> dict[str, str]:
+        """SHA-256 of the files of the images that judges see, as they were written."""
+        return {name: self.record["files"][f"{name}.png"]["sha256"] for name in JUDGED}
+
+    def _judgement_in(self, folder: Path) -> dict[str, Any] | None:
+        try:
+            entry = json.loads((folder / f"{self.id}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None  # not judged, or not readable: then it is judged again
+        return entry if entry.get("images") == self.image_digests() else None
 
     def damage(self) -> str | None:
         """What differs from what was written, reading every byte; None if nothing does."""
@@ -154,6 +185,21 @@ class Store:
             )
         raise BadInput(f"{len(names)} trials in {self.trials} have ids that start with {prefix!r}; give more of the id")
 
+    def add_judgement(self, trial: Stored, judge: str, entry: dict[str, Any]) -> None:
+        """Writes one judge's word on a trial beside the store's trials, whole or not at all.
+
+        entry: `kin`, `identity`, the verdicts `initial` and `best`, `judged` (when, ISO 8601 in UTC) and `provenance`.
+        """
+        folder = judge_folder(self.root, judge, entry["identity"])
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"trial": trial.id, "judge": judge, "images": trial.image_digests(), **entry}
+        part = folder / f".{trial.id}-{uuid.uuid4().hex}.part"
+        try:
+            _write_through(part, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
+            part.replace(folder / f"{trial.id}.json")
+        finally:
+            part.unlink(missing_ok=True)
+
     def commit(self, finished: Finished) -> bool:
         """Writes a trial beside its place and renames it into it. False if another process got there first."""
         files = encode_files(finished)
@@ -178,6 +224,20 @@ class Store:
             return True
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def judge_folder(root: Path, judge: str, identity: dict[str, Any]) -> Path:
+    """Where a judge's later judgements are, one file a trial. Another identity (weights, threshold, version) is another
+    folder: judgements are added, never changed."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return root / "judgements" / f"{judge}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
+
+
+def _judge_folders(root: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(root / "judgements") if entry.is_dir()]
+    except OSError:
+        return []
 
 
 def read_trial(folder: Path) -> Stored:

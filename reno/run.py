@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from reno.choices import named, names
 from reno.errors import BadInput, did_you_mean
 from reno.help import CONF, help_text, knobs, options
 from reno.quiet import quieten_libraries
@@ -142,27 +143,9 @@ def plain_values(config) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     values = OmegaConf.to_container(config, resolve=True)
-    values["record"] = [_named("record", "metric", name) for name in _names("record", values["record"])]
-    values["evaluators"] = [
-        _named("evaluators", "evaluator", name) for name in _names("evaluators", values["evaluators"])
-    ]
+    values["record"] = [named("record", "metric", name) for name in names(values["record"])]
+    values["evaluators"] = [named("evaluators", "evaluator", name) for name in names(values["evaluators"])]
     return values
-
-
-def _names(knob: str, value: object) -> list[str]:
-    names = value if isinstance(value, list) else [value]
-    return [str(name) for name in names if name not in (None, "none")]
-
-
-def _named(knob: str, group: str, name: str) -> dict[str, Any]:
-    """The contents of conf/<group>/<name>.yaml, resolved as if it were chosen."""
-    from omegaconf import OmegaConf
-
-    known = options(group)
-    if name not in known:
-        raise BadInput(f"{knob}={name} is not known; use {', '.join(known) or 'none'}{did_you_mean(name, known)}")
-    config = OmegaConf.create({group: OmegaConf.load(CONF / group / f"{name}.yaml")})
-    return OmegaConf.to_container(config, resolve=True)[group]
 
 
 def _remove_if_empty(folder: Path) -> None:

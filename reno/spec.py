@@ -102,11 +102,23 @@ class MethodSettings:
 
 
 @dataclass(frozen=True)
+class EvaluatorModel:
+    """One of the models that a judge looks with."""
+
+    name: str
+    """The name its checkpoint has in conf/evaluator and under `models.checkpoints`."""
+    checkpoint: Checkpoint
+    knob: str
+    """What a user types, before `.path`, to give another checkpoint."""
+
+
+@dataclass(frozen=True)
 class EvaluatorSpec:
     name: str
     kind: str
     """The module in reno/evaluators."""
     options: dict[str, Any] = field(default_factory=dict)
+    models: tuple[EvaluatorModel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,7 +202,7 @@ def job_from_config(config: dict[str, Any]) -> JobSpec:
         )
     settings = MethodSettings(
         method=_choice("method", config["method"]["name"], METHODS),
-        iterations=_whole("iterations", config["iterations"], at_least=0),
+        iterations=whole_number("iterations", config["iterations"], at_least=0),
         lr=_number("lr", config["lr"], above=0.0),
         regularization=_number("regularization", config["regularization"], at_least=0.0),
         grad_clip=None if config["grad_clip"] is None else _number("grad_clip", config["grad_clip"], above=0.0),
@@ -205,13 +217,13 @@ def job_from_config(config: dict[str, Any]) -> JobSpec:
         generator=_checkpoint("models.generator", models["generator"]),
         metric=_metric(config["metric"], models),
         recorded=tuple(_metric(metric, models) for metric in config["record"]),
-        evaluators=tuple(_evaluator(evaluator) for evaluator in config["evaluators"]),
+        evaluators=tuple(evaluator_from_config(judge, models["checkpoints"]) for judge in config["evaluators"]),
         settings=settings,
-        batch_size=_whole("batch_size", config["batch_size"], at_least=1),
-        device=_device(config["device"]),
+        batch_size=whole_number("batch_size", config["batch_size"], at_least=1),
+        device=device_name(config["device"]),
         dtype=_choice("dtype", config["dtype"], DTYPES),
-        threads=None if config["threads"] is None else _whole("threads", config["threads"], at_least=1),
-        results=_results(config["results"]),
+        threads=None if config["threads"] is None else whole_number("threads", config["threads"], at_least=1),
+        results=results_folder(config["results"]),
         study=None if config["study"] is None else str(config["study"]),
         tracking=dict(config["tracking"]),
         dry_run=_flag("dry_run", config["dry_run"]),
@@ -237,7 +249,7 @@ def _seeds(seed: object) -> tuple[int, ...]:
     seeds = seed if isinstance(seed, list) else [seed]
     if not seeds:
         raise BadInput("seed=[] holds no seed; give one whole number or a list such as seed=[0,1]")
-    return _distinct(_whole("seed", value, at_least=0, below=2**63) for value in seeds)
+    return _distinct(whole_number("seed", value, at_least=0, below=2**63) for value in seeds)
 
 
 def _metric(metric: dict[str, Any], models: dict[str, Any]) -> MetricSpec:
@@ -274,9 +286,17 @@ def _head(metric: str, head: object) -> str:
     return str(head)
 
 
-def _evaluator(evaluator: dict[str, Any]) -> EvaluatorSpec:
-    options = {key: value for key, value in evaluator.items() if key not in ("name", "kind")}
-    return EvaluatorSpec(str(evaluator["name"]), str(evaluator["kind"]), options)
+def evaluator_from_config(evaluator: dict[str, Any], checkpoints: dict[str, Any]) -> EvaluatorSpec:
+    """A judge of conf/evaluator. Its checkpoints are the file's own, unless `checkpoints` (of conf/models) has others
+    under the same names. Raises BadInput."""
+    options = {key: value for key, value in evaluator.items() if key not in ("name", "kind", "checkpoints")}
+    models = []
+    for name, own in evaluator.get("checkpoints", {}).items():
+        given = {key: value for key, value in checkpoints.get(name, {}).items() if value is not None}
+        knob = f"{'' if name in checkpoints else '+'}models.checkpoints.{name}"
+        # Another path is another checkpoint: the revision of the file's own is not one of its.
+        models.append(EvaluatorModel(name, _checkpoint(knob, given if "path" in given else {**own, **given}), knob))
+    return EvaluatorSpec(str(evaluator["name"]), str(evaluator["kind"]), options, tuple(models))
 
 
 def _checkpoint(where: str, checkpoint: dict[str, Any]) -> Checkpoint:
@@ -306,13 +326,15 @@ def _optimizer_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _results(results: object) -> Path:
+def results_folder(results: object) -> Path:
+    """The folder that the knob `results` names. Raises BadInput."""
     if not isinstance(results, str) or not results.strip():
         raise BadInput(f"results must be a folder, not {results!r}; for example results=results")
     return Path(results).expanduser()
 
 
-def _device(device: object) -> str:
+def device_name(device: object) -> str:
+    """The name of a device that torch could have. Raises BadInput."""
     kind, _, index = str(device).partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
         raise BadInput(f"device={device} is not a device; use auto, cpu, cuda, cuda:N or mps")
@@ -333,7 +355,8 @@ def _flag(knob: str, value: object) -> bool:
     return value
 
 
-def _whole(knob: str, value: object, at_least: int, below: float = math.inf) -> int:
+def whole_number(knob: str, value: object, at_least: int, below: float = math.inf) -> int:
+    """The value of a knob that is a whole number. Raises BadInput."""
     if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value < below:
         limit = f", less than {below}" if below < math.inf else ""
         raise BadInput(

@@ -28,6 +28,18 @@ camera guitar piano drum violin box basket bucket candle circle triangle rectang
 cube sphere cylinder cone
 """.split()  # noqa: SIM905 (a list of 243 lines says no more)
 
+COCO_OBJECTS = """
+person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
+parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, handbag,
+tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard,
+tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot,
+hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop, mouse, remote,
+keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear,
+hair drier, toothbrush
+"""
+COCO_OBJECTS = [name.strip() for name in COCO_OBJECTS.split(",")]
+"""The 80 classes of COCO, in the order of their labels."""
+
 CLIP_START = "<|startoftext|>"
 CLIP_END = "<|endoftext|>"
 

@@ -38,7 +38,9 @@ DTYPES = ("float32", "float16")
 
 CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
 CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
-BICUBIC = 3
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
+BILINEAR, BICUBIC = 2, 3
 
 # Written last into a checkpoint: what it was made from. A folder without it is not ours to touch.
 RECIPE = "random_weights.json"
@@ -50,7 +52,8 @@ OTHERWISE = "give another folder or remove that one"
 def make_checkpoint(name: str, size: str, folder: str | Path, dtype: str = "float32", seed: int = 0) -> Path:
     """Make the checkpoint `folder`/`name` unless it is there, and return its path.
 
-    name: one of NAMES ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa")
+    name: one of NAMES ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa",
+        "clip_vit_l", "mask2former", "owlv2")
     size: "full", "tiny", or for clip and blip "testbed", the size of the embedded ones
     dtype: "float32" or "float16"; float16 weights are the float32 ones of the same seed, rounded
     seed: decides every weight, each by its own name, so that they do not depend on the order they are made in
@@ -127,6 +130,9 @@ def _write_part(part: Part, folder: Path, dtype: str, seed: int, variant: str | 
         return
     module.tie_weights()
     weights = module.state_dict()
+    if any(value.is_meta for value in weights.values()):  # buffers that are stored too, such as Mask2Former's weights
+        made = build(part).state_dict()
+        weights = {key: made[key] if value.is_meta else value for key, value in weights.items()}
     if part.kind == "CLIPTextModel":  # transformers 5 names these weights without the prefix that files have
         weights = {f"text_model.{key}": value for key, value in weights.items()}
     module.save_pretrained(folder, variant=variant, state_dict=weights)
@@ -161,6 +167,15 @@ def _write_surroundings(what: Architecture, folder: Path) -> None:
     if what.name == "sd_turbo":
         _write_clip_tokenizer(folder / "tokenizer", what.vocabulary, pad_token="!")
         _write_pipeline(what, folder)
+    elif what.name == "mask2former":
+        size = {"size": {"height": what.image_size, "width": what.image_size}, "size_divisor": 32, "ignore_index": 255}
+        names = {"image_processor_type": "Mask2FormerImageProcessor", "do_reduce_labels": False}
+        _write_json(folder / "preprocessor_config.json", {**names, **size, **_PIXELS, **_IMAGENET})
+    elif what.name == "owlv2":
+        _write_clip_tokenizer(folder, what.vocabulary, pad_token="!", length=16)
+        size = {"size": {"height": what.image_size, "width": what.image_size}, "do_pad": True, "resample": BILINEAR}
+        names = {"image_processor_type": "Owlv2ImageProcessor", "processor_class": "Owlv2Processor"}
+        _write_json(folder / "preprocessor_config.json", {**names, **_PIXELS, **size})
     elif what.tokenizer == "clip":
         _write_clip_tokenizer(folder, what.vocabulary, pad_token=CLIP_END)
         # Plain numbers, as the published ones have: `size` is the shortest edge, `crop_size` the square cut.
@@ -185,15 +200,17 @@ _PIXELS = {
     "do_convert_rgb": True,
 }
 
+_IMAGENET = {"resample": BILINEAR, "image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}
 
-def _write_clip_tokenizer(folder: Path, vocabulary: int, pad_token: str) -> None:
+
+def _write_clip_tokenizer(folder: Path, vocabulary: int, pad_token: str, length: int = 77) -> None:
     tokens, merges = clip_vocabulary(vocabulary)
     _write_json(folder / "vocab.json", tokens)
     lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     special = {"bos_token": CLIP_START, "eos_token": CLIP_END, "unk_token": CLIP_END, "pad_token": pad_token}
     _write_json(folder / "special_tokens_map.json", special)
-    rules = {"model_max_length": 77, "do_lower_case": True, "errors": "replace"}
+    rules = {"model_max_length": length, "do_lower_case": True, "errors": "replace"}
     _write_json(folder / "tokenizer_config.json", {"tokenizer_class": "CLIPTokenizer", **rules, **special})
 
 

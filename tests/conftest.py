@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large")
+NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "clip_vit_l", "mask2former", "owlv2")
 
 
 @pytest.fixture(scope="session")

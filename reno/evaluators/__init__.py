@@ -1,4 +1,17 @@
-"""Judges of finished images. A judge is never optimised: what decides binding must not be what was climbed."""
+"""Judges of finished images. A judge is never optimised: what decides binding must not be what was climbed.
+
+A judge is a module here with a function `load`, and a file in conf/evaluator that names it (`kind`). The file's
+options are `load`'s keyword arguments beside `device`. A judge of published weights also lists its `checkpoints`;
+`load` then gets `name`, the judge's own, and `checkpoints`, each model's folder by its name. A copy of the file with
+another threshold is another judge, under another name.
+
+| judge         | after                                | kin  | judges                                       |
+| ------------- | ------------------------------------ | ---- | -------------------------------------------- |
+| oracle        | the embedded world itself            | none | that world's words and images                |
+| blip_vqa      | T2I-CompBench (Huang et al. 2023)    | blip | any words                                    |
+| detector      | GenEval (Ghosh et al. 2023)          | clip | colours of the 80 objects of COCO            |
+| detector_open | GenEval, with an open vocabulary     | clip | colours of any object                        |
+"""
 
 from __future__ import annotations
 
@@ -11,6 +24,10 @@ if TYPE_CHECKING:
     import torch
 
     from reno.prompts import Prompt
+
+JUDGING = 1
+"""Version of everything that turns an image into judgements. A change that shifts them raises it, so that judgements
+made before and after are never taken for each other."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,8 @@ class Verdict:
     """One per binding of the prompt, in the prompt's order."""
     faults: dict[str, bool]
     """What is wrong with the image as a whole, by name, e.g. swapped, missing, junk, mixed."""
+    score: float | None = None
+    """One number for the image in [0, 1], where the judge's paper has one."""
 
     @property
     def bound(self) -> int:
@@ -45,7 +64,8 @@ class Verdict:
         return sum(judgement.bound for judgement in self.judgements)
 
     def to_json(self) -> dict:
-        return {"judgements": [asdict(judgement) for judgement in self.judgements], "faults": self.faults}
+        score = {} if self.score is None else {"score": self.score}
+        return {"judgements": [asdict(judgement) for judgement in self.judgements], "faults": self.faults, **score}
 
 
 class Evaluator(Protocol):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 
 from reno.errors import BadInput
 
+TRAINING_ONLY = "criterion."
+"""Start of the names of a detector's loss weights: a checkpoint may lack them."""
+
 
 def load_model(model_class, folder: Path, dtype: torch.dtype, device: torch.device):
     """A frozen model in eval mode. Raises BadInput if the folder does not hold one of this class, whole."""
+    wanted, kind = model_class.config_class.model_type, model_type(folder)
+    if kind not in (None, wanted):
+        raise BadInput(f"{folder} holds a {kind} model and is not a {model_class.__name__}; check the path")
     try:
         model, report = model_class.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
@@ -18,13 +25,21 @@ def load_model(model_class, folder: Path, dtype: torch.dtype, device: torch.devi
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadInput(f"cannot load {model_class.__name__} from {folder}: {reason}") from None
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith(TRAINING_ONLY))
+    if missing:
         raise BadInput(
             f"{folder} is not a {model_class.__name__}: it lacks {len(missing)} of its weights, {missing[0]} for "
             f"one; check the path"
         )
     return model.eval().requires_grad_(False).to(device)
+
+
+def model_type(folder: Path) -> str | None:
+    """The kind of model that a folder's config.json names; None if it names none."""
+    try:
+        return json.loads((folder / "config.json").read_text()).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def load_tokenizer(folder: Path):

@@ -1,0 +1,184 @@
+"""BLIP-VQA, after T2I-CompBench (Huang et al., NeurIPS 2023, arXiv 2307.06350, section 4.1, "Disentangled BLIP-VQA").
+
+A visual question answering BLIP (Li et al. 2022) is asked one question a noun phrase, "a gold bench?", so that one
+object's attribute cannot stand in for another's. The probability of a phrase is p(yes) / (p(yes) + p(no)) at the first
+token of the answer; the image's score is the product over its phrases.
+
+Of the paper's code it keeps: the phrase with its article (a noun chunk of the text holds it: "a gold bench?" and not
+"gold bench?"), the question's first token [ENC] (BLIP was trained with it; transformers' own pipeline sends [CLS]), and
+images of 480 pixels (`image_size`; the checkpoint's position table is then interpolated). Not kept: spaCy, since the
+noun phrases are the prompt's bindings; and rounding to four digits.
+
+Its protocol beyond the paper, for judgements: an object is there if "a bench?" is answered yes with at least
+`threshold`; an attribute is somewhere if "gold?" is; a binding holds if its phrase is. Two attributes are swapped if
+both exchanged phrases ("a green bench?", "a gold clock?") are answered yes, each with more than the phrase that was
+asked for.
+
+It is a BLIP: it may favour what was optimised against one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import torch
+
+from reno.errors import BadInput
+from reno.evaluators import Judgement, Verdict
+from reno.images import Preprocessing
+from reno.metrics.loading import load_model, load_tokenizer, text_limit
+from reno.prompts import Binding, Prompt, with_article
+from reno.tokens import check_length
+
+QUESTIONS_AT_ONCE = 64
+"""Questions answered side by side; each holds its image's features, about 3 MB at 480 pixels."""
+
+
+class BlipVqa:
+    kin = "blip"
+
+    def __init__(self, name: str, folder: Path, *, device: torch.device, threshold: float, image_size: int | None):
+        from transformers import BlipForQuestionAnswering
+
+        self.name, self.threshold, self.device = name, threshold, device
+        self.model = load_model(BlipForQuestionAnswering, folder, torch.float32, device)
+        self.tokenizer = load_tokenizer(folder)
+        self.preprocess = Preprocessing.from_folder(folder)
+        vision, text = self.model.config.vision_config, self.model.config.text_config
+        if image_size is not None:
+            if image_size % vision.patch_size:
+                raise BadInput(
+                    f"{name}: image_size={image_size} is no multiple of {vision.patch_size}, the side of the patches "
+                    f"of {folder}; use for example {max(1, image_size // vision.patch_size) * vision.patch_size}"
+                )
+            self.preprocess = replace(self.preprocess, size=(image_size, image_size), crop=None)
+        self.interpolate = self.preprocess.size != (vision.image_size, vision.image_size)
+        self.limit = text_limit(self.tokenizer, text)
+        self.start = self.model.decoder_start_token_id
+        self.encode = text.bos_token_id + 1  # [ENC], the last of the vocabulary, after [DEC]
+        self.yes, self.no = (self.tokenizer.convert_tokens_to_ids(word) for word in ("yes", "no"))
+        if self.tokenizer.unk_token_id in (self.yes, self.no) or self.encode >= text.vocab_size:
+            raise BadInput(f"{folder} is no BLIP that answers questions: its vocabulary lacks yes, no or [ENC]")
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Raises BadInput if a question would be cut."""
+        for question in questions(prompt.bindings):
+            check_length(self.tokenizer, question, self.limit, "BLIP-VQA's text encoder")
+
+    def judge(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:
+        """Judges images (B, 3, H, W) in [0, 1] against their B prompts."""
+        asked = [questions(prompt.bindings) for prompt in prompts]
+        answers = self.ask(images, asked)
+        return [
+            verdict(prompt.bindings, dict(zip(texts, answered, strict=True)), self.threshold)
+            for prompt, texts, answered in zip(prompts, asked, answers, strict=True)
+        ]
+
+    @torch.no_grad()
+    def ask(self, images: torch.Tensor, texts: Sequence[Sequence[str]]) -> list[list[float]]:
+        """p(yes) / (p(yes) + p(no)) of each of an image's questions; images (B, 3, H, W) in [0, 1]."""
+        pixels = self.preprocess(images.to(self.device, torch.float32))
+        seen = self.model.vision_model(pixel_values=pixels, interpolate_pos_encoding=self.interpolate).last_hidden_state
+        answers = [[0.0] * len(several) for several in texts]
+        for part in self._parts(texts):
+            places = [place for place, _, _ in part]
+            tokens = torch.tensor([tokens for _, _, tokens in part], device=self.device)
+            for (place, number, _), answer in zip(part, self._answer(seen[places], tokens), strict=True):
+                answers[place][number] = answer
+        return answers
+
+    def _parts(self, texts: Sequence[Sequence[str]]) -> list[list[tuple[int, int, list[int]]]]:
+        """The questions as (image, number of the question, tokens), in parts of one length: nothing is padded, since
+        transformers' decoder does not leave the padding of a question out."""
+        by_length: dict[int, list[tuple[int, int, list[int]]]] = {}
+        for place, several in enumerate(texts):
+            for number, text in enumerate(several):
+                tokens = [self.encode, *self.tokenizer(text).input_ids[1:]]
+                by_length.setdefault(len(tokens), []).append((place, number, tokens))
+        return [
+            alike[start : start + QUESTIONS_AT_ONCE]
+            for alike in by_length.values()
+            for start in range(0, len(alike), QUESTIONS_AT_ONCE)
+        ]
+
+    def _answer(self, seen: torch.Tensor, tokens: torch.Tensor) -> list[float]:
+        """The answers to N questions, tokens (N, length), about N images' features (N, patches, width)."""
+        states = self.model.text_encoder(
+            input_ids=tokens,
+            attention_mask=torch.ones_like(tokens),
+            encoder_hidden_states=seen,
+            encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=self.device),
+        ).last_hidden_state
+        logits = self.model.text_decoder(
+            input_ids=torch.full((len(tokens), 1), self.start, device=self.device),
+            encoder_hidden_states=states,
+            encoder_attention_mask=torch.ones_like(tokens),
+        ).logits[:, 0]
+        # Of a softmax over the whole vocabulary, yes / (yes + no) is the logistic of the difference of the two logits.
+        return torch.sigmoid((logits[:, self.yes] - logits[:, self.no]).cpu().double()).tolist()
+
+
+def question(words: str) -> str:
+    return f"{words}?"
+
+
+def questions(bindings: Sequence[Binding]) -> list[str]:
+    """Everything that is asked of an image whose prompt has these bindings, each question once."""
+    asked = [binding.phrase for binding in bindings]
+    asked += [with_article(binding.object) for binding in bindings]
+    asked += [binding.attribute for binding in bindings]
+    for one, other in _exchangeable(bindings):
+        asked += [Binding(other.attribute, one.object).phrase, Binding(one.attribute, other.object).phrase]
+    return list(dict.fromkeys(question(words) for words in asked))
+
+
+def verdict(bindings: Sequence[Binding], answers: dict[str, float], threshold: float) -> Verdict:
+    """What the answers to `questions(bindings)`, probabilities of yes, say of the bindings."""
+
+    def sure(words: str) -> float:
+        return answers[question(words)]
+
+    judgements = tuple(
+        Judgement(
+            attribute=binding.attribute,
+            object=binding.object,
+            object_present=sure(with_article(binding.object)) >= threshold,
+            attribute_present=sure(binding.attribute) >= threshold,
+            bound=sure(binding.phrase) >= threshold,
+            object_confidence=sure(with_article(binding.object)),
+            attribute_confidence=sure(binding.attribute),
+            bound_confidence=sure(binding.phrase),
+        )
+        for binding in bindings
+    )
+
+    def exchanged(one: Binding, other: Binding) -> bool:
+        taken = sure(Binding(other.attribute, one.object).phrase)
+        return taken >= threshold and taken > sure(one.phrase)
+
+    faults = {
+        "swapped": any(exchanged(one, other) and exchanged(other, one) for one, other in _exchangeable(bindings)),
+        "missing": not all(judgement.object_present for judgement in judgements),
+    }
+    return Verdict(judgements, faults, math.prod(judgement.bound_confidence for judgement in judgements))
+
+
+def _exchangeable(bindings: Sequence[Binding]) -> list[tuple[Binding, Binding]]:
+    """The pairs whose attributes could have changed places."""
+    pairs = combinations(bindings, 2)
+    return [(one, other) for one, other in pairs if one.object != other.object and one.attribute != other.attribute]
+
+
+def load(
+    name: str,
+    checkpoints: dict[str, Path],
+    device: torch.device,
+    threshold: float = 0.5,
+    image_size: int | None = 480,
+) -> BlipVqa:
+    """threshold: the least probability of yes; image_size: pixels a side, None for the checkpoint's own."""
+    return BlipVqa(name, checkpoints["blip_vqa"], device=device, threshold=threshold, image_size=image_size)

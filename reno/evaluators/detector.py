@@ -1,0 +1,206 @@
+"""Find the object, then name its colour: after GenEval (Ghosh et al., NeurIPS 2023, arXiv 2310.11513, section 3).
+
+A detector finds the objects; CLIP ViT-L/14 names the colour of each by zero-shot classification of its crop. As in the
+paper's code: detections above a score of `threshold` (0.3), at most 16 a class; the crop is the detection's box with
+what is outside its mask painted grey (#999); a colour's class is the mean of three templates' text features; the colour
+is the likeliest; and of an object that is asked for n times, the n surest detections count. The detector is Mask2Former
+with a Swin-S backbone, at the 800 pixels of the paper's configuration (`image_size`).
+
+Not as there: gold is among the colours, and so is every colour of the prompt; the score of a detection is computed on
+the mask at the image's own size; one checkpoint of transformers stands for mmdet's. With an open-vocabulary detector
+(conf/evaluator/detector_open.yaml) any object can be looked for, by its box, without a mask: more of the background is
+in the crop.
+
+Per binding: the object is there if it is detected; the attribute is somewhere if any detection has that colour (of any
+class Mask2Former knows; an open-vocabulary detector looks only for the prompt's objects); the binding holds if the
+object's detection has it. Confidences: of the object, its surest detection's score, above the threshold or not; of the
+attribute, the colour's largest probability among detections; of the binding, the largest product of score and
+probability. Two attributes are swapped if each object is detected in the other's colour.
+
+CLIP names the colours: it may favour what was optimised against a CLIP.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import torch
+from PIL import ImageColor
+from torch.nn.functional import normalize
+
+from reno.errors import BadInput, did_you_mean
+from reno.evaluators import Judgement, Verdict
+from reno.evaluators.finders import Detection, Finder, load_finder
+from reno.metrics.clip import ClipMetric
+from reno.prompts import Binding, Prompt
+
+COLORS = (
+    "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gold",
+)  # fmt: skip
+"""GenEval's ten, and gold."""
+
+TEMPLATES = ("a photo of a {color} {object}", "a photo of a {color}-colored {object}", "a photo of a {color} object")
+MOST = 16
+"""Detections of one class that count, the surest; and as many of all other classes together."""
+BLANK = 0x99 / 255
+"""Grey level outside the mask."""
+CROPS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A detection whose colour has been read."""
+
+    object: str
+    score: float
+    colors: dict[str, float]
+    """Probability of each colour in play; they sum to 1."""
+
+    @property
+    def color(self) -> str:
+        return max(self.colors, key=self.colors.get)
+
+
+class ColorReader:
+    """CLIP as a zero-shot classifier of a crop's colour."""
+
+    def __init__(self, folder: Path, device: torch.device):
+        self.clip = ClipMetric(folder, dtype=torch.float32, device=device)
+        self.device = device
+        self._classes: dict[tuple[str, tuple[str, ...]], torch.Tensor] = {}
+
+    @torch.no_grad()
+    def read(self, image: torch.Tensor, found: Sequence[Detection], colors: Sequence[str]) -> list[dict[str, float]]:
+        """Probabilities of the colours, for each detection in one image (3, H, W) in [0, 1]."""
+        probabilities = []
+        for start in range(0, len(found), CROPS_AT_ONCE):
+            part = found[start : start + CROPS_AT_ONCE]
+            pixels = torch.cat([self.clip.preprocess(crop_of(image, detection)[None]) for detection in part])
+            features = self.clip.model.get_image_features(pixel_values=pixels.to(self.device)).pooler_output
+            classes = torch.stack([self._class_features(detection.object, tuple(colors)) for detection in part])
+            cosines = (classes @ normalize(features, dim=-1)[..., None]).squeeze(-1)
+            probabilities += (self.clip.model.logit_scale.exp() * cosines).cpu().double().softmax(-1).tolist()
+        return [dict(zip(colors, each, strict=True)) for each in probabilities]
+
+    def _class_features(self, name: str, colors: tuple[str, ...]) -> torch.Tensor:
+        """Unit features (colours, D): each the mean over the templates, as in CLIP's prompt ensembling."""
+        key = (name, colors)
+        if key not in self._classes:
+            texts = [template.format(color=color, object=name) for color in colors for template in TEMPLATES]
+            features = self.clip.encode(texts).unflatten(0, (len(colors), len(TEMPLATES)))
+            self._classes[key] = normalize(features.mean(1), dim=-1)
+        return self._classes[key]
+
+
+def crop_of(image: torch.Tensor, detection: Detection) -> torch.Tensor:
+    """The detection's box of an image (3, H, W), with everything outside its mask grey."""
+    left, top, right, bottom = detection.box
+    crop = image[:, top:bottom, left:right]
+    if detection.mask is None:
+        return crop
+    mask = torch.from_numpy(detection.mask[top:bottom, left:right]).to(image.device)
+    return torch.where(mask, crop, torch.full_like(crop, BLANK))
+
+
+class Detector:
+    kin = "clip"
+
+    def __init__(self, name: str, finder: Finder, reader: ColorReader, *, threshold: float, colors: Sequence[str]):
+        self.name, self.finder, self.reader = name, finder, reader
+        self.threshold, self.colors = threshold, tuple(colors)
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Raises BadInput naming an attribute that is no colour, or an object that cannot be looked for."""
+        known = [*self.colors, *ImageColor.colormap]
+        for binding in prompt.bindings:
+            if binding.attribute not in known:
+                raise BadInput(
+                    f"{self.name} judges colours and {binding.attribute!r} (in {prompt.text!r}) is none that it knows"
+                    f"{did_you_mean(binding.attribute, known)}; add it to the judge's colors, or use blip_vqa"
+                )
+            self.finder.check(binding.object)
+
+    def judge(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:
+        """Judges images (B, 3, H, W) in [0, 1] against their B prompts. Raises BadInput as `check_prompt` does."""
+        for prompt in prompts:
+            self.check_prompt(prompt)
+        wanted = [[binding.object for binding in prompt.bindings] for prompt in prompts]
+        verdicts = []
+        for image, prompt, found in zip(images, prompts, self.finder.find(images, wanted), strict=True):
+            objects = [binding.object for binding in prompt.bindings]
+            counted = _counted(found, objects, self.threshold)
+            asked = [binding.attribute for binding in prompt.bindings]
+            read = self.reader.read(image, counted, list(dict.fromkeys([*self.colors, *asked])))
+            painted = [Painted(one.object, one.score, colors) for one, colors in zip(counted, read, strict=True)]
+            surest = {name: max((one.score for one in found if one.object == name), default=0.0) for name in objects}
+            verdicts.append(verdict(prompt.bindings, painted, surest))
+        return verdicts
+
+
+def _counted(found: Sequence[Detection], objects: Sequence[str], threshold: float) -> list[Detection]:
+    """The detections above the threshold: the MOST surest of each object asked for, and of all others together."""
+    seen: Counter[str] = Counter()
+    counted = []
+    for detection in found:
+        group = detection.object if detection.object in objects else ""
+        if detection.score > threshold and seen[group] < MOST:
+            seen[group] += 1
+            counted.append(detection)
+    return counted
+
+
+def verdict(bindings: Sequence[Binding], painted: Sequence[Painted], surest: dict[str, float]) -> Verdict:
+    """What the detections, the surest first, say of the bindings. surest: each object's best score, whether it was
+    above the threshold or not."""
+    times = Counter(binding.object for binding in bindings)
+    own = {name: [one for one in painted if one.object == name][:count] for name, count in times.items()}
+
+    def shows(name: str, color: str) -> bool:
+        return any(one.color == color for one in own[name])
+
+    judgements = tuple(
+        Judgement(
+            attribute=binding.attribute,
+            object=binding.object,
+            object_present=bool(own[binding.object]),
+            attribute_present=any(one.color == binding.attribute for one in painted),
+            bound=shows(binding.object, binding.attribute),
+            object_confidence=surest[binding.object],
+            attribute_confidence=max((one.colors[binding.attribute] for one in painted), default=0.0),
+            bound_confidence=max(
+                (one.score * one.colors[binding.attribute] for one in own[binding.object]), default=0.0
+            ),
+        )
+        for binding in bindings
+    )
+    faults = {
+        "swapped": any(
+            one.object != other.object
+            and one.attribute != other.attribute
+            and shows(one.object, other.attribute)
+            and shows(other.object, one.attribute)
+            for one, other in combinations(bindings, 2)
+        ),
+        "missing": not all(judgement.object_present for judgement in judgements),
+    }
+    return Verdict(judgements, faults)
+
+
+def load(
+    name: str,
+    checkpoints: dict[str, Path],
+    device: torch.device,
+    threshold: float = 0.3,
+    image_size: int | None = None,
+    colors: Sequence[str] = COLORS,
+) -> Detector:
+    """checkpoints: `clip_vit_l` names the colours, the other finds the objects. threshold: the score that a detection
+    must exceed; image_size: pixels of the shorter side of what the finder sees, None for its own. Raises BadInput."""
+    folders = dict(checkpoints)
+    reader = ColorReader(folders.pop("clip_vit_l"), device)
+    (folder,) = folders.values()
+    return Detector(name, load_finder(folder, device, image_size), reader, threshold=threshold, colors=colors)

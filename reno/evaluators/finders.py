@@ -1,0 +1,179 @@
+"""What finds objects in an image: a segmenter of known classes, or a detector that is told words.
+
+`load_finder` chooses by the checkpoint's own config.json: `mask2former` (Cheng et al. 2022; masks, of the classes it
+was trained on), `owlv2` or `owlvit` (Minderer et al. 2023 and 2022; boxes, of any words).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate, pad
+
+from reno.errors import BadInput, did_you_mean
+from reno.images import Preprocessing
+from reno.metrics.loading import load_model, load_tokenizer, model_type, text_limit
+from reno.tokens import check_length
+
+MASK_STRIDE = 32
+"""Mask2Former's coarsest features are this many pixels apart; the image's sides become multiples of it."""
+PADDING = 0.5
+"""What OWLv2's processor fills the rest of a square with."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One thing that was found in an image of H x W pixels."""
+
+    object: str
+    score: float
+    """How sure the finder is, in [0, 1]."""
+    box: tuple[int, int, int, int]
+    """Left, top, right and bottom, pixels; the right and the bottom are the first outside."""
+    mask: np.ndarray | None = None
+    """bool (H, W), where its pixels are; None from a finder of boxes."""
+
+
+class Finder(Protocol):
+    def check(self, name: str) -> None:
+        """Raises BadInput if an object of this name cannot be looked for."""
+        ...
+
+    def find(self, images: torch.Tensor, objects: Sequence[Sequence[str]]) -> list[list[Detection]]:
+        """What is in each of the images (B, 3, H, W) in [0, 1], the surest first, and at any score. A finder that must
+        be told looks for the image's `objects` only; another finds what it knows."""
+        ...
+
+
+def load_finder(folder: Path, device: torch.device, image_size: int | None) -> Finder:
+    """image_size: pixels of the shorter side of what the model sees, None for the checkpoint's own. Raises BadInput."""
+    kind = model_type(folder)
+    if kind == "mask2former":
+        return Segmenter(folder, device, image_size)
+    if kind in ("owlv2", "owlvit"):
+        return WordDetector(folder, device, image_size, square=kind == "owlv2")
+    raise BadInput(
+        f"{folder} holds {f'a {kind}' if kind else 'no known'} model; the detector can use mask2former, owlv2 or owlvit"
+    )
+
+
+class Segmenter:
+    """Mask2Former for instance segmentation. A detection's score is its class probability times the mean probability of
+    its mask's pixels (Cheng et al. 2022), as in transformers' own post-processing."""
+
+    def __init__(self, folder: Path, device: torch.device, image_size: int | None):
+        from transformers import Mask2FormerForUniversalSegmentation
+
+        self.model = load_model(Mask2FormerForUniversalSegmentation, folder, torch.float32, device)
+        self.preprocess = Preprocessing.from_folder(folder)
+        if image_size is not None:
+            self.preprocess = replace(self.preprocess, size=image_size, crop=None)
+        self.device = device
+        self.labels = [name for _, name in sorted(self.model.config.id2label.items())]
+
+    def check(self, name: str) -> None:
+        if name not in self.labels:
+            raise BadInput(
+                f"the detector knows {len(self.labels)} objects and {name!r} is not one of them"
+                f"{did_you_mean(name, self.labels)}; detector_open and blip_vqa judge any object"
+            )
+
+    @torch.no_grad()
+    def find(self, images: torch.Tensor, objects: Sequence[Sequence[str]]) -> list[list[Detection]]:
+        height, width = images.shape[-2:]
+        pixels = self.preprocess(images.to(self.device, torch.float32))
+        rows, columns = pixels.shape[-2:]
+        pixels = pad(pixels, (0, -columns % MASK_STRIDE, 0, -rows % MASK_STRIDE))
+        seen = self.model(pixel_values=pixels)
+        found = []
+        for logits, masks in zip(seen.class_queries_logits, seen.masks_queries_logits, strict=True):
+            masks = masks[None]
+            if pixels.shape[-2:] != (rows, columns):
+                masks = interpolate(masks, pixels.shape[-2:], mode="bilinear")[..., :rows, :columns]
+            found.append(self._read(logits, interpolate(masks, (height, width), mode="bilinear")[0]))
+        return found
+
+    def _read(self, logits: torch.Tensor, masks: torch.Tensor) -> list[Detection]:
+        """Class logits (Q, classes + 1) and mask logits (Q, H, W) of Q queries, as the Q surest detections."""
+        inside = masks > 0
+        area = inside.flatten(1).sum(1).cpu()
+        quality = (masks.sigmoid() * inside).flatten(1).sum(1).cpu().double() / area.clamp(min=1)
+        probability = logits.cpu().double().softmax(-1)[:, :-1]
+        likeliest = probability.flatten().topk(len(logits)).indices.tolist()
+        found = []
+        for index in likeliest:
+            query, label = divmod(index, probability.shape[1])
+            if area[query]:
+                mask = inside[query].cpu().numpy()
+                score = float(probability[query, label] * quality[query])
+                found.append(Detection(self.labels[label], score, _box_of(mask), mask))
+        return sorted(found, key=lambda detection: -detection.score)
+
+
+def _box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """The smallest box around a mask that is not empty."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+class WordDetector:
+    """OWLv2 or OWL-ViT: each patch of the image is compared with the words "a photo of a bench"."""
+
+    def __init__(self, folder: Path, device: torch.device, image_size: int | None, square: bool):
+        import transformers
+
+        kind = transformers.Owlv2ForObjectDetection if square else transformers.OwlViTForObjectDetection
+        self.model = load_model(kind, folder, torch.float32, device)
+        self.tokenizer = load_tokenizer(folder)
+        self.preprocess = Preprocessing.from_folder(folder)
+        own = self.model.config.vision_config.image_size
+        if image_size is not None and image_size != own:
+            raise BadInput(f"{folder} sees images of {own} pixels and no others; set image_size to null")
+        self.limit = text_limit(self.tokenizer, self.model.config.text_config)
+        self.device, self.square = device, square
+
+    def check(self, name: str) -> None:
+        check_length(self.tokenizer, self._query(name), self.limit, "the detector's text encoder")
+
+    @torch.no_grad()
+    def find(self, images: torch.Tensor, objects: Sequence[Sequence[str]]) -> list[list[Detection]]:
+        return [
+            self._find(image[None], list(dict.fromkeys(names))) for image, names in zip(images, objects, strict=True)
+        ]
+
+    def _find(self, image: torch.Tensor, names: list[str]) -> list[Detection]:
+        height, width = image.shape[-2:]
+        image = image.to(self.device, torch.float32)
+        across, down = width, height
+        if self.square:
+            across = down = max(height, width)
+            image = pad(image, (0, across - width, 0, down - height), value=PADDING)
+        words = [self._query(name) for name in names]
+        tokens = self.tokenizer(words, padding="max_length", max_length=self.limit, return_tensors="pt").to(self.device)
+        seen = self.model(
+            input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, pixel_values=self.preprocess(image)
+        )
+        scores = seen.logits[0].cpu().double().sigmoid()  # (patches, names)
+        centres, sides = seen.pred_boxes[0].cpu().double().split(2, dim=-1)  # (patches, 2) each, shares of the image
+        corners = torch.cat([centres - sides / 2, centres + sides / 2], -1) * torch.tensor([across, down, across, down])
+        found = []
+        for score, corner in zip(scores.tolist(), corners.tolist(), strict=True):
+            box = _inside(corner, height, width)
+            if box is not None:
+                found += [Detection(name, each, box) for name, each in zip(names, score, strict=True)]
+        return sorted(found, key=lambda detection: -detection.score)
+
+    def _query(self, name: str) -> str:
+        return f"a photo of a {name}"
+
+
+def _inside(corner: Sequence[float], height: int, width: int) -> tuple[int, int, int, int] | None:
+    """A box in whole pixels, cut at the image's edges; None if nothing is left."""
+    left, top = (max(0, round(value)) for value in corner[:2])
+    right, bottom = min(width, round(corner[2])), min(height, round(corner[3]))
+    return (left, top, right, bottom) if left < right and top < bottom else None
