@@ -7,6 +7,7 @@ independent of each other and of every metric. Images must be the world's: 64 x 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -46,15 +47,21 @@ class Oracle:
         return [verdict(things, bindings_of(prompt)) for things, prompt in zip(found, prompts, strict=True)]
 
 
-def load(device: torch.device | str = "cpu", judge: str = "learned", folder: str | None = None) -> Oracle:
-    """The oracle with one of JUDGES; `folder` holds the learned judge's weights where they are not those shipped.
+def load(
+    device: torch.device | str = "cpu",
+    judge: str = "learned",
+    name: str = "oracle",
+    checkpoints: dict[str, Path] | None = None,
+) -> Oracle:
+    """The oracle with one of JUDGES; `checkpoints["oracle"]` is the folder of the learned judge's weights where they
+    are not those shipped.
 
     Raises BadInput for another judge's name and for weights that are not there.
     """
     if judge == "learned":
         from reno.testbed.judges import learned
 
-        return Oracle("oracle", learned.load(folder, device))
+        return Oracle(name, learned.load((checkpoints or {}).get("oracle"), device))
     if judge == "analytic":
         from reno.testbed.judges.analytic import AnalyticJudge
 

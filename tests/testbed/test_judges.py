@@ -180,7 +180,7 @@ def test_an_unknown_word_is_named():
 
 def test_what_cannot_be_loaded_or_judged_says_what_to_do(tmp_path):
     with pytest.raises(BadInput, match="make testbed"):
-        oracle.load(folder=str(tmp_path))
+        oracle.load(checkpoints={"oracle": tmp_path})
     with pytest.raises(BadInput, match="did you mean 'learned'"):
         oracle.load(judge="learnt")
     with pytest.raises(BadInput, match="64 x 64"):

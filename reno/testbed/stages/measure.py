@@ -60,7 +60,8 @@ def run(
     common = [
         f"results={build_dir / 'results'}", "tracking=disabled", "threads=1", "batch_size=8", "evaluators=[oracle]",
         f"models.generator.path={weights / 'generator'}", f"iterations={iterations}",
-        *(f"models.checkpoints.{name}.path={weights / name}" for name in ("clip", "blip")),
+        *(f"models.checkpoints.{name}.path={weights / name}" for name in ("clip", "blip")), "record=[]",
+        f"+models.checkpoints.oracle.path={weights / 'judge'}",
     ]  # fmt: skip
     dealt = [
         [f"prompts={_written(build_dir, name, group, texts[group::groups])}", f"seed={_seeds(group, seeds)}"]
@@ -149,7 +150,7 @@ def base_rates(weights: Path, texts: list[str], noises: int = 10) -> dict:
     from reno.evaluators import oracle
     from reno.generators.one_step import OneStepGenerator
 
-    judge = oracle.load(folder=str(weights / "judge"))
+    judge = oracle.load(checkpoints={"oracle": weights / "judge"})
     generator = OneStepGenerator(weights / "generator", variant=None, dtype=torch.float32, device=torch.device("cpu"))
     draw, counts = torch.Generator().manual_seed(17), defaultdict(list)
     for text in texts:
