@@ -1,7 +1,7 @@
 """Numbers about trials: a level, a change from before to after, a difference between two sets of trials.
 
-Each carries what it was computed from. A value is the mean over prompts of the mean over a prompt's trials, so that a prompt
-with more seeds does not count more.
+Each carries what it was computed from. A value is the mean over prompts of the mean over a prompt's trials, so that
+a prompt with more seeds does not count more.
 """
 
 from __future__ import annotations

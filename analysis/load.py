@@ -14,8 +14,9 @@ where a job planned it.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -169,8 +170,8 @@ def _read_jobs(root: Path) -> tuple[list[dict[str, Any]], list[str]]:
         try:
             job = json.loads(path.read_text(encoding="utf-8"))
             for trial in job["trials"]:
-                trial["id"], trial["prompt"], trial["seed"], trial["state"]  # noqa: B018
-            job["labels"]["metric"], job["labels"]["method"], job["labels"]["models"]  # noqa: B018
+                trial["id"], trial["prompt"], trial["seed"], trial["state"]
+            job["labels"]["metric"], job["labels"]["method"], job["labels"]["models"]
         except (OSError, ValueError, KeyError, TypeError):
             unread.append(f"{path} cannot be read as a job's record; trials that only it names are not counted")
             continue
@@ -281,10 +282,8 @@ def _score_rows(record: dict[str, Any]) -> list[tuple]:
 def _planned_rows(job: dict[str, Any]) -> list[dict[str, Any]]:
     """One row a trial of a job. A record without the spec tells the metric and the method by their labels only."""
     shared = _label_columns(job["labels"])
-    try:
+    with contextlib.suppress(KeyError, TypeError, AttributeError):
         shared |= _spec_columns(job["spec"])
-    except (KeyError, TypeError, AttributeError):
-        pass
     return [
         {
             **shared,
@@ -329,12 +328,13 @@ def _named(trials: pd.DataFrame, absent: pd.DataFrame) -> tuple[pd.DataFrame, pd
     return stored.copy(), rest.reindex(columns=list(ABSENT_COLUMNS)).reset_index(drop=True)
 
 
-def _told_apart(frame: pd.DataFrame, by: list[str], identity: str, name) -> pd.Series:
+def _told_apart(frame: pd.DataFrame, by: list[str], identity: str, name: Callable[[str], str]) -> pd.Series:
     """The last column of `by`, with `name` of the identity added where one label stands for several identities."""
-    label = frame[by[-1]]
-    several = frame.groupby(by, dropna=False)[identity].transform("nunique") > 1
-    apart = several & frame[identity].notna()
-    return label.where(~apart, label + "[" + frame[identity].fillna("").map(name) + "]")
+    label = frame[by[-1]].copy()
+    apart = (frame.groupby(by, dropna=False)[identity].transform("nunique") > 1) & frame[identity].notna()
+    if apart.any():
+        label[apart] = label[apart] + "[" + frame.loc[apart, identity].map(name) + "]"
+    return label
 
 
 def _tail(identity: str) -> str:
@@ -343,7 +343,7 @@ def _tail(identity: str) -> str:
 
 def _terms_name(terms: str) -> str:
     """What differs between two metrics of one label: weights of the sum, or the checkpoints."""
-    return " ".join(f"{term['weight']:g}*{_tail(str(term['weights']))}" for term in json.loads(terms) or ())
+    return " ".join(f"{term['weight']:g}*{_tail(str(term['weights']))}" for term in json.loads(terms))
 
 
 def _settings_names(frame: pd.DataFrame) -> pd.Series:

@@ -1,8 +1,8 @@
 """What judges and metrics say of each trial, before and after, as numbers that can be averaged.
 
 `slices(results)` is what every table and figure is made of: one generator, one prompt set, one judge. Its rows are
-trials, with a column `{component}/{image}` for each component of a judgement and `score:{metric}/{image}` for each metric, image
-being `initial` (before) or `best` (after: the image with the best score of the optimised metric).
+trials, with a column `{component}/{image}` for each component of a judgement and `score:{metric}/{image}` for each
+metric, image being `initial` (before) or `best` (after: the image with the best score of the optimised metric).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ NO_JUDGE = ""
 KIN_MARK = "†"
 
 COMPONENTS = ("fully", "bound", "objects", "attributes", "carried", "swapped")
-"""Of one judged image, in [0, 1]: all bindings hold (0 or 1); the share of bindings that hold, whose object is there, whose
-attribute is there on whatever, whose object is there and has the attribute, and whose object and attribute are both
-there but not on each other."""
+"""Of one judged image, in [0, 1]: all bindings hold (0 or 1); the share of bindings that hold, whose object is
+there, whose attribute is there on whatever, whose object is there and has the attribute, and whose object and
+attribute are both there but not on each other."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ MEASURES = (
     Measure("bound_given_present", "bound, of objects there", "carried", "objects"),
     Measure("swapped", "both there, not together", "swapped", better=-1),
 )
-"""`fully_bound` is the share of images with every binding right; `objects` and `attributes` are recalls (the attribute
-may be on anything); `bound_given_present` is binding given that the object is there; `swapped` is the share of bindings whose
-object and attribute are both in the image and not on each other."""
+"""`fully_bound` is the share of images with every binding right; `objects` and `attributes` are recalls (the
+attribute may be on anything); `bound_given_present` is binding given that the object is there; `swapped` is the
+share of bindings whose object and attribute are both in the image and not on each other."""
 BY_NAME = {measure.name: measure for measure in MEASURES}
 
 
@@ -78,7 +78,8 @@ class Slice:
     """Some weights are random: no number here says anything about the metrics."""
 
     def is_kin(self, *families: str) -> bool:
-        """Whether the judge is related to one of these metrics. families: as TRIAL_COLUMNS has them, e.g. `blip clip`."""
+        """Whether the judge is related to one of these metrics. families: as TRIAL_COLUMNS has them, e.g. `blip
+        clip`."""
         return any(self.kin in names.split() for names in families)
 
     def marked(self, *families: str) -> str:

@@ -23,7 +23,8 @@ FLIPS = 9999
 SEED = 20240604
 """Of the resamples, the same for every number: a report made twice from one store is the same report."""
 FEWEST_PROMPTS = 6
-"""With fewer, no interval is given: even the exact paired test on 5 prompts cannot reach p < 0.05 (2 / 2^5 = 0.0625)."""
+"""With fewer, no interval is given: even the exact paired test on 5 prompts cannot reach p < 0.05 (2 / 2^5 =
+0.0625)."""
 EXACT_PROMPTS = 13
 """Up to this many prompts the test goes through all 2^n flips, 8192 at most."""
 
@@ -64,7 +65,7 @@ class Interval:
 
 
 @lru_cache(maxsize=64)
-def _weights(prompts: int, resamples: int, seed: int) -> np.ndarray:
+def prompt_draws(prompts: int, resamples: int, seed: int) -> np.ndarray:
     """How often each prompt is drawn, as a share: (resamples, prompts), rows sum to 1."""
     draws = np.random.default_rng(seed).multinomial(prompts, np.full(prompts, 1 / prompts), size=resamples)
     return draws / prompts
@@ -74,8 +75,8 @@ def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa", level: fl
     """The interval of `of` of the mean row, over resampled prompts.
 
     rows: (n prompts, k), finite. method: `BCa` (bias-corrected and accelerated, Efron 1987, with the jackknife's
-    acceleration) or `percentile`. BCa falls back to percentile, and says so, where all of the resamples lie on one side of the
-    value or the jackknife does not vary.
+    acceleration) or `percentile`. BCa falls back to percentile, and says so, where all of the resamples lie on one
+    side of the value or the jackknife does not vary.
     """
     rows = np.atleast_2d(np.asarray(rows, dtype=float).T).T
     count = len(rows)
@@ -84,7 +85,7 @@ def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa", level: fl
         return Interval(value, np.nan, np.nan, "none")
     if (rows == rows[0]).all():
         return Interval(value, value, value, "equal")
-    drawn = of(_weights(count, RESAMPLES, SEED) @ rows)
+    drawn = of(prompt_draws(count, RESAMPLES, SEED) @ rows)
     drawn = drawn[np.isfinite(drawn)]  # a ratio is undefined in a resample where nothing is present
     if len(drawn) < 0.9 * RESAMPLES:
         return Interval(value, np.nan, np.nan, "none")
@@ -125,12 +126,13 @@ def _signs(prompts: int, flips: int, seed: int) -> np.ndarray:
 def swap_test(a: np.ndarray, b: np.ndarray, of: Of = mean) -> float:
     """Two-sided p of "a and b are exchangeable within a prompt", by swapping them in whole prompts.
 
-    a, b: (n prompts, k), paired by prompt. For means this is the paired sign-flip permutation test (Fisher 1935); it also
-    serves ratios, which the Wilcoxon test of per-prompt means does not, and it needs neither symmetry of ranks nor the
-    dropping of prompts without a difference, which are most of them when the outcome is bound or not. Prompts are swapped
-    with all of their seeds together: under the null the seeds of a prompt agree as strongly as they like. All 2^n swaps
-    up to EXACT_PROMPTS prompts; else FLIPS random ones, with the observed one counted (Phipson and Smyth 2010), so
-    p is at least 1 / (FLIPS + 1). NaN for fewer than FEWEST_PROMPTS prompts, where p < 0.05 is out of reach.
+    a, b: (n prompts, k), paired by prompt. For means this is the paired sign-flip permutation test (Fisher 1935); it
+    also serves ratios, which the Wilcoxon test of per-prompt means does not, and it need not drop the prompts without a
+    difference, which are most of them when the outcome is bound or not.
+    Prompts are swapped with all of their seeds together: under the null the seeds of a prompt agree as strongly as
+    they like. All 2^n swaps up to EXACT_PROMPTS prompts; else FLIPS random ones, with the observed one counted
+    (Phipson and Smyth 2010), so p is at least 1 / (FLIPS + 1). NaN for fewer than FEWEST_PROMPTS prompts, where p <
+    0.05 is out of reach.
     """
     a, b = (np.atleast_2d(np.asarray(side, dtype=float).T).T for side in (a, b))
     count = len(a)
@@ -162,7 +164,8 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 
 def cohen_dz(differences: np.ndarray) -> float:
-    """Cohen's d_z: the mean of the prompts' differences over their standard deviation (n - 1). NaN where they do not vary.
+    """Cohen's d_z: the mean of the prompts' differences over their standard deviation (n - 1). NaN where they do not
+    vary.
 
     Of per-prompt means, so it grows with the seeds a prompt has; compare it only between numbers of equal seeds."""
     differences = np.asarray(differences, dtype=float)

@@ -37,7 +37,13 @@ def markdown_text(text: object) -> str:
     """A text for a cell of a Markdown table, on one line, in which nothing is markup or HTML."""
     text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*_{}\[\]#|~!$])", r"\\\1", text)
+    text = re.sub(r"^(\s*)([-+](?=\s|$)|\d+(?=[.)]))", _not_a_list, text)
     return re.sub(r"(?i)\b(https?|ftp)(://)|\b(www)(\.)", _unlinked, text)
+
+
+def _not_a_list(match: re.Match) -> str:
+    """A text that begins as an item of a list would, as text."""
+    return f"{match[1]}\\{match[2]}" if match[2] in "-+" else f"{match[1]}&#{ord(match[2][0])};{match[2][1:]}"
 
 
 def _unlinked(match: re.Match) -> str:
@@ -107,8 +113,8 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 
 
 def number(value: float, digits: int = 2, signed: bool = False) -> str:
-    """-0.00 is 0.00; a missing number is an en dash."""
+    """With a true minus sign; what rounds to 0 has no sign, and a missing number is an en dash."""
     if pd.isna(value):
         return "–"
     text = f"{value:{'+' if signed else ''}.{digits}f}"
-    return text.replace("-", "−") if float(text) else text.replace("-", "")
+    return text.replace("-", "−") if float(text) else text.lstrip("+-")

@@ -2,9 +2,9 @@
 
     python scripts/synthesise_store.py results-10k --trials 10000
 
-The store has the exact format of reno.results, so that whatever reads it cannot tell; only its labels say `synthetic`. Nothing is
-optimised: each trial's outcome is drawn from `Truth`, and its images are drawn scenes that show it. Data files are
-written once for each distinct content and hard-linked into the trials that share them.
+The store has the exact format of reno.results, so that whatever reads it cannot tell; only its labels say
+`synthetic`. Nothing is optimised: each trial's outcome is drawn from `Truth`, and its images are drawn scenes that
+show it. Data files are written once for each distinct content and hard-linked into the trials that share them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,7 +113,8 @@ def synthesise(
 ) -> int:
     """Writes at most `trials` trials and the records of the jobs that would have made them; answers how many.
 
-    prompts: by the name of their set; the named sets of clip_vs_blip if None. seeds: a prompt has; as many as it takes if None.
+    prompts: by the name of their set; the named sets of clip_vs_blip if None. seeds: a prompt has; as many as it
+    takes if None.
     """
     prompts = prompts or {name: load_prompts(name) for name in ("pairs_dev", "pairs_test", "triples_test")}
     configured = configured or configurations()
@@ -291,7 +292,9 @@ class _Writer:
             "initial": _verdict(spec.prompt, before),
             "best": _verdict(spec.prompt, after),
         }
-        unsure = {"kin": "blip", "initial": self.misjudged(spec, before), "best": self.misjudged(spec, after)}
+        first = self.misjudged(spec, before)
+        again = first if after is before else self.misjudged(spec, after)  # one image has one verdict
+        unsure = {"kin": "blip", "initial": first, "best": again}
         return {"oracle": exact, "blip_vqa": unsure}
 
     def misjudged(self, spec: TrialSpec, outcome) -> dict:

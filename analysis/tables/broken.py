@@ -29,8 +29,8 @@ def broken(cell: Sequence[Slice], results: Results) -> Table:
             rows.append(row)
             shown.append(line)
     notes = [
-        "Of single bindings: right before and wrong after, and the other way round. n: prompts × seeds (trials). The next table "
-        "names the trials.",
+        "Of single bindings: right before and wrong after, and the other way round. n: prompts × seeds (trials). "
+        "The next table names the trials.",
         interval_note([row[f"{name}_interval"] for row in rows for name in ("broken", "mended")]),
         *accounting(cell),
     ]
@@ -77,7 +77,8 @@ def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
 
 
 def binding_fates(one: Slice, results: Results) -> pd.DataFrame:
-    """One row a judged binding of this slice: was_right, is_right, and in words what the best image has instead (`now`)."""
+    """One row a judged binding of this slice: was_right, is_right, and in words what the best image has instead
+    (`now`)."""
     judged = results.judged
     judged = judged[(judged["judge"] == one.judge) & judged["trial"].isin(set(one.rows["trial"]))]
     keys = ["trial", "place", "attribute", "object"]

@@ -39,9 +39,9 @@ def cost(cell: Sequence[Slice]) -> Table:
             rows.append(row)
             shown.append(_shown(row))
     notes = (
-        "Seconds a trial: of the optimisation, without scoring by other metrics and judging; the median and the middle half. A "
-        "trial in a batch counts its share of the batch's seconds. Host memory: of the whole process until then. n: prompts × "
-        "seeds (trials).",
+        "Seconds a trial: of the optimisation, without scoring by other metrics and judging; the median and the "
+        "middle half. A trial in a batch counts its share of the batch's seconds. Host memory: of the whole "
+        "process until then. n: prompts × seeds (trials).",
         *accounting(cell),
     )
     return Table(

@@ -10,7 +10,15 @@ from analysis.effects import Effect, change
 from analysis.outcomes import BY_NAME, Measure, Slice
 from analysis.statistics import holm
 from analysis.tables.table import (
-    TEST_NOTE, Table, accounting, bracketed, configurations, counted, interval_note, spread, starred,
+    TEST_NOTE,
+    Table,
+    accounting,
+    bracketed,
+    configurations,
+    counted,
+    interval_note,
+    spread,
+    starred,
 )  # fmt: skip
 from analysis.writing import number
 
@@ -46,8 +54,9 @@ def cross_metric(cell: Sequence[Slice]) -> Table:
         at += count
     frame = pd.DataFrame([{key: value for key, value in row.items() if key != "_effect"} for row in rows])
     notes = (
-        "Gain from the initial to the best image. Metrics: in their own units, and in standard deviations (sd) of their score "
-        "over the initial images; judges: of the share of images fully bound. n: prompts × seeds (trials).",
+        "Gain from the initial to the best image. Metrics: in their own units, and in standard deviations (sd) "
+        "of their score over the initial images; judges: of the share of images fully bound. n: prompts × seeds "
+        "(trials).",
         interval_note([row["gain_interval"] for row in rows]),
         TEST_NOTE.replace(" and judge", ""),
         *accounting(cell),

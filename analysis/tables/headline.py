@@ -10,7 +10,16 @@ from analysis.effects import change, level
 from analysis.outcomes import MEASURES, Measure, Slice
 from analysis.statistics import holm
 from analysis.tables.table import (
-    TEST_NOTE, Table, absences, accounting, bracketed, configurations, counted, effect_columns, interval_note, spread,
+    TEST_NOTE,
+    Table,
+    absences,
+    accounting,
+    bracketed,
+    configurations,
+    counted,
+    effect_columns,
+    interval_note,
+    spread,
     starred,
 )  # fmt: skip
 from analysis.writing import number
@@ -30,8 +39,8 @@ def headline(cell: Sequence[Slice]) -> Table:
         shown += [_shown(one, *pair) for pair in part]
     kinds = [value for row in rows for key, value in row.items() if key.endswith("_change_interval")]
     notes = [
-        "Before: the image of the initial noise; after: the image with the best score of the optimised metric. Shares are of "
-        "images (fully bound) or of bindings. n: prompts × seeds (trials).",
+        "Before: the image of the initial noise; after: the image with the best score of the optimised metric. "
+        "Shares are of images (fully bound) or of bindings. n: prompts × seeds (trials).",
         interval_note(kinds),
         TEST_NOTE,
         *accounting(cell),

@@ -15,7 +15,21 @@ MOST_ROWS = 60
 """A table shows no more; its CSV has all."""
 METHODS = ("reno", "decoder_only", "best_of_n", "none")
 SIGNIFICANT = 0.05
-TEXT = ("judge", "method", "metric", "settings", "measure", "prompt", "binding", "trial", "control", "a vs b", "row")
+TEXT = (
+    "judge",
+    "method",
+    "metric",
+    "settings",
+    "measure",
+    "prompt",
+    "binding",
+    "trial",
+    "control",
+    "a vs b",
+    "row",
+    "now",
+    "device",
+)
 """Columns that are set flush left."""
 
 
@@ -79,7 +93,8 @@ def families_of(rows: pd.DataFrame) -> str:
 
 
 def absences(absent: pd.DataFrame, **wanted: str) -> dict[str, int]:
-    """How many planned trials failed, are damaged or are missing; a job that does not tell its settings counts for none."""
+    """How many planned trials failed, are damaged or are missing; a job that does not tell its settings counts for
+    none."""
     for column, value in wanted.items():
         absent = absent[absent[column] == value]
     counts = absent["state"].value_counts()
@@ -87,7 +102,8 @@ def absences(absent: pd.DataFrame, **wanted: str) -> dict[str, int]:
 
 
 def accounting(cell: Sequence[Slice]) -> list[str]:
-    """Sentences that a table of this generator and prompt set must carry: what is missing, failed, not judged, kin, random."""
+    """Sentences that a table of this generator and prompt set must carry: what is missing, failed, not judged, kin,
+    random."""
     first = cell[0]
     notes = []
     if first.random_weights:
@@ -127,8 +143,8 @@ def interval_note(intervals: Sequence[str]) -> str:
 
 
 TEST_NOTE = (
-    "p: two-sided test by swapping the two sides of whole prompts, Holm-adjusted over all tests of this table and judge; * "
-    "p < 0.05."
+    "p: two-sided test by swapping the two sides of whole prompts, Holm-adjusted over all tests of this table "
+    "and judge; * p < 0.05."
 )
 
 

@@ -11,8 +11,18 @@ from analysis.effects import Effect, change, versus
 from analysis.outcomes import BY_NAME, MEASURES, Slice
 from analysis.statistics import holm
 from analysis.tables.table import (
-    TEST_NOTE, Table, accounting, bracketed, counted, effect_columns, families_of, interval_note, metrics_of, p_text,
-    spread, starred,
+    TEST_NOTE,
+    Table,
+    accounting,
+    bracketed,
+    counted,
+    effect_columns,
+    families_of,
+    interval_note,
+    metrics_of,
+    p_text,
+    spread,
+    starred,
 )  # fmt: skip
 from analysis.tables.versus import unbalanced
 from analysis.tuning import Choice, choose, dev_slices, is_dev
@@ -41,8 +51,8 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
         notes.insert(0, f"Empty: {reason}.")
     else:
         notes = [
-            "Settings are chosen by the share of dev images fully bound, by the same judge; nothing here was looked at to "
-            "choose. a: after, or the first metric; b: before, or the second. n: prompts × seeds (pairs).",
+            "Settings are chosen by the share of dev images fully bound, by the same judge; nothing here was "
+            "looked at to choose. a: after, or the first metric; b: before, or the second. n: prompts × seeds (pairs).",
             *dict.fromkeys(notes),
             interval_note([row["difference_interval"] for row in rows]),
             TEST_NOTE,
@@ -83,8 +93,8 @@ def _choice_notes(one: Slice, choices: list[Choice]) -> list[str]:
     for choice in choices:
         basis = "the pairs that all have" if choice.common else "whatever pairs each has, for they share none"
         notes.append(
-            f"{choice.metric} by {one.judge}: {choice.settings} of {len(choice.among)} settings, on {choice.pairs} pairs of "
-            f"{', '.join(choice.dev_sets)} ({basis})."
+            f"{choice.metric} by {one.judge}: {choice.settings} of {len(choice.among)} settings, on "
+            f"{choice.pairs} pairs of {', '.join(choice.dev_sets)} ({basis})."
         )
     if len({choice.among for choice in choices}) > 1:
         notes.append("The metrics were not tried at the same settings: one had more to choose from.")

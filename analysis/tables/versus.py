@@ -11,8 +11,19 @@ from analysis.effects import Effect, versus
 from analysis.outcomes import MEASURES, Measure, Slice
 from analysis.statistics import holm
 from analysis.tables.table import (
-    TEST_NOTE, Table, accounting, bracketed, configurations, counted, effect_columns, families_of, interval_note,
-    metrics_of, p_text, spread, starred,
+    TEST_NOTE,
+    Table,
+    accounting,
+    bracketed,
+    configurations,
+    counted,
+    effect_columns,
+    families_of,
+    interval_note,
+    metrics_of,
+    p_text,
+    spread,
+    starred,
 )  # fmt: skip
 from analysis.writing import number
 
@@ -29,8 +40,8 @@ def metric_against_metric(cell: Sequence[Slice]) -> Table:
             if effect.unpaired_a or effect.unpaired_b:
                 unpaired.add((method, settings, a, b, effect.unpaired_a, effect.unpaired_b))
     notes = [
-        "Both sides at the same settings, on the same prompts and seeds. a − b; win, tie, loss: pairs in which a is better, "
-        "equal, worse. n: prompts × seeds (pairs).",
+        "Both sides at the same settings, on the same prompts and seeds. a − b; win, tie, loss: pairs in which a "
+        "is better, equal, worse. n: prompts × seeds (pairs).",
         interval_note([row["difference_interval"] for row in rows]),
         TEST_NOTE,
         *unbalanced(unpaired),
@@ -57,7 +68,8 @@ def unbalanced(unpaired: set[tuple[str, str, str, str, int, int]]) -> list[str]:
         for method, settings, a, b, left_a, left_b in sorted(unpaired)
     ]
     return [
-        "The sweep is unbalanced. Only pairs of trials that both exist are compared; without a partner and left out are "
+        "The sweep is unbalanced. Only pairs of trials that both exist are compared; without a partner and left "
+        "out are "
         + "; ".join(parts) + "."
     ]  # fmt: skip
 
