@@ -179,11 +179,12 @@ def _trials(one: Slice, slices: Sequence[Slice]) -> tuple[dict[str, pd.DataFrame
         dev = ", ".join(next(iter(chosen.values())).dev_sets)
         return trials, PAIR, f"each metric at its own best settings, chosen on {dev} ({named})"
     by_metric = {metric: reno[reno["metric"] == metric] for metric in metrics}
-    shared = set.intersection(*(set(rows["settings"]) for rows in by_metric.values())) if by_metric else set()
+    pair = [name for name in (_named(by_metric, "clip"), _named(by_metric, "blip")) if name]
+    shared = set.intersection(*(set(by_metric[name]["settings"]) for name in pair)) if pair else set()
     if shared:
-        by_metric = {metric: rows[rows["settings"].isin(shared)] for metric, rows in by_metric.items()}
-    settings = sorted(shared) or ["no settings are common to all metrics"]
-    return by_metric, (*PAIR, "settings"), "all settings that every metric ran, paired on them: " + "; ".join(settings)
+        by_metric |= {name: by_metric[name][by_metric[name]["settings"].isin(shared)] for name in pair}
+    settings = "; ".join(sorted(shared)) or "there are none"
+    return by_metric, (*PAIR, "settings"), f"all settings that both metrics ran, paired on them: {settings}"
 
 
 def _named(trials: dict[str, pd.DataFrame], family: str) -> str | None:

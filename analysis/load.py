@@ -209,9 +209,9 @@ def _trial_row(record: dict[str, Any]) -> dict[str, Any]:
         "bindings": len(record["bindings"]),
         "seed": spec["seed"],
         "best_iteration": record["best_iteration"],
-        "score_initial": float(record["scores"]["initial"][own]),
-        "score_best": float(record["scores"]["best"][own]),
-        "score_last": float(record["scores"]["last"][own]),
+        "score_initial": _score(record["scores"]["initial"][own]),
+        "score_best": _score(record["scores"]["best"][own]),
+        "score_last": _score(record["scores"]["last"][own]),
         "seconds": float(timings["seconds"]),
         "images": timings["images"],
         "batch_size": timings["batch_size"],
@@ -221,6 +221,11 @@ def _trial_row(record: dict[str, Any]) -> dict[str, Any]:
         "commit": (provenance.get("git") or {}).get("commit"),
         "finished": record.get("finished"),
     }
+
+
+def _score(score: float | None) -> float:
+    """A score that was not finite is stored as null."""
+    return np.nan if score is None else float(score)
 
 
 def _label_columns(labels: dict[str, Any]) -> dict[str, Any]:
@@ -273,7 +278,7 @@ def _judged_rows(record: dict[str, Any]) -> list[tuple]:
 
 def _score_rows(record: dict[str, Any]) -> list[tuple]:
     return [
-        (record["id"], image, metric, np.nan if score is None else float(score))
+        (record["id"], image, metric, _score(score))
         for image, scores in record["scores"].items()
         for metric, score in scores.items()
     ]

@@ -61,13 +61,15 @@ def curves(one: Slice, results: Results):
 
 
 def by_prompt(trials: pd.DataFrame, results: Results, quantity: str, best_so_far: bool = False) -> pd.DataFrame:
-    """A quantity of the trace, the mean over a prompt's trials: (prompts, iterations). Only the iterations all have."""
+    """A quantity of the trace, the mean over a prompt's trials: (prompts, iterations). Only the iterations that
+    every prompt has."""
     traces = results.all_traces
     traces = traces[traces["trial"].isin(set(trials["trial"]))]
-    table = traces.pivot(index="trial", columns="iteration", values=quantity).dropna(axis="columns", how="any")
+    table = traces.pivot(index="trial", columns="iteration", values=quantity)
     if best_so_far:
         table = table.cummax(axis="columns")
-    return table.groupby(trials.set_index("trial")["prompt"].reindex(table.index)).mean()
+    means = table.groupby(trials.set_index("trial")["prompt"].reindex(table.index)).mean()
+    return means.dropna(axis="columns", how="any")
 
 
 def score_against_judge(one: Slice, results: Results):

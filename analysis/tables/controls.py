@@ -98,9 +98,9 @@ def _controls_of(
 ) -> Iterator[tuple[str, pd.DataFrame, bool]]:
     """(name, its trials, whether it is compared at equal seconds) of each control that the store has."""
     of_metric = {key: trials for key, trials in parts.items() if key[1] == metric}
-    for (method, _, _), trials in of_metric.items():
-        if method == "none":
-            yield "no optimisation", trials, False
+    nothing = [trials for key, trials in (*of_metric.items(), *parts.items()) if key[0] == "none"]
+    if nothing:  # the image of a noise is the same whichever metric was to be optimised
+        yield "no optimisation", nothing[0], False
     if ("decoder_only", metric, settings) in of_metric:
         yield "decoder only", of_metric["decoder_only", metric, settings], False
     best_of = [trials for (method, _, _), trials in of_metric.items() if method == "best_of_n"]

@@ -16,7 +16,8 @@ def verdict(states):
     judgements = [
         {
             "attribute": f"color{place}", "object": f"thing{place}", "object_present": there,
-            "attribute_present": shown, "bound": bound, "object_confidence": 0.9, "attribute_confidence": 0.8, "bound_confidence": 0.7,
+            "attribute_present": shown, "bound": bound, "object_confidence": 0.9, "attribute_confidence": 0.8,
+            "bound_confidence": 0.7,
         }
         for place, (there, shown, bound) in enumerate(STATES[state] for state in states)
     ]  # fmt: skip

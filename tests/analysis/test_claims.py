@@ -101,7 +101,7 @@ def test_settings_chosen_on_dev_prompts_are_the_basis_and_dev_prompts_carry_no_c
     assert a.verdict == SUPPORTED and b.verdict == UNDECIDED
     assert "chosen on pairs_dev (clip: 50 it., lr 0.01; blip: 50 it., lr 0.05)" in a.basis
     untuned = claims(slices(tidy([row for row in records if row["labels"]["prompts"] == "pairs_test"])))
-    assert "all settings that every metric ran" in untuned[0].basis
+    assert "all settings that both metrics ran" in untuned[0].basis
     assert untuned[1].parts[0].effect.pairs == 24  # paired on the settings too
 
 
@@ -116,3 +116,11 @@ def test_a_claim_says_on_what_it_rests_and_marks_a_kin_judge(many):
     assert "may favour it" in text and "Holm" in text and "20 prompts, 1 seeds, 20 pairs" in text
     frame = claims_frame(found)
     assert frame["claim"].value_counts().to_dict() == {"a": 2, "b": 1, "c": 2, "d": 2}
+
+
+def test_a_third_metric_at_other_settings_does_not_take_the_pair_apart(record):
+    records = [record(f"p{k}", metric=metric, lr=0.01) for k in range(8) for metric in ("clip", "blip")]
+    records += [record(f"p{k}", metric="clip+blip", lr=5.0) for k in range(8)]
+    found = claims(slices(tidy(records)))
+    assert [part.effect.pairs for part in found[0].parts] == [8, 8, 8]
+    assert found[1].parts[0].effect.pairs == 8

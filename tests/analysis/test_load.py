@@ -166,3 +166,10 @@ def test_a_job_of_an_older_record_still_counts(record, job):
     absent = tidy([record("p1")], [old]).absent
     assert absent["state"].tolist() == ["failed"] and absent["settings"].isna().all()
     assert absent["metric"].tolist() == ["clip"]
+
+
+def test_a_score_that_was_not_finite_is_missing_and_its_trial_is_not(record):
+    odd = record()
+    odd["scores"]["last"]["clip"] = None
+    results = tidy([odd])
+    assert results.trials["score_last"].isna().all() and results.damaged == ()
