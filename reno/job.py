@@ -323,6 +323,7 @@ def _write_record(
     record = {
         "group": group,
         "labels": _labels(plan),
+        "spec": {key: value for key, value in plan.trials[0].identity.items() if key not in ("prompt", "seed")},
         "overrides": list(overrides),
         "command": f"python -m reno.run {' '.join(overrides)}".strip(),
         "status": outcome.status,

@@ -90,6 +90,10 @@ def test_everything_of_a_trial_is_stored(run, tmp_path):
         assert record["timings"]["batch_seconds"] == pytest.approx(trace["seconds"].sum())
     summary = json.loads((tmp_path / "job" / "job.json").read_text())
     assert [entry["state"] for entry in summary["trials"]] == ["done"] * 3
+    for entry in summary["trials"]:  # what the trials share and each one's own are together its identity
+        assert {**summary["spec"], "prompt": entry["prompt"], "seed": entry["seed"]} == stored(tmp_path)[
+            entry["id"]
+        ].record["spec"]
     assert (tmp_path / "job" / "contact_sheet.png").stat().st_size > 1000
 
 

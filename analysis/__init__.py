@@ -1,0 +1,14 @@
+"""From the results store to an answer: tidy frames, statistics, tables, claims and figures.
+
+Reads only the store; never imports torch and never runs a model.
+
+    python -m analysis results report      # RESULTS OUT: tables/, figures/ and claims.md under OUT
+
+load.py        the store as tidy frames; what is missing, failed or damaged is counted
+outcomes.py    what the judges and metrics say of each trial, before and after, in [0, 1] shares
+statistics.py  intervals, tests and effect sizes; the prompt is the unit
+groups.py      the slices every table and figure is made for: one generator, one prompt set, one judge
+tables/        the seven tables, and their CSV, LaTeX and Markdown
+claims.py      the named hypotheses and their verdicts
+figures/       the figures, as PDF and PNG
+"""

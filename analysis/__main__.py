@@ -1,0 +1,57 @@
+"""python -m analysis RESULTS OUT: tables/, figures/ and claims.md under OUT, from the store in RESULTS."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from reno.errors import BadInput
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0, or 2 where the store holds nothing to report or OUT cannot be written."""
+    parser = argparse.ArgumentParser(prog="python -m analysis", description="Tables, figures and claims from a store.")
+    parser.add_argument("results", type=Path, nargs="?", default=Path("results"), help="the store (default: results)")
+    parser.add_argument("out", type=Path, nargs="?", default=Path("report"), help="where to write (default: report)")
+    options = parser.parse_args(arguments)
+    try:
+        report(options.results, options.out)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename} cannot be written ({error.strerror}); give another OUT=DIR", file=sys.stderr)
+        return 2
+    return 0
+
+
+def report(root: Path, out: Path) -> None:
+    """Writes everything. Raises BadInput if the store holds no whole trial."""
+    from analysis.claims import claims, claims_frame, claims_markdown
+    from analysis.figures import write_figures
+    from analysis.load import load
+    from analysis.outcomes import slices
+    from analysis.tables import all_tables
+    from analysis.writing import write_table
+
+    results = load(root)
+    states = results.absent.drop_duplicates("trial")["state"].value_counts().to_dict()
+    counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none missing"
+    print(f"{len(results.trials)} trials in {root}; of those planned: {counts}")
+    for sentence in results.damaged:
+        print(f"left out: {sentence}", file=sys.stderr)
+    cut = slices(results)
+    tables = list(all_tables(results, cut))
+    files = [path for table in tables for path in write_table(table, out / "tables")]
+    found = claims(cut)
+    (out / "claims.md").write_bytes(claims_markdown(found).encode("utf-8", "replace"))
+    (out / "claims.csv").write_bytes(claims_frame(found).to_csv(index=False, lineterminator="\n").encode())
+    figures = list(write_figures(results, cut, tables, out / "figures"))
+    print(f"{len(files)} files in {out / 'tables'}, {2 * len(figures)} in {out / 'figures'}, and {out / 'claims.md'}")
+    for claim in found:
+        print(f"({claim.key}) {claim.sentence}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

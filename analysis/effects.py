@@ -1,0 +1,119 @@
+"""Numbers about trials: a level, a change from before to after, a difference between two sets of trials.
+
+Each carries what it was computed from. A value is the mean over prompts of the mean over a prompt's trials, so that
+a prompt with more seeds does not count more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.outcomes import Measure
+from analysis.statistics import Interval, bootstrap, cohen_dz, difference, rank_biserial, swap_test
+
+PAIR = ("prompt", "seed")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A measure of one set of images."""
+
+    interval: Interval
+    prompts: int
+    seeds: int
+    trials: int
+
+    @property
+    def value(self) -> float:
+        return self.interval.value
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A measure of the images of one side minus that of the other, paired."""
+
+    a: float
+    b: float
+    difference: Interval
+    """a - b."""
+    p: float
+    """Two-sided, of the swap test, not adjusted."""
+    d_z: float
+    rank_biserial: float
+    win: int
+    """Pairs in which a is better than b, by the measure's own direction."""
+    tie: int
+    loss: int
+    prompts: int
+    seeds: int
+    pairs: int
+    unpaired_a: int = 0
+    """Trials of a that have no partner in b, and are left out."""
+    unpaired_b: int = 0
+
+
+def level(rows: pd.DataFrame, measure: Measure, image: str = "best") -> Level:
+    """A measure of the `initial` or `best` images of these trials."""
+    columns = measure.columns(image)
+    rows = rows[["prompt", "seed", *columns]].dropna()
+    return Level(
+        bootstrap(_by_prompt(rows, columns), measure.of), rows["prompt"].nunique(), rows["seed"].nunique(), len(rows)
+    )
+
+
+def change(rows: pd.DataFrame, measure: Measure) -> Effect:
+    """After minus before, within each trial."""
+    before, after = measure.columns("initial"), measure.columns("best")
+    pairs = rows[["prompt", "seed", *before, *after]].dropna()
+    return _effect(pairs, after, before, measure)
+
+
+def versus(a: pd.DataFrame, b: pd.DataFrame, measure: Measure, on: Sequence[str] = PAIR, image: str = "best") -> Effect:
+    """a minus b, over the trials that agree in `on`. Trials without a partner are counted and left out."""
+    columns = measure.columns(image)
+    keys = list(dict.fromkeys((*PAIR, *on)))
+    a, b = (side[[*keys, *columns]].dropna(subset=columns) for side in (a, b))
+    pairs = a.merge(b, on=keys, suffixes=("|a", "|b"))
+    sides = ([f"{column}|{side}" for column in columns] for side in "ab")
+    return _effect(pairs, *sides, measure, len(a) - len(pairs), len(b) - len(pairs))
+
+
+def _effect(
+    pairs: pd.DataFrame, a: list[str], b: list[str], measure: Measure, unpaired_a: int = 0, unpaired_b: int = 0
+) -> Effect:
+    rows = _by_prompt(pairs, [*a, *b])
+    width, of = len(a), measure.of
+    of_a, of_b = of(rows[:, :width]), of(rows[:, width:])
+    moves = (of_a - of_b)[np.isfinite(of_a - of_b)]
+    values = pairs[[*a, *b]].to_numpy(float)
+    ahead = measure.better * (of(values[:, :width]) - of(values[:, width:]))
+    tie = np.abs(ahead) <= 1e-9
+    ends = rows.mean(axis=0) if len(rows) else np.full(2 * width, np.nan)
+    return Effect(
+        a=float(of(ends[:width])),
+        b=float(of(ends[width:])),
+        difference=bootstrap(rows, difference(of, width)),
+        p=swap_test(rows[:, :width], rows[:, width:], of),
+        d_z=cohen_dz(moves),
+        rank_biserial=rank_biserial(moves),
+        win=int((ahead > 1e-9).sum()),
+        tie=int(tie.sum()),
+        loss=int((ahead < -1e-9).sum()),
+        prompts=len(rows),
+        seeds=pairs["seed"].nunique(),
+        pairs=len(pairs),
+        unpaired_a=unpaired_a,
+        unpaired_b=unpaired_b,
+    )
+
+
+def _by_prompt(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """One row a prompt, the mean of its trials: (n prompts, len(columns)), in the order of the prompts."""
+    codes, prompts = pd.factorize(rows["prompt"], sort=True)
+    sums = np.zeros((len(prompts), len(columns)))
+    np.add.at(sums, codes, rows[columns].to_numpy(float))
+    return sums / np.bincount(codes, minlength=len(prompts))[:, None]

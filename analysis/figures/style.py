@@ -1,0 +1,66 @@
+"""One look for every figure: seaborn, a colour-blind safe palette, sizes of a paper's column, text that stays text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+
+COLUMN, PAGE = 3.4, 7.0
+"""Widths in inches, of a paper's column and of its page."""
+INK, FAINT = "#222222", "#767676"
+COLORS = {"clip": "#0072B2", "blip": "#D55E00"}
+MORE_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#000000")
+"""Okabe and Ito's palette (2008), told apart by all common kinds of colour vision."""
+MARKERS = {"reno": "o", "decoder_only": "D", "best_of_n": "s", "none": "X"}
+WIN, TIE, LOSS = "#0072B2", "#D9D9D9", "#D55E00"
+
+
+def metric_colors(metrics: list[str]) -> dict[str, str]:
+    """A colour a metric; CLIP's and BLIP's are always the same."""
+    others = iter(MORE_COLORS * 4)
+    return {metric: COLORS[metric] if metric in COLORS else next(others) for metric in metrics}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    settings = {
+        "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
+        "legend.fontsize": 7, "legend.title_fontsize": 7, "figure.titlesize": 8.5, "font.family": "DejaVu Sans",
+        "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "axes.linewidth": 0.6, "lines.linewidth": 1.4,
+        "grid.linewidth": 0.4, "pdf.fonttype": 42, "figure.dpi": 100, "savefig.dpi": 200, "text.parse_math": False,
+        "figure.constrained_layout.use": True,
+    }  # fmt: skip
+    with sns.axes_style("whitegrid", {"grid.color": "#E5E5E5"}), plt.rc_context(settings):
+        yield
+
+
+def save(figure, path: Path) -> list[Path]:
+    """Writes path.pdf and path.png, the same bytes each time, and closes the figure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths = [path.with_name(f"{path.name}.{suffix}") for suffix in ("pdf", "png")]
+    figure.savefig(paths[0], metadata={"CreationDate": None})
+    figure.savefig(paths[1], metadata={"Software": None})
+    plt.close(figure)
+    return paths
+
+
+def plain(text: object) -> str:
+    """A text that the font has: other characters become a box, without a warning."""
+    return "".join(char if char.isprintable() and ord(char) < 0x2500 else "□" for char in str(text))
+
+
+def heading(figure, title: str, note: str = "") -> None:
+    """A title and, fainter below the figure, what is to be said of the data, in lines that fit its width."""
+    figure.suptitle(plain(title), x=0.01, ha="left", weight="bold")
+    if note:
+        lines = textwrap.fill(plain(note), int(21 * figure.get_figwidth()))
+        figure.supxlabel(lines, x=0.01, ha="left", fontsize=6, color=FAINT)

@@ -1,0 +1,47 @@
+"""The seven tables, for each generator and prompt set.
+
+for table in all_tables(results, slices(results)):
+    write_table(table, Path("report/tables"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from analysis.load import Results
+from analysis.outcomes import Slice
+from analysis.tables.broken import broken, broken_trials
+from analysis.tables.controls import controls
+from analysis.tables.cost import cost
+from analysis.tables.cross import cross_metric
+from analysis.tables.headline import headline
+from analysis.tables.table import Table
+from analysis.tables.tuned import tuned
+from analysis.tables.versus import metric_against_metric
+
+__all__ = ["Table", "all_tables", "cells", "tables_of"]
+
+
+def cells(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """The slices by generator and prompt set; one slice a judge in each."""
+    return [list(group) for _, group in groupby(slices, key=lambda one: (one.models, one.prompt_set))]
+
+
+def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) -> list[Table]:
+    """The tables of one generator and prompt set, in order; the sixth is two, counts and names."""
+    return [
+        headline(cell),
+        metric_against_metric(cell),
+        tuned(cell, slices),
+        cross_metric(cell),
+        controls(cell, results),
+        broken(cell, results),
+        broken_trials(cell, results),
+        cost(cell),
+    ]
+
+
+def all_tables(results: Results, slices: Sequence[Slice]) -> Iterator[Table]:
+    for cell in cells(slices):
+        yield from tables_of(cell, slices, results)

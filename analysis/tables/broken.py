@@ -1,0 +1,142 @@
+"""Table 6: what was right before and wrong after, with the trials named; and what was mended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.effects import level
+from analysis.load import Results
+from analysis.outcomes import Measure, Slice
+from analysis.tables.table import Table, accounting, bracketed, configurations, counted, interval_note, spread
+from analysis.writing import number
+
+BROKEN = Measure("broken", "broken, of right before", "broken", "right", better=-1)
+MENDED = Measure("mended", "mended, of wrong before", "mended", "wrong")
+
+
+def broken(cell: Sequence[Slice], results: Results) -> Table:
+    """The counts: one row a configuration x judge."""
+    rows, shown = [], []
+    for one in cell:
+        fates = binding_fates(one, results)
+        for method, metric, settings, trials in configurations(one.rows):
+            part = fates[fates["trial"].isin(set(trials["trial"]))]
+            if method == "none" or part.empty:
+                continue
+            row, line = _row(one, method, metric, settings, trials["families"].iloc[0], part)
+            rows.append(row)
+            shown.append(line)
+    notes = [
+        "Of single bindings: right before and wrong after, and the other way round. n: prompts × seeds (trials). "
+        "The next table names the trials.",
+        interval_note([row[f"{name}_interval"] for row in rows for name in ("broken", "mended")]),
+        *accounting(cell),
+    ]
+    return Table(
+        6, "broken", "What optimisation broke and mended", cell[0].models, cell[0].prompt_set, pd.DataFrame(rows),
+        pd.DataFrame(shown), tuple(notes),
+    )  # fmt: skip
+
+
+def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
+    """The names: one row a broken binding x judge."""
+    frames = []
+    for one in cell:
+        fates = binding_fates(one, results)
+        lost = fates[fates["was_right"] & ~fates["is_right"] & (fates["method"] != "none")]
+        if len(lost):
+            marks = {names: one.marked(names) for names in lost["families"].unique()}
+            kin = lost["families"].map({names: one.is_kin(names) for names in marks})
+            frames.append(lost.assign(judge=one.judge, kin=kin, marked=lost["families"].map(marks)))
+    title = "The bindings that optimisation broke"
+    first = cell[0]
+    if not frames:
+        notes = ("No binding that was right before is wrong after.", *accounting(cell))
+        return Table(6, "broken_trials", title, first.models, first.prompt_set, pd.DataFrame(), pd.DataFrame(), notes)
+    order = ["judge", "method", "metric", "settings", "prompt", "seed", "place"]
+    lost = pd.concat(frames).sort_values(order, kind="stable")
+    lost = lost[["judge", "kin", "marked", *order[1:6], "attribute", "object", "now", "trial"]]
+    shown = pd.DataFrame(
+        {
+            "method": lost["method"],
+            "metric": lost["metric"],
+            "settings": lost["settings"],
+            "judge": lost["marked"],
+            "prompt": lost["prompt"],
+            "seed": lost["seed"].astype(str),
+            "binding": lost["attribute"] + " " + lost["object"],
+            "now": lost["now"],
+            "trial": lost["trial"].str[:12],
+        }
+    )
+    notes = ("python -m reno.reproduce TRIAL makes one again.", *accounting(cell))
+    frame = lost.drop(columns="marked")
+    return Table(6, "broken_trials", title, first.models, first.prompt_set, frame, shown, notes)
+
+
+def binding_fates(one: Slice, results: Results) -> pd.DataFrame:
+    """One row a judged binding of this slice: was_right, is_right, and in words what the best image has instead
+    (`now`)."""
+    judged = results.judged
+    judged = judged[(judged["judge"] == one.judge) & judged["trial"].isin(set(one.rows["trial"]))]
+    keys = ["trial", "place", "attribute", "object"]
+    before = judged[judged["image"] == "initial"][[*keys, "bound"]].rename(columns={"bound": "was_right"})
+    after = judged[judged["image"] == "best"][[*keys, "bound", "object_present", "attribute_present"]]
+    fates = before.merge(after.rename(columns={"bound": "is_right"}), on=keys)
+    fates["now"] = [
+        _in_words(*values)
+        for values in zip(fates["is_right"], fates["object_present"], fates["attribute_present"], strict=True)
+    ]
+    about = ["trial", "method", "metric", "families", "settings", "prompt", "seed"]
+    return fates.merge(one.rows[about], on="trial")
+
+
+def _in_words(right: bool, there: bool, shown: bool) -> str:
+    if right:
+        return "right"
+    if there:
+        return "attribute elsewhere" if shown else "attribute missing"
+    return "object missing" if shown else "both missing"
+
+
+def _row(one: Slice, method: str, metric: str, settings: str, families: str, fates: pd.DataFrame):
+    was, now = fates["was_right"], fates["is_right"]
+    parts = fates[["prompt", "seed", "trial"]].assign(
+        **{"right/best": was, "wrong/best": ~was, "broken/best": was & ~now, "mended/best": ~was & now}
+    )
+    counts = {name: int(parts[f"{name}/best"].sum()) for name in ("right", "broken", "wrong", "mended")}
+    trials = parts.groupby(["prompt", "seed", "trial"], as_index=False).sum()
+    lost, gained = level(trials, BROKEN), level(trials, MENDED)
+    row = {
+        "judge": one.judge,
+        "kin": one.is_kin(families),
+        "method": method,
+        "metric": metric,
+        "settings": settings,
+        "right_before": counts["right"],
+        "broken_count": counts["broken"],
+        "wrong_before": counts["wrong"],
+        "mended_count": counts["mended"],
+        **spread("broken", lost.interval),
+        **spread("mended", gained.interval),
+        "prompts": lost.prompts,
+        "seeds": lost.seeds,
+        "trials": lost.trials,
+    }
+    line = {
+        "method": method,
+        "metric": metric,
+        "settings": settings,
+        "judge": one.marked(families),
+        "right before": str(counts["right"]),
+        "broken": str(counts["broken"]),
+        "share broken [95%]": bracketed(lost.interval, signed=False),
+        "wrong before": str(counts["wrong"]),
+        "mended": str(counts["mended"]),
+        "share mended [95%]": bracketed(gained.interval, signed=False),
+        "net": number(counts["mended"] - counts["broken"], 0, signed=True),
+        "n": counted(lost),
+    }
+    return row, line

@@ -1,0 +1,64 @@
+"""Table 7: what a trial costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.outcomes import Slice
+from analysis.tables.table import Table, absences, accounting, configurations
+from analysis.writing import number
+
+
+def cost(cell: Sequence[Slice]) -> Table:
+    """One row a configuration x device. A trial's seconds are its batch's, shared out equally."""
+    one = cell[0]
+    rows, shown = [], []
+    for method, metric, settings, all_trials in configurations(one.rows):
+        for device, trials in all_trials.groupby("device", dropna=False):
+            seconds = trials["seconds"]
+            row = {
+                "method": method,
+                "metric": metric,
+                "settings": settings,
+                "device": device,
+                "seconds_median": seconds.median(),
+                "seconds_low": seconds.quantile(0.25),
+                "seconds_high": seconds.quantile(0.75),
+                "images": trials["images"].median(),
+                "images_per_second": trials["images"].sum() / seconds.sum() if seconds.sum() > 0 else float("nan"),
+                "peak_host_bytes": trials["peak_host_bytes"].astype(float).max(),
+                "peak_device_bytes": trials["peak_device_bytes"].astype(float).max(),
+                "batch_sizes": " ".join(str(int(size)) for size in sorted(trials["batch_size"].unique())),
+                "prompts": trials["prompt"].nunique(),
+                "seeds": trials["seed"].nunique(),
+                "trials": len(trials),
+                **absences(one.absent, method=method, metric=metric, settings=settings),
+            }
+            rows.append(row)
+            shown.append(_shown(row))
+    notes = (
+        "Seconds a trial: of the optimisation, without scoring by other metrics and judging; the median and the "
+        "middle half. A trial in a batch counts its share of the batch's seconds. Host memory: of the whole "
+        "process until then. n: prompts × seeds (trials).",
+        *accounting(cell),
+    )
+    return Table(
+        7, "cost", "What a trial costs", one.models, one.prompt_set, pd.DataFrame(rows), pd.DataFrame(shown), notes
+    )
+
+
+def _shown(row: dict) -> dict[str, str]:
+    return {
+        "method": row["method"],
+        "metric": row["metric"],
+        "settings": row["settings"],
+        "device": str(row["device"]),
+        "seconds": f"{number(row['seconds_median'])} [{number(row['seconds_low'])}, {number(row['seconds_high'])}]",
+        "images / s": number(row["images_per_second"], 1),
+        "host GB": number(row["peak_host_bytes"] / 1e9),
+        "device GB": number(row["peak_device_bytes"] / 1e9),
+        "batch": row["batch_sizes"],
+        "n": f"{row['prompts']} × {row['seeds']} ({row['trials']})",
+    }

@@ -1,0 +1,195 @@
+"""What a table is: every number in `frame`, what a reader sees in `shown`, and what has to be said beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.effects import Effect, Level
+from analysis.outcomes import KIN_MARK, Slice
+from analysis.statistics import Interval
+
+MOST_ROWS = 60
+"""A table shows no more; its CSV has all."""
+METHODS = ("reno", "decoder_only", "best_of_n", "none")
+SIGNIFICANT = 0.05
+TEXT = (
+    "judge",
+    "method",
+    "metric",
+    "settings",
+    "measure",
+    "prompt",
+    "binding",
+    "trial",
+    "control",
+    "a vs b",
+    "row",
+    "now",
+    "device",
+)
+"""Columns that are set flush left."""
+
+
+@dataclass(frozen=True)
+class Table:
+    number: int
+    """1 to 7, as the report counts them."""
+    name: str
+    title: str
+    models: str
+    prompt_set: str
+    frame: pd.DataFrame
+    """Every number, a column each, at full precision."""
+    shown: pd.DataFrame
+    """Texts, one column a printed column."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def caption(self) -> str:
+        return f"{self.title}. Generator {self.models}, prompts {self.prompt_set}."
+
+    def is_text(self, column: str) -> bool:
+        return column in TEXT
+
+    def cut(self) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """The first MOST_ROWS rows, and the note that says so."""
+        if len(self.shown) <= MOST_ROWS:
+            return self.shown, ()
+        return self.shown[:MOST_ROWS], (f"The first {MOST_ROWS} of {len(self.shown)} rows; the CSV has all.",)
+
+
+def metric_order(metric: str) -> tuple:
+    """CLIP first, then BLIP, then the others."""
+    family = metric.split("_")[0].split("[")[0]
+    return (("clip", "blip").index(family) if family in ("clip", "blip") else 2, metric)
+
+
+def method_order(method: str) -> tuple:
+    return (METHODS.index(method) if method in METHODS else len(METHODS), method)
+
+
+def configurations(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """(method, metric, settings, its trials), in the order of tables."""
+    groups = {key: part for key, part in rows.groupby(["method", "metric", "settings"])}
+
+    def order(key: tuple[str, str, str]) -> tuple:
+        part = groups[key]
+        return method_order(key[0]), metric_order(key[1]), *part[["iterations", "lr"]].iloc[0].fillna(0), key[2]
+
+    for key in sorted(groups, key=order):
+        yield *key, groups[key]
+
+
+def metrics_of(rows: pd.DataFrame) -> list[str]:
+    return sorted(rows["metric"].unique(), key=metric_order)
+
+
+def families_of(rows: pd.DataFrame) -> str:
+    """The metric families these trials optimised."""
+    return " ".join(sorted({family for names in rows["families"].unique() for family in names.split()}))
+
+
+def absences(absent: pd.DataFrame, **wanted: str) -> dict[str, int]:
+    """How many planned trials failed, are damaged or are missing; a job that does not tell its settings counts for
+    none."""
+    for column, value in wanted.items():
+        absent = absent[absent[column] == value]
+    counts = absent["state"].value_counts()
+    return {state: int(counts.get(state, 0)) for state in ("failed", "damaged", "missing")}
+
+
+def accounting(cell: Sequence[Slice]) -> list[str]:
+    """Sentences that a table of this generator and prompt set must carry: what is missing, failed, not judged, kin,
+    random."""
+    first = cell[0]
+    notes = []
+    if first.random_weights:
+        notes.append("Some weights are random: no number here says anything about the metrics.")
+    counts = absences(first.absent)
+    if sum(counts.values()):
+        parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        notes.append(f"{len(first.rows)} trials are stored; of those planned, {parts} and are not in any number here.")
+    untold = first.absent[first.absent["settings"].isna()]
+    if len(untold):
+        where = untold.groupby(["method", "metric"]).size()
+        named = ", ".join(f"{count} of {method} with {metric}" for (method, metric), count in where.items())
+        notes.append(f"Of those, the settings of these are not recorded, and no row counts them: {named}.")
+    for one in cell:
+        if not one.judge:
+            notes.append("No judge looked at these trials: only the metrics' own scores are there.")
+            continue
+        unjudged = int(one.rows["fully/best"].isna().sum())
+        if unjudged:
+            notes.append(f"{one.judge} did not judge {unjudged} of the {len(one.rows)} trials.")
+        if one.is_kin(families_of(one.rows)):
+            notes.append(f"{KIN_MARK} {one.judge} is kin to {one.kin} and may favour it.")
+    return notes
+
+
+def interval_note(intervals: Sequence[str]) -> str:
+    """How the intervals of a table were made, from their kinds."""
+    kinds = set(intervals)
+    text = "Intervals are 95%, bootstrapped over prompts (all seeds of a prompt together), "
+    named = [kind for kind in ("BCa", "percentile") if kind in kinds]
+    text += " or ".join(named) + ("; the CSV says which" if len(named) > 1 else "") if named else "where they can be"
+    if "equal" in kinds:
+        text += "; (=): every prompt has the same value, and no interval can be bootstrapped"
+    if "none" in kinds:
+        text += "; –: too few prompts"
+    return text + "."
+
+
+TEST_NOTE = (
+    "p: two-sided test by swapping the two sides of whole prompts, Holm-adjusted over all tests of this table "
+    "and judge; * p < 0.05."
+)
+
+
+def spread(prefix: str, interval: Interval) -> dict[str, float | str]:
+    """An interval as columns of a frame."""
+    return {
+        prefix: interval.value,
+        f"{prefix}_low": interval.low,
+        f"{prefix}_high": interval.high,
+        f"{prefix}_interval": interval.kind,
+    }
+
+
+def effect_columns(effect: Effect, prefix: str = "") -> dict[str, float | str]:
+    """An effect's test and sizes as columns of a frame."""
+    return {
+        f"{prefix}p": effect.p,
+        f"{prefix}d_z": effect.d_z,
+        f"{prefix}rank_biserial": effect.rank_biserial,
+    }
+
+
+def counted(number: Level | Effect) -> str:
+    """`100 × 2 (200)`: prompts x seeds (trials or pairs)."""
+    count = number.trials if isinstance(number, Level) else number.pairs
+    return f"{number.prompts} × {number.seeds} ({count})"
+
+
+def bracketed(interval: Interval, digits: int = 2, signed: bool = True) -> str:
+    """`+0.12 [0.03, 0.21]`."""
+    from analysis.writing import number
+
+    value = number(interval.value, digits, signed)
+    if interval.kind == "equal":
+        return f"{value} (=)"
+    if interval.kind == "none":
+        return value
+    return f"{value} [{number(interval.low, digits)}, {number(interval.high, digits)}]"
+
+
+def p_text(p: float) -> str:
+    if pd.isna(p):
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def starred(text: str, p: float) -> str:
+    return f"{text}*" if p < SIGNIFICANT else text

@@ -1,0 +1,77 @@
+"""Each metric at its own best settings, chosen on the dev prompts: so that neither wins by being better tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.effects import PAIR
+from analysis.outcomes import Slice
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The settings one metric gets."""
+
+    metric: str
+    settings: str
+    dev: float
+    """Share of dev images fully bound at these settings, the mean over prompts."""
+    among: tuple[str, ...]
+    """The settings it was chosen from: those that ran on both the dev and the test prompts."""
+    dev_sets: tuple[str, ...]
+    pairs: int
+    """(prompt, seed) pairs of the dev sets on which all of `among` were compared."""
+    common: bool
+    """All of `among` ran on the same pairs; False: there are no common pairs, and each was read on its own."""
+
+
+def is_dev(prompt_set: str) -> bool:
+    """Prompt sets for choosing settings are named *_dev."""
+    return Path(prompt_set).stem.endswith("_dev")
+
+
+def dev_slices(slices: Sequence[Slice], test: Slice) -> list[Slice]:
+    """The dev slices of the same generator and judge."""
+    return [one for one in slices if one.models == test.models and one.judge == test.judge and is_dev(one.prompt_set)]
+
+
+def choose(dev: Sequence[Slice], test: Slice, metric: str, method: str = "reno") -> Choice | None:
+    """The settings with the largest share of dev images fully bound; ties go to the larger share of bindings, then to
+    fewer iterations, then to the smaller lr. None without a judged dev trial at settings that the test set has.
+
+    Settings are compared on the (prompt, seed) pairs that all of them have, where there are any.
+    """
+    if not dev or not test.judge:
+        return None
+    rows = pd.concat([one.select(metric=metric, method=method) for one in dev]).drop_duplicates("trial")
+    rows = rows.dropna(subset=["fully/best"])
+    there = test.select(metric=metric, method=method).dropna(subset=["fully/best"])["settings"].unique()
+    parts = {settings: part for settings, part in rows.groupby("settings") if settings in there}
+    if not parts:
+        return None
+    pairs = [pd.MultiIndex.from_frame(part[list(PAIR)]) for part in parts.values()]
+    shared = reduce(lambda one, other: one.intersection(other), pairs)
+    if len(shared):
+        parts = {name: part[pd.MultiIndex.from_frame(part[list(PAIR)]).isin(shared)] for name, part in parts.items()}
+
+    def merit(settings: str) -> tuple[float, ...]:
+        part = parts[settings]
+        means = part.groupby("prompt")[["fully/best", "bound/best"]].mean().mean()
+        first = part.iloc[0]
+        return round(means["fully/best"], 12), round(means["bound/best"], 12), -first["iterations"], -first["lr"]
+
+    best = max(sorted(parts), key=merit)
+    return Choice(
+        metric,
+        best,
+        merit(best)[0],
+        tuple(sorted(parts)),
+        tuple(sorted({one.prompt_set for one in dev})),
+        len(shared) or len(parts[best]),
+        bool(len(shared)),
+    )

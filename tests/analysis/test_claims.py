@@ -1,0 +1,126 @@
+"""Each claim on stores made to support it, to contradict it, and to leave it open."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.claims import CONTRADICTED, SUPPORTED, UNDECIDED, claims, claims_frame, claims_markdown, claims_on
+from analysis.load import tidy
+from analysis.outcomes import slices
+
+RIGHT, WRONG, APART, PLAIN = ("right",) * 2, ("gone",) * 2, ("swapped",) * 2, ("plain",) * 2
+
+
+def outcomes(*counted):
+    """Twenty prompts: counted are (how many, before, after)."""
+    made = [(before, after) for count, before, after in counted for _ in range(count)]
+    assert len(made) == 20
+    return made
+
+
+def verdicts(results):
+    (one,) = slices(results)
+    return {claim.key: claim.verdict for claim in claims_on(one)}
+
+
+def test_better_with_both_supports_and_worse_with_one_contradicts_improvement(many):
+    better = outcomes((12, WRONG, RIGHT), (8, RIGHT, RIGHT))
+    worse = outcomes((12, RIGHT, WRONG), (8, RIGHT, RIGHT))
+    same = outcomes((3, WRONG, RIGHT), (2, RIGHT, WRONG), (15, RIGHT, RIGHT))
+    assert verdicts(many({"clip": better, "blip": better}))["a"] == SUPPORTED
+    assert verdicts(many({"clip": better, "blip": worse}))["a"] == CONTRADICTED
+    assert verdicts(many({"clip": better, "blip": same}))["a"] == UNDECIDED
+
+
+def test_clip_beats_blip_or_is_beaten_or_it_is_open(many):
+    strong, weak = outcomes((16, WRONG, RIGHT), (4, WRONG, WRONG)), outcomes((4, WRONG, RIGHT), (16, WRONG, WRONG))
+    near = outcomes((15, WRONG, RIGHT), (5, WRONG, WRONG))
+    assert verdicts(many({"clip": strong, "blip": weak}))["b"] == SUPPORTED
+    assert verdicts(many({"clip": weak, "blip": strong}))["b"] == CONTRADICTED
+    assert verdicts(many({"clip": strong, "blip": near}))["b"] == UNDECIDED
+    assert verdicts(many({"clip": strong, "blip": strong}))["b"] == UNDECIDED
+
+
+def test_clip_gets_objects_in_and_binds_less(many):
+    plain, right = outcomes((18, WRONG, PLAIN), (2, WRONG, RIGHT)), outcomes((2, WRONG, PLAIN), (18, WRONG, RIGHT))
+    gone = outcomes((16, WRONG, WRONG), (4, WRONG, PLAIN))
+    assert verdicts(many({"clip": plain, "blip": right}))["c"] == SUPPORTED
+    assert verdicts(many({"clip": right, "blip": plain}))["c"] == CONTRADICTED  # it binds more
+    assert verdicts(many({"clip": gone, "blip": right}))["c"] == CONTRADICTED  # its objects are not there
+    assert verdicts(many({"clip": plain, "blip": plain}))["c"] == UNDECIDED
+
+
+def test_blip_gets_colours_in_and_swaps_them(many):
+    apart, right = outcomes((15, WRONG, APART), (5, WRONG, RIGHT)), outcomes((2, WRONG, APART), (18, WRONG, RIGHT))
+    assert verdicts(many({"clip": right, "blip": apart}))["d"] == SUPPORTED
+    assert verdicts(many({"clip": apart, "blip": right}))["d"] == CONTRADICTED
+    pale = outcomes((20, WRONG, PLAIN))
+    assert verdicts(many({"clip": right, "blip": pale}))["d"] == CONTRADICTED  # its colours are not there
+    assert verdicts(many({"clip": right, "blip": right}))["d"] == UNDECIDED
+
+
+def test_within_the_margin_is_not_above_it(many):
+    """One object in forty fewer: 2.5 points, within the margin of 5, but the interval reaches below."""
+    clip = outcomes((1, WRONG, ("plain", "gone")), (19, WRONG, PLAIN))
+    found = claims_on(slices(many({"clip": clip, "blip": outcomes((20, WRONG, RIGHT))}))[0])
+    objects = next(claim for claim in found if claim.key == "c").parts[0]
+    assert objects.above == -0.05 and objects.effect.difference.value == pytest.approx(-0.025)
+    assert objects.effect.difference.low < -0.05 and objects.verdict == UNDECIDED
+
+
+def test_an_interval_beyond_zero_is_not_enough_where_the_adjusted_test_disagrees(many):
+    """Four of twenty prompts move, all up: the bootstrap's interval leaves zero out, the exact test says p = 1/8."""
+    few = outcomes((4, WRONG, RIGHT), (16, WRONG, WRONG))
+    claim = claims_on(slices(many({"clip": few, "blip": few}))[0])[0]
+    assert claim.parts[0].effect.difference.low > 0 and claim.parts[0].effect.p == pytest.approx(0.125, abs=0.02)
+    assert claim.verdict == UNDECIDED
+
+
+def test_nothing_is_decided_on_five_prompts_random_weights_no_judge_or_one_metric(many):
+    better = outcomes((20, WRONG, RIGHT))
+    worse = outcomes((20, WRONG, WRONG))
+    assert set(verdicts(many({"clip": better[:5], "blip": worse[:5]})).values()) == {UNDECIDED}
+    assert set(verdicts(many({"clip": better, "blip": worse}, random_weights=True)).values()) == {UNDECIDED}
+    assert set(verdicts(many({"clip": better, "blip": worse}, judges=())).values()) == {UNDECIDED}
+    assert verdicts(many({"clip": better})) == {"a": SUPPORTED, "b": UNDECIDED, "c": UNDECIDED, "d": UNDECIDED}
+    assert set(verdicts(many({"clip": better}, method="none")).values()) == {UNDECIDED}
+    (one,) = slices(many({"clip": better}))
+    assert "BLIP" in claims_on(one)[1].sentence
+
+
+def test_settings_chosen_on_dev_prompts_are_the_basis_and_dev_prompts_carry_no_claim(record):
+    records = []
+    for metric, good in (("clip", 0.01), ("blip", 0.05)):
+        for lr in (0.01, 0.05):
+            after = RIGHT if lr == good else WRONG
+            records += [record(f"d{k}", metric=metric, lr=lr, after=after, prompts="pairs_dev") for k in range(6)]
+            records += [record(f"t{k}", metric=metric, lr=lr, after=after) for k in range(12)]
+    found = claims(slices(tidy(records)))
+    assert {claim.prompt_set for claim in found} == {"pairs_test"}
+    a, b = found[:2]
+    assert a.verdict == SUPPORTED and b.verdict == UNDECIDED
+    assert "chosen on pairs_dev (clip: 50 it., lr 0.01; blip: 50 it., lr 0.05)" in a.basis
+    untuned = claims(slices(tidy([row for row in records if row["labels"]["prompts"] == "pairs_test"])))
+    assert "all settings that both metrics ran" in untuned[0].basis
+    assert untuned[1].parts[0].effect.pairs == 24  # paired on the settings too
+
+
+def test_a_claim_says_on_what_it_rests_and_marks_a_kin_judge(many):
+    better, worse = outcomes((20, WRONG, RIGHT)), outcomes((20, WRONG, WRONG))
+    results = many({"clip": better, "blip": worse}, judges=(("blip_vqa", "blip"),), models="sd_turbo")
+    found = claims(slices(results))
+    assert all(claim.kin for claim in found)
+    for word in ("sd_turbo", "pairs_test", "20 of them", "blip_vqa†"):
+        assert word in found[1].sentence
+    text = claims_markdown(found)
+    assert "may favour it" in text and "Holm" in text and "20 prompts, 1 seeds, 20 pairs" in text
+    frame = claims_frame(found)
+    assert frame["claim"].value_counts().to_dict() == {"a": 2, "b": 1, "c": 2, "d": 2}
+
+
+def test_a_third_metric_at_other_settings_does_not_take_the_pair_apart(record):
+    records = [record(f"p{k}", metric=metric, lr=0.01) for k in range(8) for metric in ("clip", "blip")]
+    records += [record(f"p{k}", metric="clip+blip", lr=5.0) for k in range(8)]
+    found = claims(slices(tidy(records)))
+    assert [part.effect.pairs for part in found[0].parts] == [8, 8, 8]
+    assert found[1].parts[0].effect.pairs == 8

@@ -1,0 +1,82 @@
+"""From judgements to components, by hand."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from analysis.effects import change, level, versus
+from analysis.load import tidy
+from analysis.outcomes import BY_NAME, MEASURES, NO_JUDGE, slices
+
+
+def test_components_by_hand(record):
+    three = record(before=("right", "swapped", "plain"), after=("right", "right", "right"))
+    (one,) = slices(tidy([three]))
+    row = one.rows.iloc[0]
+    expected = {"fully": 0, "bound": 1 / 3, "objects": 1, "attributes": 2 / 3, "carried": 1 / 3, "swapped": 1 / 3}
+    for component, value in expected.items():
+        assert row[f"{component}/initial"] == pytest.approx(value)
+        assert row[f"{component}/best"] == pytest.approx(float(component != "swapped"))
+    assert row["score:clip/best"] == 3.0
+
+
+def test_a_judge_that_contradicts_itself_does_not_push_binding_given_presence_above_one(record):
+    odd = record(after=("right", "gone"))
+    odd["judgements"]["oracle"]["best"]["judgements"][1]["bound"] = True  # bound, yet not there
+    (one,) = slices(tidy([odd]))
+    assert one.rows["carried/best"].iloc[0] <= one.rows["objects/best"].iloc[0]
+
+
+def test_a_slice_a_judge_and_the_exact_ones_first(record):
+    both = record(judges=(("blip_vqa", "blip"), ("oracle", "none")))
+    unjudged = record("p2", judges=())
+    found = slices(tidy([both, unjudged]))
+    assert [(one.judge, len(one.rows)) for one in found] == [("oracle", 2), ("blip_vqa", 2)]
+    assert found[0].rows["fully/best"].isna().sum() == 1
+    assert found[1].marked("blip") == "blip_vqa†" and found[1].marked("clip") == "blip_vqa"
+    assert found[1].marked("blip clip") == "blip_vqa†"
+    (alone,) = slices(tidy([unjudged]))
+    assert alone.judge == NO_JUDGE and alone.score_measures[0].name == "score:clip"
+
+
+def test_a_prompt_counts_once_however_many_seeds_it_has(record):
+    good, bad = ("right", "right"), ("gone", "gone")
+    records = [record("p1", seed, after=good) for seed in range(3)] + [record("p2", 0, after=bad)]
+    (one,) = slices(tidy(records))
+    found = level(one.rows, BY_NAME["fully_bound"])
+    assert (found.value, found.prompts, found.seeds, found.trials) == (0.5, 2, 3, 4)
+    ratio = level(one.rows, BY_NAME["bound_given_present"])
+    assert ratio.value == 1.0  # the prompt without objects has nothing that could be bound
+
+
+def test_change_and_difference_by_hand(many):
+    right, wrong, half = ("right", "right"), ("gone", "gone"), ("right", "swapped")
+    results = many({"clip": [(wrong, right)] * 4 + [(right, wrong)] * 2, "blip": [(wrong, half)] * 6})
+    (one,) = slices(results)
+    clip, blip = one.select(metric="clip"), one.select(metric="blip")
+    moved = change(clip, BY_NAME["fully_bound"])
+    assert (moved.b, moved.a, moved.difference.value) == (
+        pytest.approx(2 / 6),
+        pytest.approx(4 / 6),
+        pytest.approx(2 / 6),
+    )
+    assert (moved.win, moved.tie, moved.loss) == (4, 0, 2)
+    assert moved.p == pytest.approx((15 + 15 + 6 + 6 + 1 + 1) / 64)  # |sum of six signs| >= 2 of the 64
+    apart = versus(clip, blip, BY_NAME["swapped"])
+    assert (apart.a, apart.b, apart.win, apart.loss) == (0, 0.5, 6, 0)  # less is better
+    assert versus(clip, blip, BY_NAME["bound"]).win == 4
+
+
+def test_only_pairs_that_exist_are_compared_and_the_others_are_counted(many):
+    results = many({"clip": [(("gone",) * 2, ("right",) * 2)] * 8, "blip": [(("gone",) * 2, ("gone",) * 2)] * 6})
+    (one,) = slices(results)
+    effect = versus(one.select(metric="clip"), one.select(metric="blip"), BY_NAME["fully_bound"])
+    assert (effect.pairs, effect.unpaired_a, effect.unpaired_b) == (6, 2, 0)
+
+
+def test_no_trials_give_no_numbers():
+    columns = ["prompt", "seed", *MEASURES[0].columns("initial"), *MEASURES[0].columns("best")]
+    nothing = pd.DataFrame({name: pd.Series(dtype=float) for name in columns})
+    assert change(nothing, MEASURES[0]).pairs == 0
+    assert level(nothing, MEASURES[0]).trials == 0

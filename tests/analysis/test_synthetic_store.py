@@ -1,0 +1,70 @@
+"""The made-up store is a store, and holds the effects it was told to hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.effects import change, level
+from analysis.load import load
+from analysis.outcomes import BY_NAME, slices
+from reno.prompts import load_prompts
+from reno.results import Store
+from reno.spec import TrialSpec
+from scripts.synthesise_store import Configuration, Odds, Truth, configurations, main, synthesise
+
+NONE = Configuration("clip", {"name": "none"})
+
+
+def test_every_trial_is_whole_to_the_last_byte_and_true_to_its_identity(tmp_path):
+    prompts = {"triples_test": load_prompts("triples_test")[:2]}
+    assert synthesise(tmp_path, 28, prompts=prompts, truth=Truth(failures=0)) == 28
+    inodes = set()
+    for trial in Store(tmp_path):
+        assert trial.damage() is None
+        assert TrialSpec.from_record(trial.record["spec"], trial.record["bindings"]).id == trial.id
+        trace, frames = trial.trace(), trial.frames()
+        assert len(trace) == trial.record["timings"]["images"]
+        assert len(frames) == len(trace) or len(frames) == 1  # an animation of one picture is a picture
+        best, own = trial.record["best_iteration"], trial.record["labels"]["metric"]
+        assert best == trace["score"].argmax() and trial.record["scores"]["best"][own] == trace["score"].max()
+        np.testing.assert_array_equal(frames[min(best, len(frames) - 1)], trial.image("best"))
+        np.testing.assert_array_equal(frames[0], trial.image("initial"))
+        inodes.add((trial.folder / "noise.safetensors").stat().st_ino)
+    assert len(inodes) == 1  # shared by hard links
+    assert list(Store(tmp_path).staging.iterdir()) == []
+
+
+def test_the_effects_are_those_it_was_told(tmp_path):
+    truth = Truth(before=Odds(0.5, 1.0, 1.0), after={"clip": Odds(1.0, 1.0, 0.3)}, prompt_spread=0.0, failures=0.0)
+    reno = next(c for c in configurations(("clip",)) if c.method["name"] == "reno" and c.reach == 1.0)
+    synthesise(
+        tmp_path, 300, prompts={"pairs_test": load_prompts("pairs_test")}, configured=[reno], truth=truth, seeds=3
+    )
+    one = slices(load(tmp_path))[0]
+    assert one.judge == "oracle"
+    objects, bound = BY_NAME["objects"], BY_NAME["bound_given_present"]
+    for measure, before, after in ((objects, 0.5, 1.0), (bound, 1.0, 0.3)):
+        assert level(one.rows, measure, "initial").value == pytest.approx(before, abs=0.05)
+        assert level(one.rows, measure, "best").value == pytest.approx(after, abs=0.05)
+    assert change(one.rows, objects).p < 0.001
+
+
+def test_seeds_of_a_prompt_agree_as_strongly_as_told(tmp_path):
+    shares = {}
+    for spread in (0.0, 4.0):
+        root = tmp_path / str(spread)
+        truth = Truth(before=Odds(0.5, 1, 1), prompt_spread=spread, failures=0)
+        synthesise(
+            root, 80, prompts={"pairs_test": load_prompts("pairs_test")[:20]}, configured=[NONE], truth=truth, seeds=4
+        )
+        by_prompt = slices(load(root))[0].rows.groupby("prompt")["objects/best"].mean()
+        shares[spread] = by_prompt.std()
+    assert shares[4.0] > 1.7 * shares[0.0]
+
+
+def test_the_command_refuses_a_folder_with_trials(tmp_path, capsys):
+    assert main([str(tmp_path / "r"), "--trials", "3"]) == 0
+    assert len(list(Store(tmp_path / "r"))) <= 3
+    assert main([str(tmp_path / "r")]) == 2
+    assert "new folder" in capsys.readouterr().err
