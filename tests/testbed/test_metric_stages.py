@@ -21,7 +21,7 @@ from reno.testbed.stages import vae as vae_stage
 from reno.testbed.stages.loop import tensor_of
 from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, Scene, Thing, allowed, caption, sample_pairs, sample_scene
 
-SHARES = {"drawn": 1, "spoiled": 1}
+SHARES = {"drawn": 1, "spoiled": 1, "swapped": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -161,6 +161,15 @@ def test_spoiled_pictures_differ_from_what_was_asked():
         assert np.abs(image.astype(float) - render(scene)).mean() > 0.3, spoil.__name__
 
 
+def test_swapped_twins_show_the_same_words_and_no_same_pair(built):
+    pool = pictures.Pool(built, generated=0.0, sizes=SHARES, chunk=48)
+    shown = [pictures.pairs_of(numbers) for numbers in pool.families["swapped"].shown]
+    for one, other in zip(shown[::2], shown[1::2], strict=True):
+        assert not set(one) & set(other) and not (set(one) | set(other)) & HELD_OUT
+        for place in (0, 1):
+            assert {pair[place] for pair in one} == {pair[place] for pair in other}
+
+
 def test_without_the_stages_before_it_a_stage_says_which_to_run(built, tmp_path):
     with pytest.raises(BadInput, match="run the stage vae first"):
         pictures.Pool(tmp_path, generated=0.0)
@@ -170,7 +179,7 @@ def test_without_the_stages_before_it_a_stage_says_which_to_run(built, tmp_path)
 
 @pytest.mark.parametrize("stage", [clip, blip], ids=["clip", "blip"])
 def test_what_a_stage_exports_scores_as_what_it_trained(stage, built, tmp_path):
-    numbers = stage.run(built, steps=2, batch=16, generated=0.0, sizes=SHARES, chunk=48, examined=16)
+    numbers = stage.run(built, steps=2, second=1, third=1, batch=16, generated=0.0, sizes=SHARES, chunk=48, examined=16)
     assert {"object", "color", "swap", "group", "whole"} <= numbers.keys()
     assert all(0 <= value <= 1 for value in numbers.values())
     stage.export(built, tmp_path)

@@ -34,9 +34,9 @@ MLP = 384
 """Width of the feed-forward layers, and 2 text layers: the checkpoint is 2.4 MB."""
 TEXT_LAYERS = 2
 GREATEST_SCALE = 100.0
-LR, SECOND_LR = 1.5e-3, 1e-3
+LR, SECOND_LR, THIRD_LR = 1.5e-3, 1e-3, 7e-4
 SWAPPED = 0.3
-"""Share of the second lesson's pictures that are twins with their colours swapped."""
+"""Share of the later lessons' pictures that are twins with their colours swapped."""
 PATCHES = 1.0
 """Weight of the auxiliary head's loss."""
 SEEING = 0.2
@@ -58,7 +58,7 @@ PREPROCESS = Preprocessing(
 )
 
 SMOKE = {
-    "steps": 2, "second": 2, "batch": 16, "chunk": 32, "examined": 16,
+    "steps": 2, "second": 2, "third": 2, "batch": 16, "chunk": 32, "examined": 16,
     "sizes": {"drawn": 1, "painted": 1, "spoiled": 1, "swapped": 1},
 }  # fmt: skip
 
@@ -132,6 +132,7 @@ def run(
     build_dir: Path,
     steps: int = 2200,
     second: int = 1300,
+    third: int = 950,
     batch: int = 64,
     seed: int = 4,
     generated: float = 0.4,
@@ -140,16 +141,16 @@ def run(
     noise: captions.Noise = captions.NOISE,
     examined: int = 256,
 ) -> dict:
-    """`steps` of the first lesson, `second` of the second. `generated`: the share of the generator's images in a batch;
-    0 trains without a generator. `examined`: pictures of the examination."""
+    """`steps` of the first lesson, `second` and `third` of the others. `generated`: the share of the generator's images
+    in a batch; 0 trains without a generator. `examined`: pictures of the examination."""
     pool = pictures.Pool(build_dir, generated=generated, sizes=sizes, chunk=chunk, backwards=True)
     learner = build(build_dir)
     climbers = Climbers(build_dir / "blip", learner, learner.itm, pool, steps) if generated else None
 
-    def lesson(drawn, rng):
+    def lesson(drawn, rng, noise=noise, smoothing=SMOOTHING):
         with torch.no_grad():
             learner.log_scale.clamp_(max=math.log(GREATEST_SCALE))
-        return retrieval(learner, drawn, rng, noise)
+        return retrieval(learner, drawn, rng, noise, smoothing)
 
     def first_loss(step, rng):
         if climbers:
@@ -162,10 +163,25 @@ def run(
             climbers.join(steps)
         return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng)
 
+    def third_loss(step, rng):
+        if climbers:
+            climbers.join(steps)
+        return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng, captions.CURATED, smoothing=0.0)
+
     common = {"average": 0.995, "trained_on": pool.fingerprint}
     folder = build_dir / "blip"
     train("blip, first", learner, first_loss, folder=folder / "first", steps=steps, lr=LR, seed=seed, **common)
-    train("blip", learner, second_loss, folder=folder, steps=second, lr=SECOND_LR, seed=seed + 100, **common)
+    train(
+        "blip, second",
+        learner,
+        second_loss,
+        folder=folder / "second",
+        steps=second,
+        lr=SECOND_LR,
+        seed=seed + 100,
+        **common,
+    )
+    train("blip", learner, third_loss, folder=folder, steps=third, lr=THIRD_LR, seed=seed + 200, **common)
     return report(build_dir, examined)
 
 
@@ -177,7 +193,9 @@ def seeing(learner: Learner, batch: pictures.Pictures):
     return value, {"patches": right}
 
 
-def retrieval(learner: Learner, batch: pictures.Pictures, rng: random.Random, noise: captions.Noise):
+def retrieval(
+    learner: Learner, batch: pictures.Pictures, rng: random.Random, noise: captions.Noise, smoothing: float = SMOOTHING
+):
     """ITC + ITM + the patches' loss; and numbers to print."""
     batch = batch[(batch.asked[:, 0, 0] >= 0).nonzero().flatten()]  # the others may be anything
     shown, asked = ([pictures.pairs_of(n) for n in numbers] for numbers in (batch.shown, batch.asked))
@@ -201,7 +219,7 @@ def retrieval(learner: Learner, batch: pictures.Pictures, rng: random.Random, no
     with torch.autocast("cpu", torch.bfloat16):
         answers = learner.match(seen[[i for i, _ in pairs]], [text for _, text in pairs])
     margin = answers[:, 1] - answers[:, 0]
-    itm = cross_entropy(answers, matches, label_smoothing=SMOOTHING) + PENALTY * margin.square().mean()
+    itm = cross_entropy(answers, matches, label_smoothing=smoothing) + PENALTY * margin.square().mean()
     patches, right_patches = learner.head.loss(seen[:, 1:], batch.patches)
 
     right = ((margin > 0) == matches.bool()).float().detach()

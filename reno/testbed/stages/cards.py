@@ -115,9 +115,9 @@ generator labelled by what its law drew, and spoiled pictures (two-toned, blende
 that are never a caption's own. Captions: 20% lose words, 14% of those with two things or more have
 their attributes out of order or on the wrong noun, 15% leave things out
 (`reno/testbed/stages/captions.py`). Twice in training the metric is climbed as the bench climbs it,
-and what comes of it joins the pictures. In a second, shorter lesson three tenths of the pictures are
-twins with their colours swapped. An auxiliary head, not shipped, says which object and colour covers
-each patch.""",
+and what comes of it joins the pictures. In a second and a third, shorter lesson three tenths of the pictures are
+twins with their colours swapped; the third lesson's captions are curated (10% lose words, 2% are out of
+order). An auxiliary head, not shipped, says which object and colour covers each patch.""",
         "## What it tells apart",
         "On combinations that training held out; renders unless the generator is named.\n\n" + table(rows),
         """Group score: two pictures, two captions, colours swapped, all four comparisons right. The published
@@ -215,6 +215,10 @@ def number(numbers: dict, key: str, form: str) -> str:
 
 
 def spent(build_dir: Path, stage: str) -> str:
-    """How long a stage trained, its first lesson included."""
-    lessons = [folder for folder in (build_dir / stage / "first", build_dir / stage) if folder.is_dir()]
+    """How long a stage trained, all its lessons together."""
+    lessons = [
+        folder
+        for folder in (*(build_dir / stage / lesson for lesson in ("first", "second")), build_dir / stage)
+        if folder.is_dir()
+    ]
     return f"{sum(map(minutes, lessons)):.0f} minutes"

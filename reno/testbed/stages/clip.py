@@ -32,9 +32,9 @@ from reno.testbed.world import SIDE
 MLP = 384
 """Width of the feed-forward layers; with it the checkpoint is 2.3 MB."""
 GREATEST_SCALE = 100.0
-LR, SECOND_LR = 1.5e-3, 1e-3
+LR, SECOND_LR, THIRD_LR = 1.5e-3, 1e-3, 7e-4
 SWAPPED = 0.3
-"""Share of the second lesson's pictures that are twins with their colours swapped."""
+"""Share of the later lessons' pictures that are twins with their colours swapped."""
 PATCHES = 1.0
 """Weight of the auxiliary head's loss."""
 SEEING = 0.2
@@ -51,7 +51,7 @@ PREPROCESS = Preprocessing(
 )
 
 SMOKE = {
-    "steps": 2, "second": 2, "batch": 16, "chunk": 32, "examined": 16,
+    "steps": 2, "second": 2, "third": 2, "batch": 16, "chunk": 32, "examined": 16,
     "sizes": {"drawn": 1, "painted": 1, "spoiled": 1, "swapped": 1},
 }  # fmt: skip
 
@@ -106,6 +106,7 @@ def run(
     build_dir: Path,
     steps: int = 3000,
     second: int = 2000,
+    third: int = 1500,
     batch: int = 64,
     seed: int = 3,
     generated: float = 0.4,
@@ -114,13 +115,13 @@ def run(
     noise: captions.Noise = captions.NOISE,
     examined: int = 256,
 ) -> dict:
-    """`steps` of the first lesson, `second` of the second. `generated`: the share of the generator's images in a batch;
-    0 trains without a generator. `examined`: pictures of the examination."""
+    """`steps` of the first lesson, `second` and `third` of the others. `generated`: the share of the generator's images
+    in a batch; 0 trains without a generator. `examined`: pictures of the examination."""
     pool = pictures.Pool(build_dir, generated=generated, sizes=sizes, chunk=chunk)
     learner = build(build_dir)
     climbers = Climbers(build_dir / "clip", learner, learner.score, pool, steps) if generated else None
 
-    def lesson(drawn, rng):
+    def lesson(drawn, rng, noise=noise):
         with torch.no_grad():
             learner.model.logit_scale.clamp_(max=math.log(GREATEST_SCALE))
         return contrastive(learner, drawn, rng, noise)
@@ -136,10 +137,25 @@ def run(
             climbers.join(steps)
         return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng)
 
+    def third_loss(step, rng):
+        if climbers:
+            climbers.join(steps)
+        return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng, captions.CURATED)
+
     common = {"average": 0.995, "trained_on": pool.fingerprint}
     folder = build_dir / "clip"
     train("clip, first", learner, first_loss, folder=folder / "first", steps=steps, lr=LR, seed=seed, **common)
-    train("clip", learner, second_loss, folder=folder, steps=second, lr=SECOND_LR, seed=seed + 100, **common)
+    train(
+        "clip, second",
+        learner,
+        second_loss,
+        folder=folder / "second",
+        steps=second,
+        lr=SECOND_LR,
+        seed=seed + 100,
+        **common,
+    )
+    train("clip", learner, third_loss, folder=folder, steps=third, lr=THIRD_LR, seed=seed + 200, **common)
     return report(build_dir, examined)
 
 
