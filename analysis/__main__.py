@@ -12,7 +12,9 @@ from reno.errors import BadInput
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0, or 2 where the store holds nothing to report or OUT cannot be written."""
-    parser = argparse.ArgumentParser(prog="python -m analysis", description="The report of a store: page, PDF, tables, figures.")
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis", description="The report of a store: page, PDF, tables, figures."
+    )
     parser.add_argument("results", type=Path, nargs="?", default=Path("results"), help="the store (default: results)")
     parser.add_argument("out", type=Path, nargs="?", default=Path("report"), help="where to write (default: report)")
     options = parser.parse_args(arguments)

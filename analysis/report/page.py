@@ -86,9 +86,7 @@ def grouped(tables: Sequence[Table], figures: Sequence[Figure]) -> list[dict[str
             "models": models,
             "prompt_set": prompt_set,
             "dev": is_dev(prompt_set),
-            "tables": [
-                _table(table) for table in tables if (table.models, table.prompt_set) == (models, prompt_set)
-            ],
+            "tables": [_table(table) for table in tables if (table.models, table.prompt_set) == (models, prompt_set)],
             "figures": [
                 {"caption": one.caption, "judge": one.judge, "name": one.png.stem, "uri": figure_uri(one.png)}
                 for one in figures

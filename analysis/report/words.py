@@ -96,7 +96,7 @@ def in_words(judged: Sequence[Judged]) -> str:
     if len(swapped) == len(judged) > 1:
         things = listed([f"the {one.object}" for one in judged])
         colours = listed([one.attribute for one in judged])
-        return f"{things} are there and so are {colours}, but none on its own object."
+        return f"{things[:1].upper()}{things[1:]} are there and so are {colours}, but none on its own object."
     text = "; ".join(one.sentence for one in judged)
     return f"{text[:1].upper()}{text[1:]}." if text else "Not judged."
 
