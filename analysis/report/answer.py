@@ -13,7 +13,7 @@ from analysis.writing import number
 
 MADE_UP = {
     "testbed": "the embedded models, a small made-up world, which says nothing direct about real models",
-    "synthetic": "trials that a script made up to try the analysis, which say nothing about any model",
+    "synthetic": "no generator at all: a script made them up to try the analysis, and they say nothing about any model",
 }
 """Generators that are no real model, and what that means."""
 

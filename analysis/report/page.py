@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def write_page(
     )
     html = environment.get_template("page.html").render(
         answer=answer,
-        claims=found,
+        claims=_by_judge(found),
         groups=grouped(tables, figures),
         cards=cards,
         of=len(shown),
@@ -69,6 +70,15 @@ def write_page(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(html.encode("utf-8", "replace"))
     return path
+
+
+def _by_judge(found: Sequence[Claim]) -> list[dict[str, Any]]:
+    """The claims by generator, prompt set and judge, in their own order: judges that are kin to no metric first."""
+    return [
+        {"models": models, "prompt_set": prompt_set, "judge": judge, "kin": any(one.kin for one in own), "claims": own}
+        for (models, prompt_set, judge), those in groupby(found, lambda one: (one.models, one.prompt_set, one.judge))
+        for own in [list(those)]
+    ]
 
 
 def inert_json(value: Any) -> Markup:

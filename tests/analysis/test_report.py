@@ -94,7 +94,7 @@ def test_every_section_is_there(page):
     text = "".join(page.words)
     assert page.tags.count("article") == len(HOSTILE) * 2
     assert "Table 1." in text and "That CLIP beats BLIP overall is not decided" in text
-    assert "which say nothing about any model" in text
+    assert "they say nothing about any model" in text
     assert "make report RESULTS=" in text and "python -m reno.reproduce" in text
     assert "Nothing: every trial" in text
 
