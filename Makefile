@@ -5,17 +5,20 @@
 # PYTHON       the interpreter that makes .venv: 3.11, 3.12 or 3.13
 # TORCH_INDEX  the package index to take torch from, for a particular CUDA build: the address that PyTorch's install page
 #              gives for your system. Left empty, pip takes torch from where it takes everything else.
+# RESULTS      the store that `make report` reads; OUT is the folder it writes
 # ARGS         knobs for `make run`, e.g. make run ARGS="metric=blip lr=0.05"
 
 PYTHON ?= python3
 TORCH_INDEX ?=
 ARGS ?= -m metric=clip,blip lr=0.01,0.05
+RESULTS ?= results
+OUT ?= report
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow testbed lint clean
+.PHONY: help setup run report test test-slow test-browser testbed lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,11 +35,17 @@ $(READY): pyproject.toml constraints.txt
 run: setup ## the main job: metric x learning rate on the embedded models (ARGS="knob=value ..." for another)
 	$(BIN)/python -m reno.run $(ARGS)
 
+report: setup ## page, PDF, tables and figures of what is stored: RESULTS=results OUT=report
+	$(BIN)/python -m analysis "$(RESULTS)" "$(OUT)"
+
 test: setup ## the fast tests
 	$(BIN)/python -m pytest -q
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+test-browser: setup ## the report's page in headless Chromium (Debian: apt-get install chromium chromium-driver)
+	$(BIN)/python -m pytest -q -m browser
 
 testbed: setup ## train the embedded models again from nothing and measure them: hours; goes on where it stopped
 	$(BIN)/python scripts/train_testbed.py

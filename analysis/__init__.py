@@ -2,7 +2,7 @@
 
 Reads only the store; never imports torch and never runs a model.
 
-    python -m analysis results report      # RESULTS OUT: tables/, figures/ and claims.md under OUT
+    python -m analysis results report      # RESULTS OUT: what `make report` runs
 
 load.py        the store as tidy frames; what is missing, failed or damaged is counted
 outcomes.py    what the judges and metrics say of each trial, before and after, in [0, 1] shares
@@ -11,4 +11,5 @@ groups.py      the slices every table and figure is made for: one generator, one
 tables/        the seven tables, and their CSV, LaTeX and Markdown
 claims.py      the named hypotheses and their verdicts
 figures/       the figures, as PDF and PNG
+report/        the page, the PDF, and each prompt's pictures in words
 """

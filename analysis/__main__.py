@@ -1,4 +1,5 @@
-"""python -m analysis RESULTS OUT: tables/, figures/ and claims.md under OUT, from the store in RESULTS."""
+"""python -m analysis RESULTS OUT: index.html, report.pdf, tables/, figures/, pics/ and claims.md under OUT, from the
+store in RESULTS."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from reno.errors import BadInput
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0, or 2 where the store holds nothing to report or OUT cannot be written."""
-    parser = argparse.ArgumentParser(prog="python -m analysis", description="Tables, figures and claims from a store.")
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis", description="The report of a store: page, PDF, tables, figures."
+    )
     parser.add_argument("results", type=Path, nargs="?", default=Path("results"), help="the store (default: results)")
     parser.add_argument("out", type=Path, nargs="?", default=Path("report"), help="where to write (default: report)")
     options = parser.parse_args(arguments)
@@ -32,6 +35,7 @@ def report(root: Path, out: Path) -> None:
     from analysis.figures import write_figures
     from analysis.load import load
     from analysis.outcomes import slices
+    from analysis.report import write_report
     from analysis.tables import all_tables
     from analysis.writing import write_table
 
@@ -49,8 +53,10 @@ def report(root: Path, out: Path) -> None:
     (out / "claims.csv").write_bytes(claims_frame(found).to_csv(index=False, lineterminator="\n").encode())
     figures = list(write_figures(results, cut, tables, out / "figures"))
     print(f"{len(files)} files in {out / 'tables'}, {2 * len(figures)} in {out / 'figures'}, and {out / 'claims.md'}")
+    page, paper, pics = write_report(results, cut, tables, found, figures, out)
     for claim in found:
         print(f"({claim.key}) {claim.sentence}")
+    print(f"{pics} has the images in words; on paper: {paper}; open {page}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def contact_sheet(one: Slice, results: Results, rows: int = ROWS, seed: int = 0)
     metrics = metrics_of(reno)[:4]
     if not metrics:
         return None
-    chosen = {metric: _usual(reno[reno["metric"] == metric]) for metric in metrics}
+    chosen = {metric: usual(reno[reno["metric"] == metric]) for metric in metrics}
     common = set.intersection(*(set(zip(part["prompt"], part["seed"], strict=True)) for part in chosen.values()))
     picked = random.Random(seed).sample(sorted(common), min(rows, len(common)))
     if not picked:
@@ -58,7 +58,7 @@ def contact_sheet(one: Slice, results: Results, rows: int = ROWS, seed: int = 0)
     return figure
 
 
-def _usual(trials: pd.DataFrame) -> pd.DataFrame:
+def usual(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials of the settings that most share."""
     counts = trials.groupby("settings").agg(
         count=("trial", "size"), iterations=("iterations", "first"), lr=("lr", "first")

@@ -1,0 +1,63 @@
+"""Which trials are shown side by side: one prompt and seed, not optimised and optimised by each metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.figures.sheets import usual
+from analysis.outcomes import Slice
+from analysis.tables import cells
+from analysis.tables.table import method_order, metrics_of
+from analysis.tuning import choose, dev_slices, is_dev
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One prompt and seed."""
+
+    models: str
+    prompt_set: str
+    prompt: str
+    seed: int
+    judge: str
+    """The first judge of these trials, one that is kin to no metric if there is one; empty if there is none."""
+    marked: str
+    """The judge's name, marked if it is kin to a metric that is shown."""
+    trials: dict[str, pd.Series]
+    """By metric, a row of TRIAL_COLUMNS."""
+
+    @property
+    def base(self) -> pd.Series:
+        """A trial whose initial image is the one that was not optimised: the same for every metric."""
+        return next(iter(self.trials.values()))
+
+
+def exhibits(slices: Sequence[Slice]) -> list[Exhibit]:
+    """Every prompt and seed with a trial of ReNO (of another method only where ReNO did not run), dev prompts only
+    where there are no others. Each metric at the settings chosen on the dev prompts, else at those that most share."""
+    reported = [one for one in slices if not is_dev(one.prompt_set)] or list(slices)
+    return [exhibit for cell in cells(reported) for exhibit in _of(cell[0], slices)]
+
+
+def _of(one: Slice, slices: Sequence[Slice]) -> list[Exhibit]:
+    method = min(one.rows["method"].unique(), key=lambda name: (name == "none", method_order(name)))
+    rows = one.select(method=method)
+    chosen = {metric: _chosen(one, slices, rows[rows["metric"] == metric], metric) for metric in metrics_of(rows)}
+    together = pd.concat(list(chosen.values()))
+    marked = one.marked(*together["families"].unique())
+    found = []
+    for (prompt, seed), trials in together.groupby(["prompt", "seed"]):
+        by_metric = {row["metric"]: row for _, row in trials.iterrows()}
+        ordered = {metric: by_metric[metric] for metric in chosen if metric in by_metric}
+        found.append(Exhibit(one.models, one.prompt_set, prompt, int(seed), one.judge, marked, ordered))
+    return found
+
+
+def _chosen(one: Slice, slices: Sequence[Slice], trials: pd.DataFrame, metric: str) -> pd.DataFrame:
+    choice = choose(dev_slices(slices, one), one, metric, trials["method"].iloc[0]) if one.judge else None
+    if choice is None or is_dev(one.prompt_set):
+        return usual(trials)
+    return trials[trials["settings"] == choice.settings]

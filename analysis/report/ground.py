@@ -1,0 +1,115 @@
+"""What the numbers stand on: machines, code, checkpoints, the commands, and what is missing."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.load import Results
+from reno.errors import BadInput
+
+MOST_NAMED = 20
+"""Absences and damages named one by one."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    facts: tuple[tuple[str, str], ...]
+    """(what, value)."""
+    commands: tuple[str, ...]
+    """In the order to type them."""
+    missing: tuple[str, ...]
+    """A sentence each; the first says whether anything is."""
+
+
+def ground(results: Results, out: Path) -> Ground:
+    return Ground(tuple(_facts(results)), tuple(_commands(results, out)), tuple(_missing(results)))
+
+
+def _facts(results: Results):
+    trials = results.trials
+    yield "store", f"{results.root}: {len(trials)} trials, {trials['prompt'].nunique()} prompts"
+    yield "generators", _counts(trials["models"])
+    yield "prompt sets", _counts(results.members["prompt_set"])
+    yield "methods", _counts(trials["method"])
+    yield "judges", ", ".join(sorted(results.judged["judge"].unique())) or "none"
+    yield "devices", _counts(trials["device"])
+    yield "code", _counts(trials["commit"].map(lambda commit: f"commit {commit[:12]}", na_action="ignore"))
+    yield "ran", f"{_day(trials['finished'].min())} to {_day(trials['finished'].max())}; {_time(trials['seconds'])}"
+    for (models, metric), rows in trials.groupby(["models", "metric"]):
+        provenance = _provenance(results, rows["trial"].iloc[0])
+        for name, value in _sample(provenance):
+            yield f"{name} ({models}, {metric})", value
+
+
+def _counts(values: pd.Series) -> str:
+    counts = values.fillna("not recorded").value_counts()
+    shown = [f"{value} ({count})" for value, count in counts.items()]
+    return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
+
+
+def _day(moment: object) -> str:
+    return str(moment)[:10] if isinstance(moment, str) else "not recorded"
+
+
+def _time(seconds: pd.Series) -> str:
+    return f"{seconds.sum() / 3600:.1f} hours of optimisation"
+
+
+def _provenance(results: Results, trial: str) -> dict[str, Any]:
+    try:
+        return results.stored(trial).record["provenance"]
+    except (BadInput, KeyError, OSError):
+        return {}
+
+
+def _sample(provenance: dict[str, Any]):
+    """Versions and checkpoints of one trial: the others of its kind are not read again for this page."""
+    checkpoints = provenance.get("checkpoints")
+    if isinstance(checkpoints, dict):
+        metrics = checkpoints.get("metric")
+        for one in [checkpoints.get("generator"), *(metrics if isinstance(metrics, list) else [])]:
+            if isinstance(one, dict):
+                named = [str(one[key]) for key in ("model", "source", "commit", "variant") if one.get(key)]
+                yield "checkpoint", " ".join(named)
+    versions = provenance.get("versions")
+    if isinstance(versions, dict):
+        yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+def _commands(results: Results, out: Path):
+    commits = results.trials["commit"].dropna().value_counts()
+    if len(commits):
+        yield f"git checkout {shlex.quote(commits.index[0])}"
+    yield from results.commands
+    yield f"make report RESULTS={shlex.quote(str(results.root))} OUT={shlex.quote(str(out))}"
+    first = results.trials["trial"].iloc[0]
+    root = "" if str(results.root) == "results" else f" --results {shlex.quote(str(results.root))}"
+    yield f"python -m reno.reproduce {first[:12]}{root}"
+
+
+def _missing(results: Results):
+    absent = results.absent.drop_duplicates("trial")
+    if absent.empty and not results.damaged:
+        yield "Nothing: every trial that a job planned is in the store, and could be read."
+        return
+    planned = len(results.trials) + len(absent)
+    if len(absent):
+        counts = ", ".join(f"{count} {state}" for state, count in absent["state"].value_counts().items())
+        yield (
+            f"{len(absent)} of {planned} planned trials are not in any number here: {counts}. "
+            "Run the same commands again to fill in what is missing."
+        )
+    named = [
+        f"{row.state}: {row.models}, {row.method} with {row.metric}, {row.settings or 'settings not recorded'}, "
+        f"“{row.prompt}”, seed {row.seed}" + (f" ({row.reason})" if row.state == "failed" and row.reason else "")
+        for row in absent.itertuples()
+    ]
+    for lines, what in ((named, "absent trials"), (list(results.damaged), "damaged files")):
+        yield from lines[:MOST_NAMED]
+        if len(lines) > MOST_NAMED:
+            yield f"… and {len(lines) - MOST_NAMED} more {what}."

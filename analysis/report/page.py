@@ -1,0 +1,190 @@
+"""index.html: the whole report in one file, which asks nothing of any network.
+
+Pictures and curves lie in the page as inert JSON, a block a card, and are decoded when the reader reaches them.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from analysis.claims import Claim
+from analysis.figures import Figure
+from analysis.load import Results
+from analysis.report.exhibits import Exhibit
+from analysis.report.ground import Ground
+from analysis.report.pictures import data_uri, figure_uri, strip, thumbnail
+from analysis.report.words import MEANINGS, OUTCOMES, Verdict, in_words, verdicts
+from analysis.tables import Table
+from analysis.tuning import is_dev
+from analysis.writing import file_name
+from reno.errors import BadInput
+
+MOST_CARDS = 120
+"""A gallery shows no more prompts x seeds; which is drawn at random, the same ones each time."""
+MOST_BYTES = 8 * 2**20
+"""Nor more than this of pictures, so that the page opens quickly."""
+
+
+def write_page(
+    results: Results,
+    tables: Sequence[Table],
+    found: Sequence[Claim],
+    figures: Sequence[Figure],
+    shown: Sequence[Exhibit],
+    answer: Sequence[str],
+    ground: Ground,
+    path: Path,
+) -> Path:
+    cards = gallery(results, shown)
+    room = files("analysis.report")
+    environment = Environment(
+        loader=DictLoader({"page.html": (room / "page.html").read_text("utf-8")}),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("page.html").render(
+        answer=answer,
+        claims=_by_judge(found),
+        groups=grouped(tables, figures),
+        cards=cards,
+        of=len(shown),
+        outcomes=[name for name in OUTCOMES if any(name in one["outcomes"] for one in cards)],
+        meanings=MEANINGS,
+        sets=list(dict.fromkeys(f"{one['models']} · {one['prompt_set']}" for one in cards)),
+        ground=ground,
+        json=inert_json,
+        style=Markup((room / "page.css").read_text("utf-8")),
+        script=Markup((room / "page.js").read_text("utf-8")),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(html.encode("utf-8", "replace"))
+    return path
+
+
+def _by_judge(found: Sequence[Claim]) -> list[dict[str, Any]]:
+    """The claims by generator, prompt set and judge, in their own order: judges that are kin to no metric first."""
+    return [
+        {"models": models, "prompt_set": prompt_set, "judge": judge, "kin": any(one.kin for one in own), "claims": own}
+        for (models, prompt_set, judge), those in groupby(found, lambda one: (one.models, one.prompt_set, one.judge))
+        for own in [list(those)]
+    ]
+
+
+def inert_json(value: Any) -> Markup:
+    """JSON for the inside of a script element, which no text in it can end."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def grouped(tables: Sequence[Table], figures: Sequence[Figure]) -> list[dict[str, Any]]:
+    """Tables and figures by generator and prompt set, dev prompts last."""
+    keys = list(dict.fromkeys((table.models, table.prompt_set) for table in tables))
+    keys.sort(key=lambda key: is_dev(key[1]))
+    return [
+        {
+            "models": models,
+            "prompt_set": prompt_set,
+            "dev": is_dev(prompt_set),
+            "tables": [_table(table) for table in tables if (table.models, table.prompt_set) == (models, prompt_set)],
+            "figures": [
+                {"caption": one.caption, "judge": one.judge, "name": one.png.stem, "uri": figure_uri(one.png)}
+                for one in figures
+                if (one.models, one.prompt_set) == (models, prompt_set)
+            ],
+        }
+        for models, prompt_set in keys
+    ]
+
+
+def _table(table: Table) -> dict[str, Any]:
+    shown, cut = table.cut()
+    return {
+        "number": table.number,
+        "caption": table.caption,
+        "columns": [(name, "text" if table.is_text(name) else "number") for name in shown.columns],
+        "rows": list(shown.itertuples(index=False, name=None)),
+        "notes": [*table.notes, *cut],
+        "file": file_name(f"{table.number}_{table.name}", table.models, table.prompt_set),
+    }
+
+
+def gallery(results: Results, shown: Sequence[Exhibit]) -> list[dict[str, Any]]:
+    """The cards, as many as MOST_CARDS and MOST_BYTES allow."""
+    order = list(range(len(shown)))
+    random.Random(0).shuffle(order)
+    cards, size = {}, 0
+    for place in order[:MOST_CARDS]:
+        if size > MOST_BYTES:
+            break
+        cards[place] = _card(results, shown[place])
+        size += len(json.dumps(cards[place]["data"]))
+    return [cards[place] for place in sorted(cards)]
+
+
+def _card(results: Results, one: Exhibit) -> dict[str, Any]:
+    ids = [row["trial"] for row in one.trials.values()]
+    told = verdicts(results, one.judge, ids) if one.judge else {}
+    traces = results.traces(ids)
+    sides, data = [], []
+    for metric, row in one.trials.items():
+        verdict = told.get(row["trial"], Verdict())
+        trace = traces[traces["trial"] == row["trial"]]
+        data.append({"metric": metric, **_moving(results, row, trace)})
+        sides.append(
+            {
+                "metric": metric,
+                "settings": row["settings"] or row["method"],
+                "trial": row["trial"],
+                "words": in_words(verdict.after),
+                "outcomes": verdict.outcomes,
+                "best": int(row["best_iteration"]),
+                "score": (_rounded(row["score_initial"]), _rounded(row["score_best"])),
+            }
+        )
+    base = one.base["trial"]
+    outcomes = [name for name in OUTCOMES if any(name in side["outcomes"] for side in sides)]
+    return {
+        "models": one.models,
+        "prompt_set": one.prompt_set,
+        "prompt": one.prompt,
+        "seed": one.seed,
+        "judge": one.marked,
+        "base_words": in_words(told.get(base, Verdict()).before),
+        "sides": sides,
+        "outcomes": outcomes,
+        "last": max([1, *(len(side["curve"]) - 1 for side in data)]),
+        "data": {"base": _still(results, base), "sides": data},
+    }
+
+
+def _still(results: Results, trial: str) -> str | None:
+    try:
+        return data_uri(thumbnail(results.stored(trial).image("initial")))
+    except (BadInput, OSError, ValueError):
+        return None
+
+
+def _moving(results: Results, row, trace) -> dict[str, Any]:
+    """A trial's strip and its loss curve; a part that cannot be read is empty."""
+    curve = [_rounded(value) for value in trace["loss"]]
+    try:
+        strip_of = strip(results.stored(row["trial"]), max(1, len(curve))).data
+    except (BadInput, OSError, ValueError, KeyError):
+        strip_of = None
+    return {"curve": curve, "best": int(row["best_iteration"]), "strip": strip_of}
+
+
+def _rounded(value: float) -> float | None:
+    value = float(value)
+    return float(f"{value:.5g}") if abs(value) < float("inf") else None

@@ -1,0 +1,84 @@
+"""report.pdf: the answer, the claims, the tables and the figures on paper, set by typst.
+
+Every text reaches typst as data, never as source, so nothing in a prompt is markup there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from analysis.claims import Claim
+from analysis.figures import Figure
+from analysis.report.ground import Ground
+from analysis.report.page import _table
+from analysis.tables import Table
+from analysis.tuning import is_dev
+
+MOST_ROWS = 24
+"""Rows of a table on paper."""
+
+
+def write_paper(
+    tables: Sequence[Table],
+    found: Sequence[Claim],
+    figures: Sequence[Figure],
+    answer: Sequence[str],
+    ground: Ground,
+    path: Path,
+) -> Path:
+    import typst
+
+    reported = [one for one in tables if not is_dev(one.prompt_set)] or list(tables)
+    places = {(one.models, one.prompt_set) for one in reported}
+    with tempfile.TemporaryDirectory() as folder:
+        room = Path(folder)
+        drawn = []
+        for number, one in enumerate(one for one in figures if (one.models, one.prompt_set) in places):
+            shutil.copyfile(one.png, room / f"{number}.png")
+            judge = f" Judge: {one.judge}." if one.judge else ""
+            caption = f"{one.caption} Generator {one.models}, prompts {one.prompt_set}.{judge}"
+            drawn.append({"file": f"{number}.png", "caption": caption, "wide": one.name == "contact_sheet"})
+        data = {
+            "answer": list(answer),
+            "claims": [
+                {
+                    "verdict": one.verdict,
+                    "title": f"({one.key}) {one.statement}",
+                    "sentence": one.sentence,
+                    "parts": [part.sentence for part in (*one.parts, *one.beside)],
+                }
+                for one in found
+            ],
+            "tables": [_paper_table(one) for one in reported],
+            "figures": drawn,
+            "facts": [list(fact) for fact in ground.facts],
+            "missing": list(ground.missing),
+            "commands": list(ground.commands),
+        }
+        # Lone surrogates, which no UTF-8 has, become question marks.
+        text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
+        (room / "data.json").write_bytes(text)
+        source = room / "paper.typ"
+        source.write_bytes((files("analysis.report") / "paper.typ").read_bytes())
+        path.write_bytes(typst.compile(str(source), root=str(room)))
+    return path
+
+
+def _paper_table(table: Table) -> dict:
+    shown = _table(table)
+    rows = [[str(cell) for cell in row] for row in shown["rows"]]
+    notes = list(shown["notes"])
+    if len(rows) > MOST_ROWS:
+        notes.append(f"On paper the first {MOST_ROWS} of {len(table.shown)} rows; the CSV has all.")
+    return {
+        "caption": f"Table {table.number}. {table.caption}",
+        "columns": [name for name, _ in shown["columns"]],
+        "kinds": [kind for _, kind in shown["columns"]],
+        "rows": rows[:MOST_ROWS],
+        "notes": notes,
+    }

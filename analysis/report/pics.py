@@ -1,0 +1,118 @@
+"""pics/<prompt>/: a prompt's images, and in plain words what each metric got right and wrong in them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from analysis.load import Results
+from analysis.report.exhibits import Exhibit
+from analysis.report.words import Verdict, in_words, listed, verdicts
+from analysis.writing import file_name
+
+SEEDS = 4
+"""Seeds of a prompt whose images are copied."""
+
+
+def slug(prompt: str) -> str:
+    """A folder's name: the prompt's words, and enough of its hash to tell it from any other."""
+    words = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:48].strip("-")
+    digest = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{words or 'prompt'}-{digest}"
+
+
+def write_pics(results: Results, shown: Sequence[Exhibit], folder: Path) -> Path:
+    """Writes a folder a prompt; of a folder that is there already it replaces the prompts that it writes."""
+    words: dict[str, dict[str, Verdict]] = {}
+    for judge in {one.judge for one in shown if one.judge}:
+        trials = [row["trial"] for one in shown if one.judge == judge for row in one.trials.values()]
+        words[judge] = verdicts(results, judge, trials)
+    for prompt, own in groupby(sorted(shown, key=lambda one: (one.prompt, one.models)), key=lambda one: one.prompt):
+        several = list(own)
+        here = folder / slug(prompt)
+        here.mkdir(parents=True, exist_ok=True)
+        text = analysis_text(prompt, several, words)
+        for models, those in groupby(several, key=lambda one: one.models):
+            for one in sorted(_once(those), key=lambda one: one.seed)[:SEEDS]:
+                text += _copy(results, one, here, file_name(models))
+        (here / "analysis.txt").write_bytes(text.encode("utf-8", "replace"))
+    return folder
+
+
+def _once(shown) -> list[Exhibit]:
+    """A prompt that is in two sets has the same trials in both."""
+    return list({one.seed: one for one in shown}.values())
+
+
+def _copy(results: Results, one: Exhibit, here: Path, prefix: str) -> str:
+    """Copies the images; answers what could not be copied."""
+    stem = f"{prefix}_seed{one.seed}"
+    wanted = [("initial", one.base, f"{stem}_before.png")]
+    wanted += [("best", row, f"{stem}_{file_name(metric)}.png") for metric, row in one.trials.items()]
+    failed = []
+    for image, row, name in wanted:
+        try:
+            shutil.copyfile(results.folder(row["trial"]) / f"{image}.png", here / name)
+        except OSError:
+            failed.append(name)
+    return "".join(f"{name} is not here: the trial's image cannot be read.\n" for name in failed)
+
+
+def analysis_text(prompt: str, shown: Sequence[Exhibit], words: dict[str, dict[str, Verdict]]) -> str:
+    """What each metric got right and wrong, from the judgements alone. words: by judge and trial."""
+    lines = [f"Prompt: {' '.join(prompt.split())}"]
+    for models, those in groupby(shown, key=lambda one: one.models):
+        several = _once(those)
+        first = several[0]
+        told = words.get(first.judge, {})
+        seeds = "1 seed" if len(several) == 1 else f"{len(several)} seeds"
+        judge = f"judged by {first.marked}" if first.judge else "no judge looked at the images"
+        lines += ["", f"Generator {models}, {seeds}, {judge}.", ""]
+        if "†" in first.marked:
+            lines += ["† kin to a metric that is shown here, and may favour it.", ""]
+        for metric in dict.fromkeys(metric for one in several for metric in one.trials):
+            rows = [one.trials[metric] for one in several if metric in one.trials]
+            seen = [told[row["trial"]] for row in rows if row["trial"] in told]
+            lines += [f"{metric.upper()} ({rows[0]['settings'] or rows[0]['method']}): {_summary(seen)}"]
+        for one in several:
+            lines += ["", f"Seed {one.seed}", f"  before: {in_words(told.get(one.base['trial'], Verdict()).before)}"]
+            for metric, row in one.trials.items():
+                verdict = told.get(row["trial"], Verdict())
+                lines += [f"  {metric}: {in_words(verdict.after)}{_moved(verdict)}"]
+        if len(several) > SEEDS:
+            lines += ["", f"Images of the first {SEEDS} seeds are here; the others are in the store."]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(seen: Sequence[Verdict]) -> str:
+    """Over the seeds: what is right, and what is wrong how often."""
+    seen = [verdict for verdict in seen if verdict.after]
+    if not seen:
+        return "not judged."
+    right, wrong = [], []
+    for place, binding in enumerate(seen[0].after):
+        after = [verdict.after[place] for verdict in seen]
+        count = sum(one.bound for one in after)
+        if count:
+            right.append(f"the {binding.name} ({count} of {len(after)})")
+        faults = {
+            f"no {binding.object}": sum(not one.there for one in after),
+            f"{binding.attribute} not on the {binding.object} but elsewhere": sum(one.swapped for one in after),
+            f"a {binding.object} that is not {binding.attribute}": sum(
+                one.there and not one.bound and not one.swapped for one in after
+            ),
+        }
+        wrong += [f"{fault} ({times} of {len(after)})" for fault, times in faults.items() if times]
+    return f"right: {listed(right) or 'nothing'}; wrong: {listed(wrong) or 'nothing'}."
+
+
+def _moved(verdict: Verdict) -> str:
+    pairs = list(zip(verdict.before, verdict.after, strict=True))
+    mended = [f"the {now.name}" for was, now in pairs if now.bound and not was.bound]
+    broken = [f"the {now.name}" for was, now in pairs if was.bound and not now.bound]
+    parts = [f"{word} {listed(which)}" for word, which in (("mended", mended), ("broke", broken)) if which]
+    return f" It {' and '.join(parts)}." if parts else ""

@@ -1,0 +1,79 @@
+"""Pictures as data URIs, small enough for one page to hold hundreds."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from reno.results import Stored
+
+SIDE = 128
+"""Pixels of a thumbnail's longer side."""
+MOST_FRAMES = 21
+"""Frames of a strip, the best among them."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Frames of an optimisation, side by side in one picture."""
+
+    uri: str
+    count: int
+    at: tuple[int, ...]
+    """The place in the strip for each iteration."""
+    of: tuple[int, ...]
+    """The iteration that each place is the image of."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {"uri": self.uri, "count": self.count, "at": self.at, "of": self.of}
+
+
+def thumbnail(pixels: np.ndarray) -> Image.Image:
+    image = Image.fromarray(pixels)
+    if max(image.size) > SIDE:
+        image.thumbnail((SIDE, SIDE))
+    return image
+
+
+def data_uri(image: Image.Image, *, lossless: bool = False) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=80, lossless=lossless, method=2)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def strip(trial: Stored, iterations: int) -> Strip:
+    """About MOST_FRAMES of the frames, evenly spaced, with the best; identical ones once.
+
+    An animation may hold fewer frames than there were iterations: what stands still is one still."""
+    frames = trial.frames()
+    best = min(int(trial.record["best_iteration"]), iterations - 1)
+    wanted = sorted({*np.linspace(0, iterations - 1, min(iterations, MOST_FRAMES)).round().astype(int).tolist(), best})
+    kept: list[np.ndarray] = []
+    of, places = [], []
+    for iteration in wanted:
+        # The trial's own best image, not its frame: a large frame is lossy.
+        frame = trial.image("best") if iteration == best else frames[min(iteration, len(frames) - 1)]
+        if not kept or not np.array_equal(frame, kept[-1]):
+            kept.append(frame)
+            of.append(iteration)
+        places.append(len(kept) - 1)
+    nearest = np.abs(np.arange(iterations)[:, None] - np.array(wanted)[None, :]).argmin(axis=1)
+    thumbnails = [thumbnail(frame) for frame in kept]
+    width, height = thumbnails[0].size
+    sheet = Image.new("RGB", (width * len(thumbnails), height))
+    for place, image in enumerate(thumbnails):
+        sheet.paste(image, (place * width, 0))
+    return Strip(data_uri(sheet), len(kept), tuple(places[k] for k in nearest), tuple(of))
+
+
+def figure_uri(png: Path) -> str:
+    """A figure; lossless but for the contact sheets, which are photographs in the main."""
+    with Image.open(png) as image:
+        return data_uri(image.convert("RGB"), lossless=not png.name.startswith("contact_sheet"))
