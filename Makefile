@@ -5,17 +5,20 @@
 # PYTHON       the interpreter that makes .venv: 3.11, 3.12 or 3.13
 # TORCH_INDEX  the package index to take torch from, for a particular CUDA build: the address that PyTorch's install page
 #              gives for your system. Left empty, pip takes torch from where it takes everything else.
+# PROJECT, ENTITY  where `make dashboard` saves: a W&B project, and its user or team (left empty, the key's own)
 # ARGS         knobs for `make run`, e.g. make run ARGS="metric=blip lr=0.05"
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+PROJECT ?= reno
+ENTITY ?=
 ARGS ?= -m metric=clip,blip lr=0.01,0.05
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow testbed lint clean
+.PHONY: help setup run test test-slow testbed dashboard lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +43,9 @@ test-slow: setup ## the tests that take minutes
 
 testbed: setup ## train the embedded models again from nothing and measure them: hours; goes on where it stopped
 	$(BIN)/python scripts/train_testbed.py
+
+dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
+	@$(BIN)/python scripts/build_dashboard.py --project "$(PROJECT)" $(if $(ENTITY),--entity "$(ENTITY)")
 
 lint: setup ## style and obvious mistakes
 	$(BIN)/python -m ruff check .
