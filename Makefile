@@ -6,10 +6,13 @@
 # TORCH_INDEX  the package index to take torch from, for a particular CUDA build: the address that PyTorch's install page
 #              gives for your system. Left empty, pip takes torch from where it takes everything else.
 # RESULTS      the store that `make report` reads; OUT is the folder it writes
+# PROJECT, ENTITY  where `make dashboard` saves: a W&B project, and its user or team (left empty, the key's own)
 # ARGS         knobs for `make run`, e.g. make run ARGS="metric=blip lr=0.05"
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+PROJECT ?= reno
+ENTITY ?=
 ARGS ?= -m metric=clip,blip lr=0.01,0.05
 RESULTS ?= results
 OUT ?= report
@@ -18,7 +21,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run report test test-slow test-browser testbed lint clean
+.PHONY: help setup run report dashboard test test-slow test-browser testbed lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +52,9 @@ test-browser: setup ## the report's page in headless Chromium (Debian: apt-get i
 
 testbed: setup ## train the embedded models again from nothing and measure them: hours; goes on where it stopped
 	$(BIN)/python scripts/train_testbed.py
+
+dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
+	@$(BIN)/python scripts/build_dashboard.py --project "$(PROJECT)" $(if $(ENTITY),--entity "$(ENTITY)")
 
 lint: setup ## style and obvious mistakes
 	$(BIN)/python -m ruff check .

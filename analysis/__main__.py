@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 from reno.errors import BadInput
+from reno.tracking import TrackingSpec
+
+UNTRACKED = TrackingSpec(mode="disabled")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,11 +18,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m analysis", description="The report of a store: page, PDF, tables, figures."
     )
-    parser.add_argument("results", type=Path, nargs="?", default=Path("results"), help="the store (default: results)")
+    parser.add_argument(
+        "results", type=Path, nargs="?", default=Path("results"),
+        help="the store (default: results), or a project of Weights & Biases: wandb:ENTITY/PROJECT",
+    )  # fmt: skip
     parser.add_argument("out", type=Path, nargs="?", default=Path("report"), help="where to write (default: report)")
+    parser.add_argument(
+        "--track", default="disabled", metavar="MODE",
+        help="log tables and figures as a run of Weights & Biases: auto, offline, online or disabled (default)",
+    )  # fmt: skip
+    parser.add_argument("--project", default="reno", help="the project of that run (default: reno)")
+    parser.add_argument("--entity", help="its user or team (default: the key's own)")
     options = parser.parse_args(arguments)
     try:
-        report(options.results, options.out)
+        tracking = TrackingSpec(options.track, options.project, options.entity, timeout=120)  # images are many
+        report(options.results, options.out, tracking)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -29,13 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def report(root: Path, out: Path) -> None:
+def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED) -> None:
     """Writes everything. Raises BadInput if the store holds no whole trial."""
     from analysis.claims import claims, claims_frame, claims_markdown
     from analysis.figures import write_figures
     from analysis.load import load
     from analysis.outcomes import slices
     from analysis.report import write_report
+    from analysis.summary_run import log_summary_run
     from analysis.tables import all_tables
     from analysis.writing import write_table
 
@@ -57,6 +71,13 @@ def report(root: Path, out: Path) -> None:
     for claim in found:
         print(f"({claim.key}) {claim.sentence}")
     print(f"{pics} has the images in words; on paper: {paper}; open {page}")
+    beside = root if root.is_dir() else out  # with the store's runs, for one `wandb sync`
+    for line in log_summary_run(results, tables, figures, found, tracking, beside, _warn):
+        print(line)
+
+
+def _warn(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 if __name__ == "__main__":

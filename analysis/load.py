@@ -95,7 +95,11 @@ class Results:
 
 
 def load(root: Path) -> Results:
-    """Reads the store in `root`. Raises BadInput if it holds no whole trial."""
+    """Reads the store in `root`, or a project: `wandb:entity/project`. Raises BadInput if it holds no whole trial."""
+    if str(root).startswith("wandb:"):
+        from analysis.from_wandb import load_wandb
+
+        return load_wandb(str(root).removeprefix("wandb:"))
     records, broken = _read_trials(root)
     jobs, unread = _read_jobs(root)
     damaged = (*broken.values(), *unread)

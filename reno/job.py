@@ -189,9 +189,17 @@ def _card(trial: TrialSpec, plan: Plan, group: str, provenance: dict[str, Any]) 
         name=f"{trial.prompt.text[:60]} · seed {trial.seed} · {job.metric.name}",
         group=group,
         job_type=job.metric.name,
-        config={**spec, "labels": _labels(plan), "provenance": provenance},
+        config={**spec, "labels": _labels(plan), "series": _series(trial, job.metric.name), "provenance": provenance},
         tags=tuple(tag for tag in (job.models, job.settings.method, job.study) if tag),
     )
+
+
+def _series(trial: TrialSpec, metric: str) -> str:
+    """What a dashboard draws as one line, `clip, lr 0.01`: a panel of W&B can group runs by one key and not by two."""
+    method = trial.method
+    if method["name"] == "reno":
+        return f"{metric}, lr {method['lr']:g}"
+    return f"{metric}, {method['name']}" + (f", lr {method['lr']:g}" if "lr" in method else "")
 
 
 def _labels(plan: Plan) -> dict[str, Any]:
@@ -271,9 +279,15 @@ def _record(progress: Progress, run: BatchRun, plan: Plan, provenance: dict[str,
     }
 
 
-def summary_values(record: dict[str, Any]) -> dict[str, float | int | bool]:
-    """A trial's outcome as flat values, for a tracker's summary: `score/clip/best`, `oracle/bound/best`, ..."""
-    values: dict[str, float | int | bool] = {
+def summary_values(record: dict[str, Any]) -> dict[str, float | int | bool | str]:
+    """A trial's outcome as flat values, for a tracker's summary: `score/clip/best`, `oracle/bound/best`, ...
+
+    `record` is trial.json as a text, without what the run's config holds: analysis/from_wandb.py reads it. A text,
+    since W&B would make a column of each leaf of a nested value, and write some numbers anew.
+    """
+    kept = {name: value for name, value in record.items() if name not in ("schema", "files", "provenance")}
+    values: dict[str, float | int | bool | str] = {
+        "record": json.dumps(kept, separators=(",", ":")),
         "best_iteration": record["best_iteration"],
         "seconds": record["timings"]["seconds"],
     }

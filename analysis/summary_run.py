@@ -1,0 +1,153 @@
+"""A study's end in Weights & Biases: one run with its tables, its images before and after, its figures and verdicts.
+
+    lines = log_summary_run(results, tables, figures, found, TrackingSpec(mode="auto"), folder, warn=print)
+
+The run is told apart by its job_type, `report`; its group is the study, as that of the study's trials. Its identity is
+the study's, so that a report made again takes the place of the one before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figures import Figure
+from analysis.from_wandb import REPORT
+from analysis.load import Results
+from analysis.tables import Table
+from analysis.writing import file_name
+from reno.errors import BadInput
+from reno.tracking import TrackingSpec, TrialCard, make_tracker
+
+MOST_TRIALS = 200
+"""Trials shown before and after: drawn at random, the same ones each time, where there are more."""
+ABOUT = ("prompt", "seed", "models", "prompt_set", "method", "metric", "settings", "score_initial", "score_best")
+
+
+def log_summary_run(
+    results: Results,
+    tables: Sequence[Table],
+    figures: Sequence[Figure],
+    found: Sequence[Claim],
+    tracking: TrackingSpec,
+    folder: Path,
+    warn: Callable[[str], None],
+) -> list[str]:
+    """Logs the run; answers with lines that tell where it is. folder: the run is kept in its wandb/.
+
+    Whatever goes wrong with W&B costs a warning, as it does for trials: the report is written already."""
+    if tracking.mode == "disabled":
+        return []
+    study = study_of(results)
+    models = sorted(results.trials["models"].unique())
+    sets = sorted(map(str, results.members["prompt_set"].unique()))
+    card = TrialCard(
+        id=hashlib.sha256(json.dumps([REPORT, study, models, sets]).encode()).hexdigest(),
+        name=f"report of {study}",
+        group=study,
+        job_type=REPORT,
+        config={"models": models, "prompts": sets, "metrics": sorted(results.trials["metric"].unique())},
+        tags=(REPORT,),
+    )
+    tracker = make_tracker(tracking, folder, warn)
+    tracker.start(card)
+    tracker.log(card.id, 0, logged_values(results, tables, figures), None)
+    tracker.finish(card.id, summary_of(results, found))
+    return tracker.close()
+
+
+def study_of(results: Results) -> str:
+    """The study's name; several are joined, and trials of none are called so."""
+    names = sorted(str(name) for name in results.members["study"].dropna().unique())
+    return " + ".join(names) or "no study"
+
+
+def logged_values(results: Results, tables: Sequence[Table], figures: Sequence[Figure]) -> dict[str, Any]:
+    """The one row of the run: `tables/...` as wandb.Table, `figures/...` as wandb.Image."""
+    import wandb
+
+    images = _Images(results)
+    values: dict[str, Any] = {"tables/trials": _as_table(_trials(results), images)}
+    for table in tables:
+        if len(table.frame.columns):
+            key = file_name(f"{table.number}_{table.name}", table.models, table.prompt_set)
+            values[f"tables/{key}"] = _as_table(table.frame, images)
+    for figure in figures:
+        values[f"figures/{figure.png.stem}"] = wandb.Image(str(figure.png), caption=figure.caption)
+    return values
+
+
+def summary_of(results: Results, found: Sequence[Claim]) -> dict[str, int | str]:
+    """How many trials the numbers rest on, and each claim's verdict."""
+    states = results.absent.drop_duplicates("trial")["state"].value_counts()
+    counts = {state: int(states.get(state, 0)) for state in ("failed", "damaged", "missing")}
+    verdicts = {
+        f"claim/{one.key}/{file_name(one.models, one.prompt_set, one.judge or 'no judge')}": one.verdict
+        for one in found
+    }
+    return {"trials": len(results.trials), **counts, **verdicts}
+
+
+def _trials(results: Results) -> pd.DataFrame:
+    """One row a trial, with the share of bindings that hold before and after by each judge."""
+    trials = results.trials
+    if len(trials) > MOST_TRIALS:
+        trials = trials.iloc[sorted(random.Random(0).sample(range(len(trials)), MOST_TRIALS))]
+    shown = trials[["trial", *ABOUT]]
+    judged = results.judged
+    for judge in sorted(judged["judge"].unique()):
+        for image, when in (("initial", "before"), ("best", "after")):
+            own = judged[(judged["judge"] == judge) & (judged["image"] == image)]
+            held = own.groupby("trial")["bound"].mean()
+            shown = shown.assign(**{f"{judge} bound {when}": shown["trial"].map(held)})
+    return shown
+
+
+def _as_table(frame: pd.DataFrame, images: _Images) -> Any:
+    """Every column of the frame; where a row is of one trial, its images too, for the first MOST_TRIALS rows."""
+    import wandb
+
+    rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    columns = [str(name) for name in frame.columns]
+    if "trial" in columns:
+        place = columns.index("trial")
+        columns += ["before", "after"]
+        for number, row in enumerate(rows):
+            row += images.of(row[place]) if number < MOST_TRIALS else [None, None]
+    return wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
+
+
+def _cell(value: Any) -> Any:
+    """A value as JSON has it; a missing one is None."""
+    if pd.api.types.is_scalar(value):
+        return None if pd.isna(value) else getattr(value, "item", lambda: value)()
+    return str(value)
+
+
+class _Images:
+    """The initial and the best image of trials, each read once; None where it cannot be."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._read: dict[str, list[Any]] = {}
+
+    def of(self, trial: str) -> list[Any]:
+        if trial not in self._read:
+            self._read[trial] = [self._image(trial, which) for which in ("initial", "best")]
+        return self._read[trial]
+
+    def _image(self, trial: str, which: str) -> Any:
+        import wandb
+        from PIL import Image
+
+        try:
+            return wandb.Image(Image.fromarray(self._results.stored(trial).image(which)))
+        except (BadInput, OSError):
+            return None

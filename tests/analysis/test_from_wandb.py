@@ -1,0 +1,201 @@
+"""Trials read from W&B are those of the store that its answers were recorded from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from wandb.apis import public
+
+from analysis.from_wandb import PAGE, load_wandb
+from analysis.load import load, tidy
+from analysis.outcomes import slices
+from reno.errors import BadInput
+from reno.job import summary_values
+from reno.results import read_trial
+from scripts.synthesise_store import synthesise
+
+FRAMES = ("trials", "judged", "scores", "members", "absent")
+
+
+class Server:
+    """Stands in for the service that wandb.Api sends its GraphQL through; everything above it is wandb's own."""
+
+    def __init__(self, nodes, page=3):
+        self.nodes = nodes
+        self.page = page
+        self.asked = []
+
+    def runs(self, path, order, per_page, lazy):
+        assert (order, per_page, lazy) == ("+created_at", PAGE, False)
+        entity, project = path.split("/")
+        return public.Runs(self, entity, project, order=order, per_page=per_page, lazy=lazy)
+
+    def execute_graphql(self, query, variables, *_, **__):
+        self.asked.append(variables)
+        if variables.get("project") == "nowhere":
+            return {"project": None}
+        start = int(variables.get("after") or variables.get("cursor") or 0)
+        nodes = list(enumerate(self.nodes, start=1))[start : start + self.page]
+        more = start + len(nodes) < len(self.nodes)
+        edges = [{"node": dict(node), "cursor": str(number)} for number, node in nodes]
+        runs = {"edges": edges, "pageInfo": {"endCursor": str(start + len(nodes)), "hasNextPage": more}}
+        return {"project": {"internalId": "1", "runCount": len(self.nodes), "readOnly": False, "runs": runs}}
+
+
+def node(record, state="finished", summary=None, job_type=None):
+    """A run as the server answers: config and summary are JSON texts, and a whole float comes back without its .0."""
+    labels = record["labels"]
+    config = {
+        **record["spec"], "bindings": record["bindings"], "labels": labels, "series": "a line",
+        "provenance": record["provenance"],
+    }  # fmt: skip
+    config = json.loads(json.dumps(config), parse_float=lambda text: json.loads(text.removesuffix(".0")))
+    if summary is None:
+        summary = summary_values(record) if state == "finished" else {}
+    return {
+        "id": "UnVuOnYx", "name": record["id"], "displayName": "x", "state": state, "group": "s",
+        "jobType": job_type or labels["metric"], "tags": [], "createdAt": "2026-01-01T00:00:00",
+        "config": json.dumps({key: {"desc": None, "value": value} for key, value in config.items()}),
+        "summaryMetrics": json.dumps({**summary, "_runtime": 3, "_step": 50}), "historyKeys": None,
+        "systemMetrics": "{}", "sweepName": None, "projectId": "1",
+        "user": {"name": "n", "username": "u"}, "heartbeatAt": None, "commit": None, "readOnly": True,
+    }  # fmt: skip
+
+
+def same(one, other, names=FRAMES):
+    for name in names:
+        frames = [getattr(results, name) for results in (one, other)]
+        if name in ("members", "absent"):
+            frames = [frame.sort_values(list(frame.columns[:3])).reset_index(drop=True) for frame in frames]
+        pd.testing.assert_frame_equal(*frames, check_dtype=not frames[0].empty)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """A synthetic store of complete jobs: what it lacks no run could tell."""
+    root = tmp_path_factory.mktemp("synthetic") / "results"
+    synthesise(root, 60)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def folder_of_runs(tmp_path, monkeypatch):
+    """The client makes a folder for each run it reads."""
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+
+
+def test_the_frames_are_those_of_the_store(store):
+    records = [read_trial(path).record for path in sorted((store / "trials").iterdir())]
+    server = Server([node(record) for record in reversed(records)], page=25)
+    from_wandb, stored = load_wandb("lab/study", server), load(store)
+    names = [name for name in FRAMES if name != "absent"]
+    own = set(stored.trials["trial"])
+    assert len(own) > 30 and len(server.asked) == -(-len(own) // 25)
+    same(from_wandb, stored, [name for name in names if name != "members"])
+    assert set(from_wandb.members["trial"]) == own
+    assert [len(one.rows) for one in slices(from_wandb)] == [len(one.rows) for one in slices(tidy(records))]
+    assert str(from_wandb.root) == "wandb:lab/study"
+
+
+def test_failed_crashed_stopped_and_missing_runs_are_counted(record, job):
+    trials = [record(seed=seed, lr=5.0) for seed in range(7)]
+    others = [record(seed=seed, metric="blip") for seed in range(2)]
+    batch = [{"id": t["id"], "prompt": t["spec"]["prompt"], "bindings": [], "seed": t["spec"]["seed"]} for t in trials]
+    for trial in trials:
+        trial["provenance"]["batch"] = {"size": 7, "place": 0, "trials": batch}
+    nodes = [
+        node(trials[0], "failed", {"failed": "the gradient is not finite"}),
+        node(trials[1]),
+        node(trials[2], "crashed"),
+        node(trials[3], "running"),
+        node(trials[4], "failed", {"failed": "interrupted"}),
+        node(trials[5], summary={"score/clip/best": 3.0}),
+        *map(node, others),
+        node(record(seed=9), job_type="report"),
+        {**node(record(seed=10)), "config": "{}"},
+    ]  # trials[6] never started
+    results = load_wandb("lab/study", Server(nodes))
+
+    states = {0: "failed", 2: "failed", 3: "not run", 4: "not run", 5: "done", 6: "not run"}
+    told = {0: "the gradient is not finite", 2: "its run crashed: the process ended before the trial did"}
+    jobs = [
+        job(trials, {k: {"state": state, "reason": told.get(k)} for k, state in states.items()}),
+        job(others),
+    ]
+    stored = tidy([trials[1], *others], jobs, broken={trials[5]["id"]: results.damaged[0]})
+    order = {name: results.trials.set_index("trial").loc[stored.trials["trial"]].reset_index() for name in ("trials",)}
+    pd.testing.assert_frame_equal(order["trials"], stored.trials)
+    same(results, stored, ("members", "absent"))
+    assert results.absent["state"].value_counts().to_dict() == {"failed": 2, "missing": 3, "damaged": 1}
+    assert results.absent["metric"].unique() == ["clip"]  # 5 and 5.0 are one configuration
+    assert "does not hold its trial" in results.damaged[0] and results.damaged[1].startswith("1 runs in lab/study")
+
+
+def test_traces_and_images_are_fetched_when_they_are_wanted(store, monkeypatch):
+    folders = {path.name: path for path in sorted((store / "trials").iterdir())[:3]}
+    records = [read_trial(path).record for path in folders.values()]
+    asked, unreadable = [], list(folders)[2]
+
+    def history(run):
+        asked.append(run.id)
+        if run.id == unreadable:
+            raise public.runs.CommError("the server is away")
+        for row in read_trial(folders[run.id]).trace().to_dict("records"):
+            image = {"_type": "image-file", "path": f"media/images/image_{row['iteration']:.0f}_x.png"}
+            yield {"_step": 1, "image": image, **{name: v for name, v in row.items() if v == v}}
+        yield {"_step": 99, "other": "a row of no iteration"}
+
+    class File:
+        def __init__(self, run, name):
+            self.run, self.name = run, name
+
+        def download(self, root, replace):
+            which = "initial" if "image_0_" in self.name else "best"
+            target = Path(root) / self.name
+            target.parent.mkdir(parents=True)
+            shutil.copy(folders[self.run.id] / f"{which}.png", target)
+            return target.open()
+
+    monkeypatch.setattr(public.Run, "scan_history", history)
+    monkeypatch.setattr(public.Run, "file", lambda run, name: File(run, name))
+    results = load_wandb("lab/study", Server(list(map(node, records))))
+    assert asked == []
+    own = load(store).traces(folders)
+    own = own[own["trial"] != unreadable].reset_index(drop=True)
+    pd.testing.assert_frame_equal(results.all_traces, own, check_dtype=False)
+    assert results.all_traces.attrs["unread"] == (unreadable,)
+    for trial, path in list(folders.items())[:2]:
+        for which in ("initial", "best"):
+            np.testing.assert_array_equal(results.stored(trial).image(which), read_trial(path).image(which))
+    assert asked.count(next(iter(folders))) == 1
+    with pytest.raises(BadInput, match=r"cannot be read .*the server is away"):
+        results.stored(unreadable).image("best")
+
+
+def test_what_cannot_be_read_gets_one_sentence(record, monkeypatch):
+    with pytest.raises(BadInput, match=r"wandb:lab/nowhere cannot be read .*Could not find project"):
+        load_wandb("lab/nowhere", Server([]))
+    with pytest.raises(BadInput, match="holds no whole trial; its runs are: none at all"):
+        load_wandb("lab/study", Server([]))
+    with pytest.raises(BadInput, match=r"its runs are: 1 crashed, 1 running|its runs are: 1 running, 1 crashed"):
+        load_wandb("lab/study", Server([node(record(), "crashed"), node(record(seed=1), "running")]))
+    with pytest.raises(BadInput, match="is no project; write wandb:entity/project"):
+        load_wandb("a/b/c")
+
+
+def test_without_a_key_the_command_says_what_is_needed(tmp_path, monkeypatch, capsys):
+    from analysis.__main__ import main
+
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (("HOME", tmp_path), ("NETRC", tmp_path / ".netrc"), ("WANDB_SILENT", "true")):
+        monkeypatch.setenv(name, str(value))
+    assert main(["wandb:lab/study", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "reading wandb:lab/study needs a key" in said and "WANDB_API_KEY" in said
+    assert not (tmp_path / "out").exists()
