@@ -123,6 +123,7 @@ def test_the_command_tracks_only_where_it_is_asked_to(store, tmp_path, monkeypat
     monkeypatch.setattr(figures, "write_figures", lambda *_: iter(()))
     monkeypatch.setattr("analysis.claims.claims", lambda cut: [])
     monkeypatch.setattr("analysis.tables.all_tables", lambda *_: iter(()))
+    monkeypatch.setattr("analysis.report.write_report", lambda *_: ("page", "paper", "pics"))
     monkeypatch.setattr(summary_run, "make_tracker", lambda spec, folder, warn: asked.append((spec, folder)))
     (tmp_path / "out").mkdir()
     assert command.main([str(store), str(tmp_path / "out")]) == 0

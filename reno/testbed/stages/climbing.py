@@ -48,9 +48,9 @@ def climb(
 class Climbers:
     """Adds the family `climbed` to a stage's pool when it is due: twins before and after the climb."""
 
-    def __init__(self, folder: Path, learner: torch.nn.Module, score: Score, pool, steps: int):
-        """`folder`: the stage's own, in the build folder."""
-        self.folder, self.learner, self.score, self.pool = folder, learner, score, pool
+    def __init__(self, folder: Path, learner: torch.nn.Module, score: Score, pool, steps: int, count: int):
+        """`folder`: the stage's own, in the build folder; `count`: prompts each time."""
+        self.folder, self.learner, self.score, self.pool, self.count = folder, learner, score, pool, count
         self.due = {math.ceil(share * steps): index for index, share in enumerate(WHEN)}
 
     def join(self, step: int) -> None:
@@ -67,14 +67,18 @@ class Climbers:
         rng, paint = random.Random(1009 + index), Painter(self.folder.parent)
         self.learner.eval().requires_grad_(False)
         records = []
-        for _ in range(0, COUNT, BATCH):
-            asked = [sample_pairs(rng, rng.choice((2, 2, 3))) for _ in range(BATCH)]
-            noise = np.random.default_rng(rng.getrandbits(32)).standard_normal((BATCH, 8, 8, 8))
+        batch = min(BATCH, self.count)
+        for _ in range(0, self.count, batch):
+            asked = [sample_pairs(rng, rng.choice((2, 2, 3))) for _ in range(batch)]
+            noise = np.random.default_rng(rng.getrandbits(32)).standard_normal((batch, 8, 8, 8))
             noise = torch.from_numpy(noise).float()
             after = climb(self.score, paint, noise, [caption(pairs) for pairs in asked], ITERATIONS, LR)
             twins = [pictures.labelled(paint, z, asked) for z in (noise, after)]
             records += [record for pair in zip(*twins, strict=True) for record in pair]
         self.learner.train().requires_grad_(True)
         nothing = np.mean([not record.shown for record in records[1::2]])
-        print(f"{self.folder.name}  climbed {COUNT} prompts; {nothing:.0%} show nothing that may be named", flush=True)
+        print(
+            f"{self.folder.name}  climbed {self.count} prompts; {nothing:.0%} show nothing that may be named",
+            flush=True,
+        )
         return pictures.pooled(records)

@@ -22,7 +22,7 @@ from transformers import CLIPConfig, CLIPModel
 from reno.architectures import architecture
 from reno.images import Preprocessing
 from reno.testbed.stages import captions, examination, pictures
-from reno.testbed.stages.climbing import Climbers
+from reno.testbed.stages.climbing import COUNT, Climbers
 from reno.testbed.stages.grounding import PatchHead
 from reno.testbed.stages.locality import make_local
 from reno.testbed.stages.loop import load_average, train
@@ -51,7 +51,7 @@ PREPROCESS = Preprocessing(
 )
 
 SMOKE = {
-    "steps": 2, "second": 2, "third": 2, "batch": 16, "chunk": 32, "examined": 16,
+    "steps": 2, "second": 2, "third": 2, "batch": 16, "chunk": 32, "examined": 16, "climbs": 4,
     "sizes": {"drawn": 1, "painted": 1, "spoiled": 1, "swapped": 1},
 }  # fmt: skip
 
@@ -114,12 +114,14 @@ def run(
     chunk: int = pictures.CHUNK,
     noise: captions.Noise = captions.NOISE,
     examined: int = 256,
+    climbs: int = COUNT,
 ) -> dict:
     """`steps` of the first lesson, `second` and `third` of the others. `generated`: the share of the generator's images
-    in a batch; 0 trains without a generator. `examined`: pictures of the examination."""
+    in a batch; 0 trains without a generator. `examined`: pictures of the examination;
+    `climbs`: prompts of each climb."""
     pool = pictures.Pool(build_dir, generated=generated, sizes=sizes, chunk=chunk)
     learner = build(build_dir)
-    climbers = Climbers(build_dir / "clip", learner, learner.score, pool, steps) if generated else None
+    climbers = Climbers(build_dir / "clip", learner, learner.score, pool, steps, climbs) if generated else None
 
     def lesson(drawn, rng, noise=noise):
         with torch.no_grad():

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from reno.testbed.render import render
 from reno.testbed.stages import captions, climbing, pictures
 from reno.testbed.stages.loop import tensor_of
-from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, Scene, caption, sample_scene
+from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, SIDE, Scene, caption, sample_scene
 
 Score = Callable[[torch.Tensor, list[str]], torch.Tensor]
 Pairs = list[tuple[str, str]]
@@ -40,7 +40,8 @@ def examine(score: Score, paint=None, count: int = 256, seed: int = 77) -> dict[
     numbers["whole"] = above_spoiled(score, scenes, rng)
     if paint is not None:
         images, shown = nameable(paint, count, rng)
-        numbers |= {f"painted_{key}": value for key, value in ranked(score, images, shown, rng).items()}
+        if shown:
+            numbers |= {f"painted_{key}": value for key, value in ranked(score, images, shown, rng).items()}
     return numbers
 
 
@@ -93,11 +94,13 @@ def above_spoiled(score: Score, scenes: list[Scene], rng: random.Random) -> floa
 
 @torch.no_grad()
 def nameable(paint, count: int, rng: random.Random) -> tuple[torch.Tensor, list[Pairs]]:
-    """Painted images of held-out pairs that show two colours and agree with the law; what they show."""
+    """Painted images of held-out pairs that show two colours and agree with the law; what they show. None of a
+    generator that has hardly trained."""
     noise = torch.from_numpy(np.random.default_rng(rng.getrandbits(32)).standard_normal((count, 8, 8, 8))).float()
     records = pictures.labelled(paint, noise, [held_out_pairs(rng, 2) for _ in range(count)])
     kept = [r for r in records if len(r.shown) == 2 and len({color for color, _ in r.shown}) == 2]
-    return tensor_of([record.image for record in kept]), [record.shown for record in kept]
+    images = tensor_of([record.image for record in kept]) if kept else torch.empty(0, 3, SIDE, SIDE)
+    return images, [record.shown for record in kept]
 
 
 def climbed(score: Score, paint, path: Path, count: int = 32, seed: int = 91) -> dict[str, float]:
@@ -178,6 +181,6 @@ def report(build_dir: Path, stage: str, scores: dict[str, Score], examined: int)
     first = next(iter(scores.values()))
     samples(first, build_dir / stage / "samples.png", paint=paint)
     if paint is not None:
-        numbers |= climbed(first, paint, build_dir / stage / "climbed.png")
+        numbers |= climbed(first, paint, build_dir / stage / "climbed.png", min(32, examined))
     print(f"{stage}: " + "  ".join(f"{key} {value:.3f}" for key, value in numbers.items()), flush=True)
     return numbers
