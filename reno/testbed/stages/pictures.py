@@ -536,8 +536,7 @@ def swapped(rng: random.Random, coder, count: int) -> list[Record]:
     records = []
     for _ in range(count // 2):
         pairs = sample_pairs(rng, rng.choices((2, 3), (0.7, 0.3))[0])
-        turned = [(color, pairs[(at + 1) % len(pairs)][1]) for at, (color, _) in enumerate(pairs)]
-        for scene in (tinged(rng, placed(rng, some)) for some in (pairs, turned)):
+        for scene in (tinged(rng, placed(rng, some)) for some in (pairs, captions.rotated(pairs))):
             records.append(Record(render(scene), pairs, shown_by(scene), scene.things))
     through_vae(coder, [record for i, record in enumerate(records) if i // 2 % 3 == 2])
     return records
