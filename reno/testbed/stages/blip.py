@@ -6,7 +6,7 @@ section 3.2). A mined text that is true of the picture is not used. What is ours
 more negatives, of which half are what the metric will be asked about: a spoiled or faulty picture with the prompt it
 was made for, and a caption with one word wrong or its colours swapped; an auxiliary head that says what covers each
 patch, without which ITM hardly leaves chance. Smoothed labels and a small penalty keep the logits, whose margin is the
-score that is climbed, from saturating.
+score that is climbed, from saturating; the labels of the last lesson, whose captions are curated, are not smoothed.
 """
 
 from __future__ import annotations
@@ -160,30 +160,22 @@ def run(
         drawn = pool.draw(rng, batch)
         return seeing(learner, drawn) if step < SEEING * steps else lesson(drawn, rng)
 
-    def second_loss(step, rng):
+    def later(step, rng, **settings):
         if climbers:
             climbers.join(steps)
-        return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng)
+        return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng, **settings)
 
     def third_loss(step, rng):
-        if climbers:
-            climbers.join(steps)
-        return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng, captions.CURATED, smoothing=0.0)
+        return later(step, rng, noise=captions.CURATED, smoothing=0.0)
 
-    common = {"average": 0.995, "trained_on": pool.fingerprint}
-    folder = build_dir / "blip"
-    train("blip, first", learner, first_loss, folder=folder / "first", steps=steps, lr=LR, seed=seed, **common)
-    train(
-        "blip, second",
-        learner,
-        second_loss,
-        folder=folder / "second",
-        steps=second,
-        lr=SECOND_LR,
-        seed=seed + 100,
-        **common,
+    folder, common = build_dir / "blip", {"average": 0.995, "trained_on": pool.fingerprint}
+    lessons = (
+        ("first", first_loss, folder / "first", steps, LR),
+        ("second", later, folder / "second", second, SECOND_LR),
+        ("third", third_loss, folder, third, THIRD_LR),
     )
-    train("blip", learner, third_loss, folder=folder, steps=third, lr=THIRD_LR, seed=seed + 200, **common)
+    for number, (which, loss, place, length, lr) in enumerate(lessons):
+        train(f"blip, {which}", learner, loss, folder=place, steps=length, lr=lr, seed=seed + 100 * number, **common)
     return report(build_dir, examined)
 
 

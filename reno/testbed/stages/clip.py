@@ -4,8 +4,8 @@ Symmetric InfoNCE over a batch with a learned temperature, whose inverse is held
 section 2.4). What is ours: pictures come in twins of one prompt, so that a batch holds near misses; spoiled pictures
 stand in each text's softmax over images but have no caption of their own; an auxiliary head says what covers each
 patch. Half-way and later, pictures that climb the metric itself join, labelled by the law, so that it is not easily
-fooled. After such a first lesson a CLIP of this world is a bag of words, at chance on swapped colours; in a second,
-shorter one a batch holds twins with their colours swapped.
+fooled. After such a first lesson a CLIP of this world is a bag of words, at chance on swapped colours; in a second and
+a third a batch holds twins with their colours swapped, and the captions of the third are curated.
 """
 
 from __future__ import annotations
@@ -134,30 +134,22 @@ def run(
         drawn = pool.draw(rng, batch)
         return seeing(learner, drawn) if step < SEEING * steps else lesson(drawn, rng)
 
-    def second_loss(step, rng):
+    def later(step, rng, **settings):
         if climbers:
             climbers.join(steps)
-        return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng)
+        return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng, **settings)
 
     def third_loss(step, rng):
-        if climbers:
-            climbers.join(steps)
-        return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng, captions.CURATED)
+        return later(step, rng, noise=captions.CURATED)
 
-    common = {"average": 0.995, "trained_on": pool.fingerprint}
-    folder = build_dir / "clip"
-    train("clip, first", learner, first_loss, folder=folder / "first", steps=steps, lr=LR, seed=seed, **common)
-    train(
-        "clip, second",
-        learner,
-        second_loss,
-        folder=folder / "second",
-        steps=second,
-        lr=SECOND_LR,
-        seed=seed + 100,
-        **common,
+    folder, common = build_dir / "clip", {"average": 0.995, "trained_on": pool.fingerprint}
+    lessons = (
+        ("first", first_loss, folder / "first", steps, LR),
+        ("second", later, folder / "second", second, SECOND_LR),
+        ("third", third_loss, folder, third, THIRD_LR),
     )
-    train("clip", learner, third_loss, folder=folder, steps=third, lr=THIRD_LR, seed=seed + 200, **common)
+    for number, (which, loss, place, length, lr) in enumerate(lessons):
+        train(f"clip, {which}", learner, loss, folder=place, steps=length, lr=lr, seed=seed + 100 * number, **common)
     return report(build_dir, examined)
 
 
