@@ -19,6 +19,7 @@ from reno.testbed.render import render
 from reno.testbed.stages import blip, captions, clip, pictures
 from reno.testbed.stages import vae as vae_stage
 from reno.testbed.stages.loop import tensor_of
+from reno.testbed.stages.spoiling import SPOILERS
 from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, Scene, Thing, allowed, caption, sample_pairs, sample_scene
 
 SHARES = {"drawn": 1, "spoiled": 1, "swapped": 1}
@@ -154,7 +155,7 @@ def test_painted_pictures_are_labelled_by_the_law():
 
 def test_spoiled_pictures_differ_from_what_was_asked():
     rng = random.Random(9)
-    for spoil in dict.fromkeys(pictures.SPOILERS):
+    for spoil in dict.fromkeys(SPOILERS):
         scene = sample_scene(rng, 2)
         image = spoil(rng, scene)
         assert image.shape == (64, 64, 3) and image.dtype == np.uint8

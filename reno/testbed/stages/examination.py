@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from reno.testbed.render import render
 from reno.testbed.stages import captions, climbing, pictures
 from reno.testbed.stages.loop import tensor_of
+from reno.testbed.stages.spoiling import SPOILERS
 from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, SIDE, Scene, caption, sample_scene
 
 Score = Callable[[torch.Tensor, list[str]], torch.Tensor]
@@ -88,7 +89,7 @@ def winoground(score: Score, prompts: list[Pairs], rng: random.Random) -> dict[s
 def above_spoiled(score: Score, scenes: list[Scene], rng: random.Random) -> float:
     """How often a picture scores above a spoiled one of the same scene."""
     texts = [caption(pictures.shown_by(scene)) for scene in scenes]
-    broken = tensor_of([rng.choice(pictures.SPOILERS)(rng, scene) for scene in scenes])
+    broken = tensor_of([rng.choice(SPOILERS)(rng, scene) for scene in scenes])
     return (score(tensor_of([render(scene) for scene in scenes]), texts) > score(broken, texts)).float().mean().item()
 
 
