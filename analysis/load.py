@@ -154,14 +154,15 @@ def tidy(
 
 
 def _read_trials(root: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The records of the whole trials, and a sentence for each other, by id."""
+    """The records of the whole trials, with what was judged later, and a sentence for each other, by id."""
     records, broken = [], {}
     folder = Store(root).trials
     for trial in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not trial.is_dir():
             continue  # a file manager's own
         try:
-            records.append(read_trial(trial).record)
+            stored = read_trial(trial)
+            records.append({**stored.record, "judgements": stored.judgements()})
         except BadInput as error:
             broken[trial.name] = str(error)
     return records, broken

@@ -88,6 +88,24 @@ def test_damaged_trials_are_left_out_with_a_sentence_each(root):
     assert len(planned) > 0
 
 
+def test_what_was_judged_later_is_in_the_frames(root):
+    store = Store(root)
+    trial = next(iter(store))
+    verdict = trial.judgements()["oracle"]["best"]
+    entry = {
+        "kin": "blip",
+        "identity": {"version": 1},
+        "initial": verdict,
+        "best": verdict,
+        "judged": "2026-01-01T00:00Z",
+    }
+    store.add_judgement(trial, "another", entry)
+    judged = load(root).judged
+    later = judged[judged["judge"].eq("another")]
+    assert set(later["trial"]) == {trial.id} and set(later["kin"]) == {"blip"}
+    assert later[later["image"].eq("best")]["bound"].tolist() == [one["bound"] for one in verdict["judgements"]]
+
+
 def test_an_empty_store_gets_one_clear_sentence(root, tmp_path):
     with pytest.raises(BadInput, match=r"there is no folder .*nowhere.*RESULTS=DIR"):
         load(tmp_path / "nowhere")
