@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.__main__ import main
@@ -213,9 +214,10 @@ def test_a_strip_of_what_stands_still_is_one_still(tmp_path):
     def stored(frames, best):
         (tmp_path / "frames.webp").write_bytes(encode_frames(frames))
         (tmp_path / "best.png").write_bytes(encode_png(frames[best]))
+        pd.DataFrame({"iteration": range(len(frames))}).to_parquet(tmp_path / "trace.parquet")
         return Stored(tmp_path, {"best_iteration": best})
 
-    one = strip(stored([still], 0), 51)
+    one = strip(stored([still] * 51, 0), 51)
     assert (one.count, set(one.at), one.of) == (1, {0}, (0,))
     two = strip(stored([still] * 3 + [other] * 2, 3), 5)
     assert (two.count, two.at, two.of) == (2, (0, 0, 0, 1, 1), (0, 3))
