@@ -247,8 +247,13 @@ class Store:
 def judge_folder(root: Path, judge: str, identity: dict[str, Any]) -> Path:
     """Where a judge's later judgements are, one file a trial. Another identity (weights, threshold, version) is another
     folder: judgements are added, never changed."""
+    return root / "judgements" / f"{judge}-{identity_digest(identity)[:12]}"
+
+
+def identity_digest(identity: dict[str, Any]) -> str:
+    """SHA-256 of a judge's identity."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return root / "judgements" / f"{judge}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _judge_folders(root: Path) -> list[Path]:

@@ -153,7 +153,7 @@ def test_a_partial_store_says_what_is_missing(tmp_path):
     assert f"{failed + 1} of 8 planned trials are not in any number here" in text
     assert "the gradient is not finite" in text and "best.png is missing" in text
     assert "Not everything that was planned is here" in text
-    assert "of those planned are not in it" in text
+    assert "of those planned, " in text and "and are not in it" in text
 
 
 def test_an_empty_store_is_one_sentence(tmp_path, capsys):
