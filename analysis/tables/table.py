@@ -54,11 +54,11 @@ class Table:
     def is_text(self, column: str) -> bool:
         return column in TEXT
 
-    def cut(self) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """The first MOST_ROWS rows, and the note that says so."""
-        if len(self.shown) <= MOST_ROWS:
+    def cut(self, most: int = MOST_ROWS) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """The first rows, and the note that says so where there are more."""
+        if len(self.shown) <= most:
             return self.shown, ()
-        return self.shown[:MOST_ROWS], (f"The first {MOST_ROWS} of {len(self.shown)} rows; the CSV has all.",)
+        return self.shown[:most], (f"The first {most} of {len(self.shown)} rows; the CSV has all.",)
 
 
 def metric_order(metric: str) -> tuple:

@@ -46,7 +46,6 @@ def metric_against_metric(cell: Sequence[Slice]) -> Table:
         "is better, equal, worse. n: prompts × seeds (pairs).",
         interval_note([row["difference_interval"] for row in rows]),
         CROSSED_NOTE,
-        CROSSED_NOTE,
         TEST_NOTE,
         *unbalanced(unpaired),
         *accounting(cell),

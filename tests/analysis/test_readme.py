@@ -33,11 +33,11 @@ def test_the_answer_stands_between_the_marks(record, job, tmp_path):
     png.write_bytes(b"a picture")
     figures = [Figure("wins", "Wins.", "sd_turbo", name, "oracle", png, png) for name in ("pairs_dev", "pairs_test")]
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
+    readme.write_text(f"before\n{BEGIN}\nstale words\n{END}\nafter\n", "utf-8")
     write_readme(results, cut, tables, found, figures, readme)
     text = readme.read_text("utf-8")
     assert text.startswith(f"before\n{BEGIN}\n![Wins. Judge: oracle.](docs/answer.png)\n")
-    assert text.endswith(f"```\n{END}\nafter\n") and "old" not in text
+    assert text.endswith(f"```\n{END}\nafter\n") and "stale words" not in text
     assert (tmp_path / "docs" / "answer.png").read_bytes() == b"a picture"
     rows = [line for line in text.splitlines() if line.startswith("| reno")]
     assert [row.split(" | ")[1:3] for row in rows] == [["clip", "50 it., lr 0.01"], ["blip", "50 it., lr 0.05"]]

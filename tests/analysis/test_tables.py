@@ -267,7 +267,9 @@ def test_random_weights_are_said_in_every_table(record):
 def test_few_shared_noises_are_said_and_three_get_an_interval_over_them(record):
     def table_of(seeds):
         records = [
-            record(f"p{k}", seed, metric, after=RIGHT if (7 * k + 5 * seed + k * seed) % 4 or metric == "blip" else WRONG)
+            record(
+                f"p{k}", seed, metric, after=RIGHT if (7 * k + 5 * seed + k * seed) % 4 or metric == "blip" else WRONG
+            )
             for k in range(9)
             for seed in range(seeds)
             for metric in ("clip", "blip")
