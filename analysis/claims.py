@@ -62,7 +62,7 @@ class Part:
         return (
             f"{self.quantity}: {number(effect.a)} against {number(effect.b)}, difference {bracketed(effect.difference)}"
             f"{interval}, has to be above {number(self.above)}{test}: {self.verdict}{crossed}; "
-            f"{effect.prompts} prompts, {effect.seeds} seeds, {effect.pairs} pairs, "
+            f"{effect.prompts} prompts, {effect.seeds} seed{'s' * (effect.seeds != 1)}, {effect.pairs} pairs, "
             f"win / tie / loss {effect.win} / {effect.tie} / {effect.loss}"
         )
 

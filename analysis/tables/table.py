@@ -155,8 +155,8 @@ def cautions(cell: Sequence[Slice]) -> list[str]:
             "it takes 3 seeds or more to say how much other noises would change"
         )  # fmt: skip
         found.append(
-            f"All prompts start from {noises}: intervals and tests over prompts are about other prompts on these "
-            f"noises, not about other noises; {both}."
+            f"All prompts start from {noises}: intervals and tests over prompts are about other prompts on "
+            f"{'these noises' if seeds > 1 else 'this noise'}, not about other noises; {both}."
         )
     return found
 
