@@ -21,10 +21,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run report dashboard test test-slow test-browser testbed lint clean
+.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with the pinned dependencies
 
@@ -40,6 +40,9 @@ run: setup ## the main job: metric x learning rate on the embedded models (ARGS=
 
 report: setup ## page, PDF, tables and figures of what is stored: RESULTS=results OUT=report
 	$(BIN)/python -m analysis "$(RESULTS)" "$(OUT)"
+
+readme-answer: setup ## the report, and its figure and headline table into README.md: RESULTS=results
+	$(BIN)/python -m analysis "$(RESULTS)" "$(OUT)" --readme README.md
 
 test: setup ## the fast tests
 	$(BIN)/python -m pytest -q

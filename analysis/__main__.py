@@ -29,10 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--project", default="reno", help="the project of that run (default: reno)")
     parser.add_argument("--entity", help="its user or team (default: the key's own)")
+    parser.add_argument(
+        "--readme", type=Path, metavar="FILE", help="also write the answer between the marks of this README"
+    )
     options = parser.parse_args(arguments)
     try:
         tracking = TrackingSpec(options.track, options.project, options.entity, timeout=120)  # images are many
-        report(options.results, options.out, tracking)
+        report(options.results, options.out, tracking, options.readme)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -42,17 +45,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED) -> None:
-    """Writes everything. Raises BadInput if the store holds no whole trial."""
+def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Path | None = None) -> None:
+    """Writes everything. Raises BadInput if the store holds no whole trial, or the README has not its marks."""
     from analysis.claims import claims, claims_frame, claims_markdown
     from analysis.figures import write_figures
     from analysis.load import load
     from analysis.outcomes import slices
+    from analysis.readme import check_readme, write_readme
     from analysis.report import write_report
     from analysis.summary_run import log_summary_run
     from analysis.tables import all_tables
     from analysis.writing import write_table
 
+    if readme:
+        check_readme(readme)  # before minutes of work
     results = load(root)
     states = results.absent.drop_duplicates("trial")["state"].value_counts().to_dict()
     counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none missing"
@@ -64,12 +70,16 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED) -> None:
     files = [path for table in tables for path in write_table(table, out / "tables")]
     found = claims(cut)
     (out / "claims.md").write_bytes(claims_markdown(found).encode("utf-8", "replace"))
-    (out / "claims.csv").write_bytes(claims_frame(found).to_csv(index=False, lineterminator="\n").encode())
+    table = claims_frame(found).to_csv(index=False, lineterminator="\n")
+    (out / "claims.csv").write_bytes(table.encode("utf-8", "replace"))
     figures = list(write_figures(results, cut, tables, out / "figures"))
     print(f"{len(files)} files in {out / 'tables'}, {2 * len(figures)} in {out / 'figures'}, and {out / 'claims.md'}")
     page, paper, pics = write_report(results, cut, tables, found, figures, out)
     for claim in found:
         print(f"({claim.key}) {claim.sentence}")
+    if readme:
+        write_readme(results, cut, tables, found, figures, readme)
+        print(f"the answer is in {readme} as well")
     print(f"{pics} has the images in words; on paper: {paper}; open {page}")
     beside = root if root.is_dir() else out  # with the store's runs, for one `wandb sync`
     for line in log_summary_run(results, tables, figures, found, tracking, beside, _warn):

@@ -24,7 +24,7 @@ import pandas as pd
 from analysis.effects import PAIR, Effect, change, versus
 from analysis.outcomes import BY_NAME, KIN_MARK, Slice
 from analysis.statistics import FEWEST_PROMPTS, holm
-from analysis.tables.table import accounting, bracketed, configurations, families_of, p_text
+from analysis.tables.table import accounting, bracketed, configurations, crossed_text, families_of, p_text
 from analysis.tuning import choose, dev_slices, is_dev
 from analysis.writing import markdown_text, number
 
@@ -55,12 +55,15 @@ class Part:
     def sentence(self) -> str:
         effect = self.effect
         test = f", p {p_text(self.p_holm)} (Holm)" if self.above == 0 else ""
+        both = effect.crossed.kind == "random effects"
+        crossed = f"; over prompts and seeds {crossed_text(effect)}" if both else ""
         kind = effect.difference.kind
         interval = f" (95% {kind})" if kind in ("BCa", "percentile") else ""
         return (
             f"{self.quantity}: {number(effect.a)} against {number(effect.b)}, difference {bracketed(effect.difference)}"
-            f"{interval}, has to be above {number(self.above)}{test}: {self.verdict}; {effect.prompts} prompts, "
-            f"{effect.seeds} seeds, {effect.pairs} pairs, win / tie / loss {effect.win} / {effect.tie} / {effect.loss}"
+            f"{interval}, has to be above {number(self.above)}{test}: {self.verdict}{crossed}; "
+            f"{effect.prompts} prompts, {effect.seeds} seed{'s' * (effect.seeds != 1)}, {effect.pairs} pairs, "
+            f"win / tie / loss {effect.win} / {effect.tie} / {effect.loss}"
         )
 
 
@@ -263,6 +266,8 @@ def claims_frame(found: Sequence[Claim]) -> pd.DataFrame:
                 "low": part.effect.difference.low,
                 "high": part.effect.difference.high,
                 "interval": part.effect.difference.kind,
+                "crossed_low": part.effect.crossed.low,
+                "crossed_high": part.effect.crossed.high,
                 "above": part.above,
                 "p": part.effect.p,
                 "p_holm": part.p_holm,

@@ -13,7 +13,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes import Measure
-from analysis.statistics import Interval, bootstrap, cohen_dz, difference, rank_biserial, swap_test
+from analysis.statistics import (
+    Interval,
+    bootstrap,
+    cohen_dz,
+    crossed_interval,
+    difference,
+    rank_biserial,
+    swap_test,
+)  # fmt: skip
 
 PAIR = ("prompt", "seed")
 
@@ -39,7 +47,9 @@ class Effect:
     a: float
     b: float
     difference: Interval
-    """a - b."""
+    """a - b, over prompts."""
+    crossed: Interval
+    """The same over prompts and seeds: where the seeds, too, stand for others."""
     p: float
     """Two-sided, of the swap test, not adjusted."""
     d_z: float
@@ -97,6 +107,7 @@ def _effect(
         a=float(of(ends[:width])),
         b=float(of(ends[width:])),
         difference=bootstrap(rows, difference(of, width)),
+        crossed=crossed_interval(_cells(pairs, [*a, *b]), difference(of, width)),
         p=swap_test(rows[:, :width], rows[:, width:], of),
         d_z=cohen_dz(moves),
         rank_biserial=rank_biserial(moves),
@@ -117,3 +128,15 @@ def _by_prompt(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
     sums = np.zeros((len(prompts), len(columns)))
     np.add.at(sums, codes, rows[columns].to_numpy(float))
     return sums / np.bincount(codes, minlength=len(prompts))[:, None]
+
+
+def _cells(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """The mean of the trials of each prompt and seed: (prompts, seeds, len(columns)), NaN where there is none."""
+    prompt, prompts = pd.factorize(rows["prompt"], sort=True)
+    seed, seeds = pd.factorize(rows["seed"], sort=True)
+    place = prompt * len(seeds) + seed
+    counts = np.bincount(place, minlength=len(prompts) * len(seeds)).astype(float)
+    sums = np.zeros((len(counts), len(columns)))
+    np.add.at(sums, place, rows[columns].to_numpy(float))
+    counts[counts == 0] = np.nan
+    return (sums / counts[:, None]).reshape(len(prompts), len(seeds), len(columns))

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from reno.errors import BadInput
-from reno.results import Store, Stored, read_trial
+from reno.results import Store, Stored, identity_digest, read_trial
 
 TYPED = "typed"
 """The prompt set of prompts that were typed and not named."""
@@ -42,8 +42,8 @@ TRIAL_COLUMNS = (
     "seconds", "images", "batch_size", "peak_host_bytes", "peak_device_bytes", "device", "commit", "finished",
 )  # fmt: skip
 JUDGED_COLUMNS = (
-    "trial", "judge", "kin", "image", "place", "attribute", "object", "object_present", "attribute_present", "bound",
-    "object_confidence", "attribute_confidence", "bound_confidence", "faults",
+    "trial", "judge", "kin", "identity", "image", "place", "attribute", "object", "object_present", "attribute_present",
+    "bound", "object_confidence", "attribute_confidence", "bound_confidence", "faults",
 )  # fmt: skip
 SCORE_COLUMNS = ("trial", "image", "metric", "score")
 MEMBER_COLUMNS = ("trial", "prompt_set", "study")
@@ -62,7 +62,9 @@ class Results:
     one label stands for several weights; `settings` is a readable name of SETTINGS, different where they differ."""
     judged: pd.DataFrame
     """JUDGED_COLUMNS, one row a binding x image (initial, best) x judge. `place` is the binding's place in the prompt,
-    from 0; confidences are in [0, 1]; `faults` names, separated by spaces, what is wrong with the whole image."""
+    from 0; confidences are in [0, 1]; `faults` names, separated by spaces, what is wrong with the whole image.
+    `identity` is the start of the digest of the judge's weights, settings and version. Where one judge has several on
+    the trials of a generator, `judge` is told apart by it: they are different judges, and no number is of both."""
     scores: pd.DataFrame
     """SCORE_COLUMNS, one row a metric that scored an image (initial, best, last). `metric` is the record's label."""
     members: pd.DataFrame
@@ -144,12 +146,12 @@ def tidy(
     return Results(
         root,
         trials[list(TRIAL_COLUMNS)],
-        pd.DataFrame(judged, columns=list(JUDGED_COLUMNS)),
+        _judges_apart(pd.DataFrame(judged, columns=list(JUDGED_COLUMNS)), trials),
         pd.DataFrame(scores, columns=list(SCORE_COLUMNS)),
         members,
         absent,
         (*broken.values(), *unread),
-        tuple(dict.fromkeys(job["command"] for job in jobs if job.get("command"))),
+        tuple(dict.fromkeys(_text(job["command"]) for job in jobs if job.get("command"))),
     )
 
 
@@ -173,7 +175,7 @@ def _read_jobs(root: Path) -> tuple[list[dict[str, Any]], list[str]]:
     jobs, unread = [], []
     for path in sorted((root / "jobs").glob("**/job.json"), key=_job_order):
         try:
-            job = json.loads(path.read_text(encoding="utf-8"))
+            job = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))  # as it was written
             for trial in job["trials"]:
                 trial["id"], trial["prompt"], trial["seed"], trial["state"]
             job["labels"]["metric"], job["labels"]["method"], job["labels"]["models"]
@@ -210,7 +212,7 @@ def _trial_row(record: dict[str, Any]) -> dict[str, Any]:
         "trial": record["id"],
         **_label_columns(labels),
         **_spec_columns(spec),
-        "prompt": spec["prompt"],
+        "prompt": _text(spec["prompt"]),
         "bindings": len(record["bindings"]),
         "seed": spec["seed"],
         "best_iteration": record["best_iteration"],
@@ -228,6 +230,11 @@ def _trial_row(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _text(text: str | None) -> str | None:
+    """A text that a frame can hold: bytes that were no text, which Python keeps as lone surrogates, as `\\udc80`."""
+    return text if text is None or text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _score(score: float | None) -> float:
     """A score that was not finite is stored as null."""
     return np.nan if score is None else float(score)
@@ -238,8 +245,8 @@ def _label_columns(labels: dict[str, Any]) -> dict[str, Any]:
         "models": labels["models"],
         "metric": labels["metric"],
         "method": labels["method"],
-        "prompt_set": labels.get("prompts") or TYPED,
-        "study": labels.get("study"),
+        "prompt_set": _text(labels.get("prompts")) or TYPED,
+        "study": _text(labels.get("study")),
         "random_weights": bool(labels.get("random_weights")),
     }
 
@@ -266,19 +273,32 @@ def _spec_columns(spec: dict[str, Any]) -> dict[str, Any]:
 def _judged_rows(record: dict[str, Any]) -> list[tuple]:
     rows = []
     for judge, judged in record["judgements"].items():
+        identity = _identity_name(judged.get("identity"))
         for image in ("initial", "best"):
             verdict = judged[image]
             faults = " ".join(sorted(name for name, there in verdict["faults"].items() if there))
             for place, one in enumerate(verdict["judgements"]):
                 rows.append(
                     (
-                        record["id"], judge, judged["kin"], image, place, one["attribute"], one["object"],
+                        record["id"], judge, judged["kin"], identity, image, place,
+                        _text(one["attribute"]), _text(one["object"]),
                         bool(one["object_present"]), bool(one["attribute_present"]), bool(one["bound"]),
                         float(one["object_confidence"]), float(one["attribute_confidence"]),
                         float(one["bound_confidence"]), faults,
                     )
                 )  # fmt: skip
     return rows
+
+
+def _identity_name(identity: dict[str, Any] | None) -> str:
+    """As it begins the folder of what the judge said later; of a judge that does not tell, `untold`."""
+    return "untold" if identity is None else identity_digest(identity)[:8]
+
+
+def _judges_apart(judged: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """With the identity added to the names of judges that have several on the trials of one generator."""
+    models = judged["trial"].map(trials.set_index("trial")["models"])
+    return judged.assign(judge=_told_apart(judged.assign(models=models), ["models", "judge"], "identity", str))
 
 
 def _score_rows(record: dict[str, Any]) -> list[tuple]:
@@ -298,10 +318,10 @@ def _planned_rows(job: dict[str, Any]) -> list[dict[str, Any]]:
         {
             **shared,
             "trial": trial["id"],
-            "prompt": trial["prompt"],
+            "prompt": _text(trial["prompt"]),
             "seed": trial["seed"],
             "state": trial["state"],
-            "reason": trial.get("reason"),
+            "reason": _text(trial.get("reason")),
         }
         for trial in job["trials"]
     ]

@@ -25,6 +25,8 @@ SEED = 20240604
 FEWEST_PROMPTS = 6
 """With fewer, no interval is given: even the exact paired test on 5 prompts cannot reach p < 0.05 (2 / 2^5 =
 0.0625)."""
+FEWEST_SEEDS = 3
+"""With fewer, no interval over prompts and seeds is given: two noises tell too little of how noises differ."""
 EXACT_PROMPTS = 13
 """Up to this many prompts the test goes through all 2^n flips, 8192 at most."""
 
@@ -56,8 +58,8 @@ class Interval:
     low: float
     high: float
     kind: str
-    """`BCa` or `percentile`, 95%; `equal`: every prompt has the same value, which a bootstrap cannot widen; `none`:
-    too few prompts."""
+    """`BCa` or `percentile`, 95%, over prompts; `random effects`, 95%, over prompts and seeds; `equal`: every prompt
+    has the same value, which a bootstrap cannot widen; `none`: too few prompts, or seeds."""
 
     @property
     def excludes_zero(self) -> bool:
@@ -113,6 +115,52 @@ def _bca_tails(rows: np.ndarray, of: Of, value: float, drawn: np.ndarray, tails:
     bias = stats.norm.ppf(below)
     shifted = bias + stats.norm.ppf(tails)
     return stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
+
+
+def crossed_interval(cells: np.ndarray, of: Of = mean, *, level: float = LEVEL) -> Interval:
+    """The interval of `of` of the mean row where both prompts and seeds stand for others.
+
+    A seed's noise is the same for every prompt: the data are crossed, and an interval over prompts alone speaks of
+    other prompts on these very noises. Here both are random effects, without replication (Searle, Casella and
+    McCulloch 1992, chapter 4): the variance of the mean is (MS_prompt + MS_seed - MS_rest) / (prompts x seeds), never
+    less than over prompts alone, with Satterthwaite's degrees of freedom (1946) for t; `of` is linearised at the mean
+    row.
+
+    cells: (prompts, seeds, k), NaN where a pair is missing. The value is of the mean of the prompts' means; the
+    variance is that of the prompts that have every seed. `none` with fewer than FEWEST_PROMPTS of those, or
+    FEWEST_SEEDS.
+    """
+    of_prompts = _mean_of_present(cells)
+    centre = of_prompts.mean(axis=0) if len(of_prompts) else np.full(cells.shape[-1], np.nan)
+    value = float(of(centre))
+    whole = cells[np.isfinite(cells).all(axis=(1, 2))]
+    prompts, seeds = whole.shape[:2]
+    if prompts < FEWEST_PROMPTS or seeds < FEWEST_SEEDS or not np.isfinite(value):
+        return Interval(value, np.nan, np.nan, "none")
+    moves = (whole - whole.mean(axis=(0, 1))) @ _slope(of, centre)
+    by_prompt, by_seed = moves.mean(axis=1), moves.mean(axis=0)
+    rest = moves - by_prompt[:, None] - by_seed
+    squares = np.array([(by_prompt**2).sum() / prompts, (by_seed**2).sum() / seeds, (rest**2).sum() / rest.size])
+    freedom = np.array([prompts - 1, seeds - 1, (prompts - 1) * (seeds - 1)])
+    parts = squares / freedom
+    variance = max(parts[0], parts[0] + parts[1] - parts[2])
+    if not variance > 1e-24:
+        return Interval(value, value, value, "equal")
+    reach = stats.t.ppf((1 + level) / 2, max(1.0, variance**2 / (parts**2 / freedom).sum())) * np.sqrt(variance)
+    return Interval(value, value - reach, value + reach, "random effects")
+
+
+def _mean_of_present(cells: np.ndarray) -> np.ndarray:
+    """Each prompt's mean over the seeds it has: (prompts, k)."""
+    there = np.isfinite(cells).all(axis=2, keepdims=True)
+    return np.where(there, cells, 0).sum(axis=1) / there.sum(axis=1)
+
+
+def _slope(of: Of, centre: np.ndarray) -> np.ndarray:
+    """The gradient of a quantity at a row, (k,), by central differences."""
+    steps = 1e-6 * np.maximum(1e-3, np.abs(centre))
+    rows = np.diag(steps)
+    return (of(centre + rows) - of(centre - rows)) / (2 * steps)
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,9 @@ LATEX = {
 }  # fmt: skip
 """Brackets too: one after a line break would be read as its optional argument."""
 
+LATEX_ROWS = 40
+"""Rows of a table in a paper: more, with their notes, are higher than a page."""
+
 
 def latex_text(text: object) -> str:
     """A text for LaTeX, on one line. A character that a plain pdfLaTeX cannot set becomes its code point."""
@@ -37,7 +40,7 @@ def markdown_text(text: object) -> str:
     """A text for a cell of a Markdown table, on one line, in which nothing is markup or HTML."""
     text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*_{}\[\]#|~!$])", r"\\\1", text)
-    text = re.sub(r"^(\s*)([-+](?=\s|$)|\d+(?=[.)]))", _not_a_list, text)
+    text = re.sub(r"^(\s*)([-+](?=\s|$)|\d+(?=[.)](?:\s|$)))", _not_a_list, text)
     return re.sub(r"(?i)\b(https?|ftp)(://)|\b(www)(\.)", _unlinked, text)
 
 
@@ -63,13 +66,23 @@ def file_name(*parts: object) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A table* for a two-column paper; needs \\usepackage{booktabs,textcomp,graphicx}."""
-    shown, cut = table.cut()
+    """A table* for a two-column paper; needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,textcomp,graphicx}."""
+    shown, cut = table.cut(LATEX_ROWS)
     lines = [
         r"\begin{table*}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{latex_text(table.caption)}}}",
         rf"\label{{tab:{file_name(table.name, table.models, table.prompt_set)}}}",
+        *(_latex_rows(table, shown) if len(shown.columns) else []),
+        *(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {latex_text(note)}}}" for note in (*table.notes, *cut)),
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_rows(table: Table, shown: pd.DataFrame) -> list[str]:
+    """The tabular, no wider than the page."""
+    return [
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{''.join('l' if table.is_text(name) else 'r' for name in shown.columns)}}}",
         r"\toprule",
@@ -78,10 +91,7 @@ def to_latex(table: Table) -> str:
         *(" & ".join(latex_text(cell) for cell in row) + r" \\" for row in shown.itertuples(index=False, name=None)),
         r"\bottomrule",
         r"\end{tabular}}",
-        *(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {latex_text(note)}}}" for note in (*table.notes, *cut)),
-        r"\end{table*}",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def to_markdown(table: Table) -> str:

@@ -67,8 +67,25 @@ class Stored:
             return np.asarray(image.convert("RGB"))
 
     def frames(self) -> list[np.ndarray]:
-        """Every image, uint8 (H, W, 3), one an iteration; exact up to LOSSLESS_SIDE."""
-        return decode_frames((self.folder / "frames.webp").read_bytes())
+        """Every image, uint8 (H, W, 3), one an iteration; exact up to LOSSLESS_SIDE.
+
+        An animation in which nothing moves is stored as a still, which has no duration: the trace then says how many
+        iterations it stands for. Raises BadInput if there are more or fewer images than iterations."""
+        from pyarrow import ArrowException, parquet
+
+        frames = decode_frames((self.folder / "frames.webp").read_bytes())
+        try:
+            iterations = parquet.read_metadata(self.folder / "trace.parquet").num_rows
+        except ArrowException:
+            raise BadInput(f"the trial in {self.folder} is damaged: trace.parquet cannot be read") from None
+        if len(frames) == 1:
+            frames *= iterations
+        if len(frames) != iterations:
+            raise BadInput(
+                f"the trial in {self.folder} is damaged: frames.webp has {len(frames)} images of {iterations} "
+                "iterations"
+            )
+        return frames
 
     def noise(self) -> dict[str, np.ndarray]:
         """`initial` and `best` noise, float32 (C, h, w)."""
@@ -99,7 +116,7 @@ class Stored:
 
     def _judgement_in(self, folder: Path) -> dict[str, Any] | None:
         try:
-            entry = json.loads((folder / f"{self.id}.json").read_text(encoding="utf-8"))
+            entry = json.loads((folder / f"{self.id}.json").read_bytes().decode("utf-8", "surrogatepass"))
         except (OSError, ValueError):
             return None  # not judged, or not readable: then it is judged again
         return entry if entry.get("images") == self.image_digests() else None
@@ -195,7 +212,8 @@ class Store:
         record = {"trial": trial.id, "judge": judge, "images": trial.image_digests(), **entry}
         part = folder / f".{trial.id}-{uuid.uuid4().hex}.part"
         try:
-            _write_through(part, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
+            text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+            _write_through(part, text.encode("utf-8", "surrogatepass"))
             part.replace(folder / f"{trial.id}.json")
         finally:
             part.unlink(missing_ok=True)
@@ -229,8 +247,13 @@ class Store:
 def judge_folder(root: Path, judge: str, identity: dict[str, Any]) -> Path:
     """Where a judge's later judgements are, one file a trial. Another identity (weights, threshold, version) is another
     folder: judgements are added, never changed."""
+    return root / "judgements" / f"{judge}-{identity_digest(identity)[:12]}"
+
+
+def identity_digest(identity: dict[str, Any]) -> str:
+    """SHA-256 of a judge's identity."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return root / "judgements" / f"{judge}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _judge_folders(root: Path) -> list[Path]:
@@ -249,7 +272,7 @@ def read_trial(folder: Path) -> Stored:
         )
 
     try:
-        record = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / "trial.json").read_bytes().decode("utf-8", "surrogatepass"))  # as it was written
     except FileNotFoundError:
         raise damaged("trial.json is missing") from None
     except (OSError, ValueError):

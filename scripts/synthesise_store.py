@@ -173,7 +173,7 @@ class _Writer:
             "trials": entries,
         }
         folder.mkdir(parents=True)
-        (folder / "job.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+        (folder / "job.json").write_bytes(_json(record))
 
     def trial(self, spec: TrialSpec, configuration: Configuration, labels: dict) -> None:
         before = self.outcome(self.truth.before, spec, "start")
@@ -216,7 +216,7 @@ class _Writer:
         folder.mkdir()
         for name, (path, _) in files.items():
             os.link(path, folder / name)
-        (folder / "trial.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+        (folder / "trial.json").write_bytes(_json(record))
         self.written += 1
 
     def file(self, key: tuple | None, make) -> tuple[Path, dict]:
@@ -234,7 +234,7 @@ class _Writer:
 
     def outcome(self, odds: Odds, spec: TrialSpec, salt: str) -> tuple[tuple[bool, bool, bool], ...]:
         """Of each binding: object there, attribute there, together. The same for the same seed, prompt and salt."""
-        chance = random.Random(f"{spec.prompt.text}|{spec.seed}|{salt}")
+        chance = _chance(f"{spec.prompt.text}|{spec.seed}|{salt}")
         shift = self.truth.prompt_spread * self.difficulty[spec.prompt.text]
         found = []
         for _ in spec.prompt.bindings:
@@ -249,7 +249,7 @@ class _Writer:
         name = configuration.method["name"]
         if name == "none":
             return before
-        chance = random.Random(f"{spec.prompt.text}|{spec.seed}|{configuration.metric}|{name}|reach")
+        chance = _chance(f"{spec.prompt.text}|{spec.seed}|{configuration.metric}|{name}|reach")
         reach = configuration.reach if name == "reno" else self.truth.best_of_n
         if chance.random() >= reach:
             return before
@@ -257,7 +257,7 @@ class _Writer:
 
     def trace(self, configuration: Configuration, spec: TrialSpec, count: int, quality: float):
         """The best iteration, a trace of `count` rows and the scores it leads to."""
-        start = random.Random(f"{spec.prompt.text}|{spec.seed}")
+        start = _chance(f"{spec.prompt.text}|{spec.seed}")
         middle, spread, gain = WORDS[configuration.metric]
         own = middle + spread * start.gauss(0, 1)
         steps = np.arange(count)
@@ -304,6 +304,16 @@ class _Writer:
             there, shown = (value ^ (self.chance.random() < wrong) for value in (there, shown))
             flipped.append((there, shown, there and shown and together ^ (self.chance.random() < wrong)))
         return _verdict(spec.prompt, tuple(flipped))
+
+
+def _chance(of: str) -> random.Random:
+    """The same numbers for the same text, whatever it holds."""
+    return random.Random(of.encode("utf-8", "surrogatepass"))
+
+
+def _json(record: dict) -> bytes:
+    """As reno.results writes it, lone surrogates among the rest."""
+    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
 
 
 def _shifted(probability: float, shift: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,35 @@ def test_frames_that_repeat_are_all_there():
     other = np.full((8, 8, 3), 200, np.uint8)
     back = decode_frames(encode_frames([frame, frame, frame, other, other, frame]))
     assert [int(image[0, 0, 0]) for image in back] == [0, 0, 0, 200, 200, 0]
+
+
+@pytest.mark.parametrize("side", [8, 160])
+def test_a_trial_in_which_nothing_moves_has_an_image_an_iteration(store, side):
+    """Its animation is stored as one still."""
+    given = finished(side=side)
+    assert store.commit(replace(given, frames=[given.frames[0]] * 4))
+    found = store.find(ID)
+    assert len(found.frames()) == len(found.trace()) == 4
+    assert len({frame.tobytes() for frame in found.frames()}) == 1
+
+
+def test_images_that_are_fewer_than_the_iterations_are_damage(store):
+    given = finished()
+    assert store.commit(replace(given, frames=given.frames[:3]))
+    with pytest.raises(BadInput, match="3 images of 4 iterations"):
+        store.find(ID).frames()
+
+
+def test_a_text_that_is_no_unicode_comes_back_as_it_was(store):
+    """Bytes that are no text reach a command's words as lone surrogates."""
+    given = finished()
+    assert store.commit(replace(given, record={"id": ID, "spec": {"prompt": "a red \ud800 car"}}))
+    found = store.find(ID)
+    assert found.record["spec"]["prompt"] == "a red \ud800 car"
+    verdict = {"judgements": [{"object": "\ud800"}], "faults": {}}
+    entry = {"kin": "none", "identity": {"version": 1}, "judged": "2026-01-01", "initial": verdict, "best": verdict}
+    store.add_judgement(found, "oracle", entry)
+    assert found.judgements()["oracle"]["best"] == verdict
 
 
 def test_large_frames_are_small_on_disk_and_close():

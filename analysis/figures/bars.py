@@ -51,16 +51,17 @@ def settings(one: Slice):
             x = [rates.index(lr) + 0.12 * (place - (len(counts) - 1) / 2) for lr in found]
             y = [interval.value for interval in found.values()]
             bars = _errors(list(found.values()))
-            axis.errorbar(x, y, bars, color=shades[count], marker="o", markersize=4, capsize=2, label=f"{count:.0f}")
+            axis.errorbar(x, y, bars, color=shades[count], marker="o", markersize=4, capsize=2)
         axis.set_xticks(range(len(rates)), [f"{lr:g}" for lr in rates])
         axis.set_xlim(-0.4, len(rates) - 0.6)
         axis.set_title(f"optimising {metric}")
         axis.set_xlabel("learning rate")
     axes[0, 0].set_ylim(0, 1.28 * axes[0, 0].get_ylim()[1])  # room for the legend above the marks
     axes[0, 0].set_ylabel(f"{FULLY.title}\n({_judge_of(one, reno)})")
+    marks = [Line2D([], [], color=shades[count], marker="o", markersize=4, label=f"{count:.0f}") for count in counts]
     axes[0, -1].legend(
-        title="iterations", frameon=False, loc="upper center", ncols=3, columnspacing=1, handlelength=1.2
-    )
+        handles=marks, title="iterations", frameon=False, loc="upper center", ncols=3, columnspacing=1, handlelength=1.2
+    )  # of all panels: a metric may have run at fewer counts than another
     heading(figure, "Binding against learning rate and iterations", "dotted: before; 95% intervals over prompts")
     return figure
 

@@ -51,12 +51,13 @@ def curves(one: Slice, results: Results):
                 axis.plot(mean, label=f"lr {lr:g}", **line)
                 axis.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.18, linewidth=0)
         axes[0, column].set_title(f"optimising {metric}")
-        axes[0, column].legend(frameon=False, handlelength=1.8)
+        axes[0, column].legend(framealpha=0.7, edgecolor="none", handlelength=1.8)
         axes[1, column].set_xlabel("iteration")
     axes[0, 0].set_ylabel("score")
     axes[1, 0].set_ylabel("loss")
     prompts, seeds = reno["prompt"].nunique(), reno["seed"].nunique()
-    heading(figure, "Score and loss", f"mean and 95% band over {prompts} prompts, {seeds} seeds each; the longest runs")
+    over = f"{prompts} prompts, {seeds} seed{'s' * (seeds != 1)} each"
+    heading(figure, "Score and loss", f"mean and 95% band over {over}; the longest runs")
     return figure
 
 
@@ -87,6 +88,7 @@ def score_against_judge(one: Slice, results: Results):
     colors = metric_colors(metrics)
     figure, (above, below) = plt.subplots(2, 1, figsize=(COLUMN, 3.4), sharex=True)
     measure, chosen = BY_NAME["fully_bound"], []
+    apart = 0.012 * reno["iterations"].max()  # so that marks of two metrics do not hide each other
     for place, metric in enumerate(metrics):
         rows = reno[reno["metric"] == metric]
         lr = rows["lr"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index[0]
@@ -100,7 +102,7 @@ def score_against_judge(one: Slice, results: Results):
         above.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.18, linewidth=0)
         budgets = [(0, level(longest, measure, "initial").interval)]
         budgets += [(int(count), level(part, measure).interval) for count, part in rows.groupby("iterations")]
-        x = np.array([count for count, _ in budgets]) + 0.6 * place
+        x = np.array([count for count, _ in budgets]) + apart * place
         y = np.array([interval.value for _, interval in budgets])
         ends = np.array([[interval.low, interval.high] for _, interval in budgets])
         errors = np.abs(np.where(np.isfinite(ends), ends, y[:, None]) - y[:, None]).T

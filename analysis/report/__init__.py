@@ -43,7 +43,7 @@ def write_report(
     """Writes out/index.html, out/report.pdf and out/pics/; answers with the paths of the first two and the folder."""
     shown = exhibits(slices)
     sentences = answer(results, slices, found)
-    standing = ground(results, out)
+    standing = ground(results, slices, out)
     return [
         write_page(results, tables, found, figures, shown, sentences, standing, out / "index.html"),
         write_paper(tables, found, figures, sentences, standing, out / "report.pdf"),

@@ -34,6 +34,12 @@ def answer(results: Results, slices: Sequence[Slice], found: Sequence[Claim]) ->
     ]
 
 
+def about(found: Sequence[Claim]) -> tuple[str, str, str]:
+    """The generator, prompt set and judge that the answer is about."""
+    first = _main(found)[0]
+    return first.models, first.prompt_set, first.judge
+
+
 def _main(found: Sequence[Claim]) -> list[Claim]:
     """The four claims that the answer is about."""
     places = list(dict.fromkeys((one.models, one.prompt_set, one.judge) for one in found))
@@ -91,7 +97,9 @@ def _rests(results: Results, slices: Sequence[Slice], found: Sequence[Claim], ma
     text = f"All this rests on {count} of {_made_on(first, slices)}"
     missing = results.absent.drop_duplicates("trial")["state"].value_counts()
     if len(missing):
-        text += f"; {listed([f'{count} {state}' for state, count in missing.items()])} of those planned are not in it"
+        text += (
+            f"; of those planned, {listed([f'{count} {state}' for state, count in missing.items()])} and are not in it"
+        )
     others = [one for one in found if one not in main]
     if others:
         same = {one.key: one.verdict for one in main}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.load import Results
+from analysis.outcomes import Slice
+from analysis.tables import cells
+from analysis.tables.table import cautions
+from analysis.tuning import is_dev
 from reno.errors import BadInput
 
 MOST_NAMED = 20
@@ -24,10 +29,14 @@ class Ground:
     """In the order to type them."""
     missing: tuple[str, ...]
     """A sentence each; the first says whether anything is."""
+    cautions: tuple[str, ...]
+    """What no interval covers, a sentence each: to be said beside the answer."""
 
 
-def ground(results: Results, out: Path) -> Ground:
-    return Ground(tuple(_facts(results)), tuple(_commands(results, out)), tuple(_missing(results)))
+def ground(results: Results, slices: Sequence[Slice], out: Path) -> Ground:
+    reported = [one for one in slices if not is_dev(one.prompt_set)] or list(slices)
+    careful = dict.fromkeys(sentence for cell in cells(reported) for sentence in cautions(cell))
+    return Ground(tuple(_facts(results)), tuple(_commands(results, out)), tuple(_missing(results)), tuple(careful))
 
 
 def _facts(results: Results):

@@ -99,7 +99,7 @@ def grouped(tables: Sequence[Table], figures: Sequence[Figure]) -> list[dict[str
             "tables": [_table(table) for table in tables if (table.models, table.prompt_set) == (models, prompt_set)],
             "figures": [
                 {"caption": one.caption, "judge": one.judge, "name": one.png.stem, "uri": figure_uri(one.png)}
-                for one in figures
+                for one in sorted(figures, key=lambda one: one.name == "contact_sheet")  # the wide ones last
                 if (one.models, one.prompt_set) == (models, prompt_set)
             ],
         }

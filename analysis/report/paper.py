@@ -45,6 +45,7 @@ def write_paper(
             drawn.append({"file": f"{number}.png", "caption": caption, "wide": one.name == "contact_sheet"})
         data = {
             "answer": list(answer),
+            "cautions": list(ground.cautions),
             "claims": [
                 {
                     "verdict": one.verdict,

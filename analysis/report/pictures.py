@@ -49,9 +49,7 @@ def data_uri(image: Image.Image, *, lossless: bool = False) -> str:
 
 
 def strip(trial: Stored, iterations: int) -> Strip:
-    """About MOST_FRAMES of the frames, evenly spaced, with the best; identical ones once.
-
-    An animation may hold fewer frames than there were iterations: what stands still is one still."""
+    """About MOST_FRAMES of the frames, evenly spaced, with the best; identical ones once."""
     frames = trial.frames()
     best = min(int(trial.record["best_iteration"]), iterations - 1)
     wanted = sorted({*np.linspace(0, iterations - 1, min(iterations, MOST_FRAMES)).round().astype(int).tolist(), best})
@@ -59,7 +57,7 @@ def strip(trial: Stored, iterations: int) -> Strip:
     of, places = [], []
     for iteration in wanted:
         # The trial's own best image, not its frame: a large frame is lossy.
-        frame = trial.image("best") if iteration == best else frames[min(iteration, len(frames) - 1)]
+        frame = trial.image("best") if iteration == best else frames[iteration]
         if not kept or not np.array_equal(frame, kept[-1]):
             kept.append(frame)
             of.append(iteration)

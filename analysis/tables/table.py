@@ -54,11 +54,11 @@ class Table:
     def is_text(self, column: str) -> bool:
         return column in TEXT
 
-    def cut(self) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """The first MOST_ROWS rows, and the note that says so."""
-        if len(self.shown) <= MOST_ROWS:
+    def cut(self, most: int = MOST_ROWS) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """The first rows, and the note that says so where there are more."""
+        if len(self.shown) <= most:
             return self.shown, ()
-        return self.shown[:MOST_ROWS], (f"The first {MOST_ROWS} of {len(self.shown)} rows; the CSV has all.",)
+        return self.shown[:most], (f"The first {most} of {len(self.shown)} rows; the CSV has all.",)
 
 
 def metric_order(metric: str) -> tuple:
@@ -117,6 +117,7 @@ def accounting(cell: Sequence[Slice]) -> list[str]:
         where = untold.groupby(["method", "metric"]).size()
         named = ", ".join(f"{count} of {method} with {metric}" for (method, metric), count in where.items())
         notes.append(f"Of those, the settings of these are not recorded, and no row counts them: {named}.")
+    notes += cautions(cell)
     for one in cell:
         if not one.judge:
             notes.append("No judge looked at these trials: only the metrics' own scores are there.")
@@ -127,6 +128,37 @@ def accounting(cell: Sequence[Slice]) -> list[str]:
         if one.is_kin(families_of(one.rows)):
             notes.append(f"{KIN_MARK} {one.judge} is kin to {one.kin} and may favour it.")
     return notes
+
+
+FEW_SEEDS = 10
+"""With fewer noises, shared by all prompts, a table says what its intervals do not cover."""
+
+
+def cautions(cell: Sequence[Slice]) -> list[str]:
+    """Sentences on what no interval of this generator and prompt set covers: judges that changed, few shared noises."""
+    found = []
+    names = [one.judge.partition("[")[0] for one in cell]
+    for name in dict.fromkeys(names):
+        several = [one for one, own in zip(cell, names, strict=True) if own == name]
+        if name and len(several) > 1:
+            parts = ", ".join(f"{one.judge} {one.rows['fully/best'].notna().sum()} trials" for one in several)
+            found.append(
+                f"{name} judged with {len(several)} identities (weights, settings or version): {parts}. They are "
+                "treated as different judges, and no number is of both; "
+                f"`python -m reno.evaluate evaluators={name}` judges every trial with one."
+            )
+    rows = cell[0].rows
+    seeds, prompts = rows["seed"].nunique(), rows["prompt"].nunique()
+    if seeds < FEW_SEEDS and prompts > 1:
+        noises = f"the same {seeds} noises (seeds)" if seeds > 1 else "one noise (seed)"
+        both = "the intervals over prompts and seeds, where there are any, cover those as well" if seeds >= 3 else (
+            "it takes 3 seeds or more to say how much other noises would change"
+        )  # fmt: skip
+        found.append(
+            f"All prompts start from {noises}: intervals and tests over prompts are about other prompts on "
+            f"{'these noises' if seeds > 1 else 'this noise'}, not about other noises; {both}."
+        )
+    return found
 
 
 def interval_note(intervals: Sequence[str]) -> str:
@@ -142,6 +174,10 @@ def interval_note(intervals: Sequence[str]) -> str:
     return text + "."
 
 
+CROSSED_NOTE = (
+    "Over seeds too: the 95% interval of the same difference where prompts and seeds both stand for others, from "
+    "two-way random effects; –: fewer than 3 seeds."
+)
 TEST_NOTE = (
     "p: two-sided test by swapping the two sides of whole prompts, Holm-adjusted over all tests of this table "
     "and judge; * p < 0.05."
@@ -161,6 +197,7 @@ def spread(prefix: str, interval: Interval) -> dict[str, float | str]:
 def effect_columns(effect: Effect, prefix: str = "") -> dict[str, float | str]:
     """An effect's test and sizes as columns of a frame."""
     return {
+        **spread(f"{prefix}crossed", effect.crossed),
         f"{prefix}p": effect.p,
         f"{prefix}d_z": effect.d_z,
         f"{prefix}rank_biserial": effect.rank_biserial,
@@ -171,6 +208,14 @@ def counted(number: Level | Effect) -> str:
     """`100 × 2 (200)`: prompts x seeds (trials or pairs)."""
     count = number.trials if isinstance(number, Level) else number.pairs
     return f"{number.prompts} × {number.seeds} ({count})"
+
+
+def crossed_text(effect: Effect) -> str:
+    """The interval over prompts and seeds, `[0.03, 0.21]`."""
+    from analysis.writing import number
+
+    interval = effect.crossed
+    return "–" if interval.kind in ("none", "equal") else f"[{number(interval.low)}, {number(interval.high)}]"
 
 
 def bracketed(interval: Interval, digits: int = 2, signed: bool = True) -> str:

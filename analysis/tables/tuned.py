@@ -11,11 +11,13 @@ from analysis.effects import Effect, change, versus
 from analysis.outcomes import BY_NAME, MEASURES, Slice
 from analysis.statistics import holm
 from analysis.tables.table import (
+    CROSSED_NOTE,
     TEST_NOTE,
     Table,
     accounting,
     bracketed,
     counted,
+    crossed_text,
     effect_columns,
     families_of,
     interval_note,
@@ -55,6 +57,7 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
             "looked at to choose. a: after, or the first metric; b: before, or the second. n: prompts × seeds (pairs).",
             *dict.fromkeys(notes),
             interval_note([row["difference_interval"] for row in rows]),
+            CROSSED_NOTE,
             TEST_NOTE,
         ]
     notes += [*unbalanced(unpaired), *accounting(cell)]
@@ -134,6 +137,7 @@ def _shown(one, row, choice, other, measure, families, effect: Effect, p) -> dic
         "a": number(effect.a),
         "b": number(effect.b),
         "a − b [95%]": starred(bracketed(effect.difference), p),
+        "over seeds too": crossed_text(effect),
         "p": p_text(p),
         "d_z": number(effect.d_z, signed=True),
         "win / tie / loss": f"{effect.win} / {effect.tie} / {effect.loss}",

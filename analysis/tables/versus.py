@@ -11,12 +11,14 @@ from analysis.effects import Effect, versus
 from analysis.outcomes import MEASURES, Measure, Slice
 from analysis.statistics import holm
 from analysis.tables.table import (
+    CROSSED_NOTE,
     TEST_NOTE,
     Table,
     accounting,
     bracketed,
     configurations,
     counted,
+    crossed_text,
     effect_columns,
     families_of,
     interval_note,
@@ -43,6 +45,7 @@ def metric_against_metric(cell: Sequence[Slice]) -> Table:
         "Both sides at the same settings, on the same prompts and seeds. a − b; win, tie, loss: pairs in which a "
         "is better, equal, worse. n: prompts × seeds (pairs).",
         interval_note([row["difference_interval"] for row in rows]),
+        CROSSED_NOTE,
         TEST_NOTE,
         *unbalanced(unpaired),
         *accounting(cell),
@@ -117,6 +120,7 @@ def _shown(one, method, settings, a, b, families, measure, effect, p) -> dict[st
         "a": number(effect.a),
         "b": number(effect.b),
         "difference [95%]": starred(bracketed(effect.difference), p),
+        "over seeds too": crossed_text(effect),
         "p": p_text(p),
         "d_z": number(effect.d_z, signed=True),
         "rank r": number(effect.rank_biserial, signed=True),

@@ -113,7 +113,7 @@ def test_a_claim_says_on_what_it_rests_and_marks_a_kin_judge(many):
     for word in ("sd_turbo", "pairs_test", "20 of them", "blip_vqa†"):
         assert word in found[1].sentence
     text = claims_markdown(found)
-    assert "may favour it" in text and "Holm" in text and "20 prompts, 1 seeds, 20 pairs" in text
+    assert "may favour it" in text and "Holm" in text and "20 prompts, 1 seed, 20 pairs" in text
     frame = claims_frame(found)
     assert frame["claim"].value_counts().to_dict() == {"a": 2, "b": 1, "c": 2, "d": 2}
 

@@ -10,6 +10,9 @@ import sys
 import pytest
 
 from analysis.load import TYPED, load, tidy
+from analysis.outcomes import slices
+from analysis.tables.table import cautions
+from analysis.tables.versus import metric_against_metric
 from reno.errors import BadInput
 from reno.prompts import load_prompts
 from reno.results import Store
@@ -191,3 +194,33 @@ def test_a_score_that_was_not_finite_is_missing_and_its_trial_is_not(record):
     odd["scores"]["last"]["clip"] = None
     results = tidy([odd])
     assert results.trials["score_last"].isna().all() and results.damaged == ()
+
+
+def test_a_judge_of_two_identities_is_two_judges_and_the_tables_say_so(record):
+    """CLIP's trials were judged with other weights than BLIP's: nothing compares them."""
+    records = [record(f"p{k}", metric=metric) for k in range(8) for metric in ("clip", "blip")]
+    for one in records:
+        weights = "old" if one["labels"]["metric"] == "clip" else "new"
+        one["judgements"]["oracle"]["identity"] = {"weights": weights}
+    cut = slices(tidy(records))
+    names = [one.judge for one in cut]
+    assert len(set(names)) == 2 and all(name.startswith("oracle[") for name in names)
+    assert [one.rows["fully/best"].notna().sum() for one in cut] == [8, 8]
+    (said,) = [sentence for sentence in cautions(cut) if "identities" in sentence]
+    assert "oracle judged with 2 identities" in said and "evaluators=oracle" in said
+    assert all(name in said for name in names)
+    versus = metric_against_metric(cut)
+    assert said in versus.notes and not (versus.frame["pairs"] > 0).any()
+    for one in records:
+        one["judgements"]["oracle"]["identity"] = {"weights": "new"}
+    assert {one.judge for one in slices(tidy(records))} == {"oracle"}
+
+
+def test_texts_that_are_no_unicode_can_be_read(root):
+    """Bytes that are no text reach a command's words, and so the records, as lone surrogates."""
+    for path in (*root.glob("trials/*/trial.json"), *root.glob("jobs/**/job.json")):
+        text = path.read_text("utf-8").replace("a ", "a \udc80", 1).encode("utf-8", "surrogatepass")
+        path.write_bytes(text)
+    results = load(root)
+    assert results.damaged == () and len(results.trials) + len(results.absent) == 56
+    assert results.trials["prompt"].str.contains("\\udc80", regex=False).any()

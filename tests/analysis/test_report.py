@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.__main__ import main
@@ -29,7 +30,10 @@ HOSTILE = (
     "<script>alert('x')</script><img src=http://x.org/y onerror=alert(1)> & \"both\" 'quotes'",
     '</script> #read("/etc/passwd") $x^2$ *bold* \\ @ref <label> // {{ 7 * 7 }}',
     "../../../etc/passwd",
+    "a red car and a blue cup in the rain " * 8 + "🐶 ünïcödé 漢字 \u202e",
+    "bytes that are no text: \udc80",
 )
+SHOWN = (*HOSTILE[:-1], "bytes that are no text: \\udc80")
 SETTINGS = [one for one in configurations(iterations=(5,), lrs=(0.05,)) if one.method["name"] == "reno"]
 
 
@@ -106,12 +110,12 @@ def test_the_answer_is_five_sentences(written):
 
 
 def test_hostile_prompts_are_text_everywhere(written, page):
-    headings = [word for word in page.words if word in HOSTILE]
-    assert set(headings) == set(HOSTILE)
+    headings = [word for word in page.words if word in SHOWN]
+    assert set(headings) == set(SHOWN)
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     assert page.tags.count("script") == len(HOSTILE) * 2 + 1  # one a card and the page's own
     pics = written[2]
-    assert sorted(path.name for path in pics.iterdir()) == sorted(map(slug, HOSTILE))
+    assert sorted(path.name for path in pics.iterdir()) == sorted(map(slug, SHOWN))
     assert {path.parent.parent for path in pics.rglob("*.png")} == {pics}
 
 
@@ -152,7 +156,7 @@ def test_a_partial_store_says_what_is_missing(tmp_path):
     assert f"{failed + 1} of 8 planned trials are not in any number here" in text
     assert "the gradient is not finite" in text and "best.png is missing" in text
     assert "Not everything that was planned is here" in text
-    assert "of those planned are not in it" in text
+    assert "of those planned, " in text and "and are not in it" in text
 
 
 def test_an_empty_store_is_one_sentence(tmp_path, capsys):
@@ -163,7 +167,7 @@ def test_an_empty_store_is_one_sentence(tmp_path, capsys):
 
 def test_a_gallery_is_cut_with_a_note(tmp_path, monkeypatch):
     monkeypatch.setattr("analysis.report.page.MOST_CARDS", 3)
-    root, out = made(tmp_path)
+    root, out = made(tmp_path, HOSTILE[:3])
     page = Page(report(root, out)[0].read_text("utf-8"))
     assert page.tags.count("article") == 3
     assert "3 of 6 pairs of prompt and seed, drawn at random" in "".join(page.words)
@@ -213,9 +217,10 @@ def test_a_strip_of_what_stands_still_is_one_still(tmp_path):
     def stored(frames, best):
         (tmp_path / "frames.webp").write_bytes(encode_frames(frames))
         (tmp_path / "best.png").write_bytes(encode_png(frames[best]))
+        pd.DataFrame({"iteration": range(len(frames))}).to_parquet(tmp_path / "trace.parquet")
         return Stored(tmp_path, {"best_iteration": best})
 
-    one = strip(stored([still], 0), 51)
+    one = strip(stored([still] * 51, 0), 51)
     assert (one.count, set(one.at), one.of) == (1, {0}, (0,))
     two = strip(stored([still] * 3 + [other] * 2, 3), 5)
     assert (two.count, two.at, two.of) == (2, (0, 0, 0, 1, 1), (0, 3))

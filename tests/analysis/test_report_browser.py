@@ -33,6 +33,8 @@ def browser(tmp_path_factory):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     opened = webdriver.Chrome(options=options, service=Service(driver))
+    opened.get("about:blank")
+    opened.get_log("performance")  # what the browser's own first page asked for
     opened.get(page.as_uri())
     yield opened
     opened.quit()

@@ -262,3 +262,29 @@ def test_random_weights_are_said_in_every_table(record):
     traces(results, {row: ([1.0, 3.0], 1.0) for row in results.trials["trial"]})
     for table in all_tables(results, slices(results)):
         assert any("random" in note for note in table.notes), table.name
+
+
+def test_few_shared_noises_are_said_and_three_get_an_interval_over_them(record):
+    def table_of(seeds):
+        records = [
+            record(
+                f"p{k}", seed, metric, after=RIGHT if (7 * k + 5 * seed + k * seed) % 4 or metric == "blip" else WRONG
+            )
+            for k in range(9)
+            for seed in range(seeds)
+            for metric in ("clip", "blip")
+        ]
+        return metric_against_metric(cell_of(tidy(records)))
+
+    for seeds, words in ((1, "from one noise"), (2, "the same 2 noises"), (3, "the same 3 noises")):
+        table = table_of(seeds)
+        assert sum(words in note for note in table.notes) == 1
+        row = table.frame.set_index("measure").loc["fully_bound"]
+        shown = table.shown["over seeds too"].iloc[0]
+        if seeds < 3:
+            assert row["crossed_interval"] == "none" and shown == "–"
+        else:
+            assert row["crossed_interval"] == "random effects"
+            assert row["crossed_low"] < row["difference"] < row["crossed_high"]
+            assert shown.startswith("[")
+    assert not any("All prompts start from" in note for note in table_of(10).notes)

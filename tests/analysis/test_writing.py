@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+import subprocess
 
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
+from analysis.load import load
+from analysis.outcomes import slices
+from analysis.tables import all_tables
 from analysis.tables.table import Table
 from analysis.writing import file_name, latex_text, markdown_text, number, to_csv, to_latex, to_markdown, write_table
+from reno.prompts import Binding, Prompt
+from scripts.synthesise_store import synthesise
 
 HOSTILE = [
     "<script>alert('x')</script>",
@@ -80,12 +87,36 @@ def test_files_have_safe_names_and_three_formats(tmp_path):
 
 def test_a_long_table_is_cut_with_a_note_and_its_csv_is_whole():
     long = table([f"p{k}" for k in range(100)])
-    for text in (to_markdown(long), to_latex(long)):
-        assert "p59" in text and "p60" not in text and "The first 60 of 100 rows" in text
+    for text, rows in ((to_markdown(long), 60), (to_latex(long), 40)):
+        assert f"p{rows - 1}" in text and f"p{rows}" not in text and f"The first {rows} of 100 rows" in text
     assert to_csv(long).count("\n") == 101
 
 
 def test_numbers():
     assert number(-0.001) == "0.00" and number(0.001, signed=True) == "0.00"
     assert number(-1.5, 1) == "−1.5" and number(float("nan")) == "–"
-    assert markdown_text("−0.1†") == "−0.1†"
+    assert markdown_text("−0.1†") == "−0.1†" and markdown_text("0.17 → 0.23") == "0.17 → 0.23"
+
+
+@pytest.mark.slow
+def test_every_table_compiles_in_a_two_column_paper_and_fits(tmp_path):
+    """pdfLaTeX with booktabs, on prompts that try to be commands: no error, no box wider than the page."""
+    if not shutil.which("pdflatex"):
+        pytest.skip("there is no pdflatex here (Debian: texlive-latex-base texlive-latex-recommended)")
+    pair = (Binding("red", "car"), Binding("blue", "cup"))
+    texts = [*HOSTILE, "a 🐶 né ß \u202e café 漢字", "a red car and a blue cup, " * 12]
+    synthesise(tmp_path / "results", 400, prompts={"my_set%": [Prompt(text, pair) for text in texts]})
+    results = load(tmp_path / "results")
+    tables = [*all_tables(results, slices(results)), table(HOSTILE)]
+    body = "\n".join(to_latex(one) + "\\clearpage" for one in tables)
+    head = r"\documentclass[twocolumn]{article}\usepackage[T1]{fontenc}\usepackage{booktabs,textcomp,graphicx}"
+    source = f"{head}\n\\begin{{document}}\nText.\n{body}\n\\end{{document}}\n"
+    (tmp_path / "paper.tex").write_text(source, "utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-3000:]
+    pages = int(re.search(r"Output written on paper.pdf \((\d+) pages", done.stdout.replace("\n", ""))[1])
+    assert pages >= len(tables)
+    wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", done.stdout)]
+    assert not [points for points in wide if points > 1], done.stdout
+    assert "Float too large" not in done.stdout

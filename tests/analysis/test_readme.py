@@ -1,0 +1,62 @@
+"""The README's answer is generated between its marks, and nothing else of it changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.claims import claims
+from analysis.figures import Figure
+from analysis.load import tidy
+from analysis.outcomes import slices
+from analysis.readme import BEGIN, END, check_readme, write_readme
+from analysis.tables import cells
+from analysis.tables.headline import headline
+from reno.errors import BadInput
+
+RIGHT, WRONG = ("right",) * 2, ("gone",) * 2
+
+
+def test_the_answer_stands_between_the_marks(record, job, tmp_path):
+    records = []
+    for metric, good in (("clip", 0.01), ("blip", 0.05)):
+        for lr in (0.01, 0.05):
+            after = RIGHT if lr == good else WRONG
+            records += [record(f"d{k}", metric=metric, lr=lr, after=after, prompts="pairs_dev") for k in range(6)]
+            records += [record(f"t{k}", metric=metric, lr=lr, after=after) for k in range(8)]
+    command = "python -m reno.run -m +experiments=clip_vs_blip results=/somewhere/else"
+    results = tidy(records, [job(records[:1], command=command)])
+    cut = slices(results)
+    found, tables = claims(cut), [headline(cell) for cell in cells(cut)]
+    png = tmp_path / "x.png"
+    png.write_bytes(b"a picture")
+    figures = [Figure("wins", "Wins.", "sd_turbo", name, "oracle", png, png) for name in ("pairs_dev", "pairs_test")]
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nstale words\n{END}\nafter\n", "utf-8")
+    write_readme(results, cut, tables, found, figures, readme)
+    text = readme.read_text("utf-8")
+    assert text.startswith(f"before\n{BEGIN}\n![Wins. Judge: oracle.](docs/answer.png)\n")
+    assert text.endswith(f"```\n{END}\nafter\n") and "stale words" not in text
+    assert (tmp_path / "docs" / "answer.png").read_bytes() == b"a picture"
+    rows = [line for line in text.splitlines() if line.startswith("| reno")]
+    assert [row.split(" | ")[1:3] for row in rows] == [["clip", "50 it., lr 0.01"], ["blip", "50 it., lr 0.05"]]
+    assert "0.00 → 1.00" in rows[0] and "prompts pairs\\_test" in text
+    assert "python -m reno.run -m +experiments=clip_vs_blip\nmake readme-answer\n" in text
+    assert str(tmp_path) not in text and "/somewhere" not in text
+    write_readme(results, cut, tables, found, figures, readme)
+    assert readme.read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}\n{END}\n{BEGIN}\n{END}"])
+def test_a_readme_without_its_marks_is_refused_and_stays(text, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(text, "utf-8")
+    with pytest.raises(BadInput, match="needs the line"):
+        check_readme(readme)
+    with pytest.raises(BadInput, match="cannot be read"):
+        check_readme(tmp_path / "none.md")
+
+
+def test_the_projects_own_readme_has_the_marks():
+    check_readme(Path(__file__).parents[2] / "README.md")
