@@ -36,7 +36,7 @@ def forwards(sd_turbo, tiny):
 
     yield "generator", switch, noise, lambda noise: sd_turbo(noise, embeddings), 0.4
     yield "decoder", switch, noise, sd_turbo.decode, 0.4
-    metrics = (("clip", ClipMetric, None, 0.5), ("blip", BlipMetric, "itm", 0.7), ("blip", BlipMetric, "itc", 0.85))
+    metrics = (("clip", ClipMetric, None, 0.6), ("blip", BlipMetric, "itm", 0.7), ("blip", BlipMetric, "itc", 0.85))
     for name, kind, head, share in metrics:
         metric = kind(tiny / name, dtype=torch.float32, device=CPU, head=head)
         text = metric.encode(PROMPTS)
@@ -60,6 +60,8 @@ def kept(forward, given) -> tuple[int, int, torch.Tensor]:
     def unpack(tensor):
         return tensor
 
+    with torch.no_grad():
+        forward(given)  # what the first call makes and keeps, such as resize matrices, is not the graph's
     given = given.clone().requires_grad_(True)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler, saved_tensors_hooks(pack, unpack):
         output = forward(given)
@@ -124,5 +126,6 @@ def test_a_model_has_its_shapes_without_its_weights(tiny, tmp_path, sd_turbo):
     assert {p.dtype for p in generator.unet.parameters()} == {torch.float16}
     metric = ClipMetric(tmp_path / "clip", **skeleton)
     assert all(parameter.is_meta for parameter in [*generator.unet.parameters(), *metric.model.parameters()])
-    images = generator(torch.empty(2, *generator.latent_shape, device="meta"), generator.encode(PROMPTS))
-    assert metric(images, metric.encode(PROMPTS)).shape == (2,)
+    read = torch.empty(2, 77, generator.unet.config.cross_attention_dim, dtype=torch.float16, device="meta")
+    images = generator(torch.empty(2, *generator.latent_shape, device="meta"), read)
+    assert metric(images, torch.empty(2, metric.model.config.projection_dim, device="meta")).shape == (2,)
