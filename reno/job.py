@@ -12,7 +12,9 @@ import contextlib
 import datetime
 import json
 import logging
+import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -71,7 +73,8 @@ def _run(plan, store, finished, missing, models, tracking, display, outcome, fol
         _replay(finished, job.results, tracker, plan, group)
         if missing:
             display.start(len(missing))
-            _run_missing(plan, missing, finished, models, store, tracker, display, outcome, group)
+            with _termination_as_interrupt():
+                _run_missing(plan, missing, finished, models, store, tracker, display, outcome, group)
     except KeyboardInterrupt:
         outcome.interrupted = True
     finally:
@@ -378,6 +381,19 @@ def summary_values(record: dict[str, Any]) -> dict[str, float | int | bool | str
             if "score" in judged[which]:
                 values[f"{judge}/score/{which}"] = judged[which]["score"]
     return values
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM, by which a cluster takes a machine back, ends the job as Ctrl-C does: what is finished is stored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears signals
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
