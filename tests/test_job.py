@@ -179,6 +179,51 @@ def test_a_trial_that_cannot_be_stored_fails_and_says_why(run, monkeypatch):
     assert "No space left" in next(iter(outcome.failed.values()))
 
 
+def test_commits_go_on_beside_the_next_batches_and_never_many_behind(run, tmp_path, monkeypatch):
+    """Storing is slower than optimising here: the second commit ends only once two more batches have begun."""
+    from reno import batch
+
+    monkeypatch.setattr(jobs, "PENDING_COMMITS", 2)
+    whole_batch, whole_commit = batch.run_batch, Store.commit
+    begun, stored_when = [], []
+
+    def beginning(*arguments):
+        begun.append(arguments)
+        yield from whole_batch(*arguments)
+
+    def slow(self, finished):
+        deadline = time.monotonic() + 60
+        while len(begun) < min(len(stored_when) + 3, 6) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        stored_when.append(len(begun))
+        whole_commit(self, finished)
+
+    monkeypatch.setattr(batch, "run_batch", beginning)
+    monkeypatch.setattr(Store, "commit", slow)
+    outcome = run(PROMPTS, "seed=[0,1]", "batch_size=1")
+    assert len(outcome.done) == len(stored(tmp_path)) == 6
+    assert stored_when == [3, 4, 5, 6, 6, 6]
+
+
+def test_a_terminated_job_stores_what_is_finished(run, tmp_path, monkeypatch):
+    from reno import batch
+
+    whole = batch.run_batch
+    begun = []
+
+    def terminated(*arguments):
+        begun.append(arguments)
+        if len(begun) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        yield from whole(*arguments)
+
+    monkeypatch.setattr(batch, "run_batch", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    outcome = run(PROMPTS, "batch_size=1")
+    assert (outcome.status, len(stored(tmp_path))) == (130, 2)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_judgements_are_of_the_images_that_are_stored(run, tmp_path, monkeypatch):
     from reno import models
     from reno.evaluators import Judgement, Verdict

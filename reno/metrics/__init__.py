@@ -18,6 +18,18 @@ import torch
 
 
 class Metric(Protocol):
+    def set_checkpointing(self, on: bool) -> None:
+        """Whether a backward pass runs the layers again instead of keeping what they computed."""
+        ...
+
+    def bring(self) -> None:
+        """What sees an image goes to the device's memory; what reads a prompt comes by itself, in `encode`."""
+        ...
+
+    def leave(self) -> None:
+        """It goes to host memory, until the next `bring`."""
+        ...
+
     def check_prompt(self, text: str) -> None:
         """Raises BadInput if the text encoder would cut the text."""
         ...
@@ -41,6 +53,18 @@ class WeightedSum:
 
     def __init__(self, terms: Sequence[tuple[float, Metric]]):
         self.terms = tuple(terms)
+
+    def set_checkpointing(self, on: bool) -> None:
+        for _, metric in self.terms:
+            metric.set_checkpointing(on)
+
+    def bring(self) -> None:
+        for _, metric in self.terms:
+            metric.bring()
+
+    def leave(self) -> None:
+        for _, metric in self.terms:
+            metric.leave()
 
     def check_prompt(self, text: str) -> None:
         for _, metric in self.terms:
