@@ -159,12 +159,12 @@ def crossed(rng, seeds, spread, prompts=40):
 @pytest.mark.parametrize(("seeds", "spread"), [(3, 1.0), (4, 0.5), (8, 0.5)])
 def test_over_prompts_alone_undercovers_where_seeds_are_shared_and_over_both_does_not(seeds, spread):
     rng = np.random.default_rng(11)
-    worlds = [crossed(rng, seeds, spread) for _ in range(WORLDS)]
+    worlds = [crossed(rng, seeds, spread) for _ in range(5 * WORLDS)]  # a rate known to half a percent
     over_prompts = [bootstrap(cells.mean(axis=1), method="percentile") for cells in worlds[:80]]
     over_both = [crossed_interval(cells[:, :, None]) for cells in worlds]
     alone, both = (np.mean([one.low <= 0.3 <= one.high for one in found]) for found in (over_prompts, over_both))
     assert alone < 0.85
-    assert 0.92 <= both <= 0.985
+    assert 0.925 <= both <= 0.97
 
 
 def test_over_both_covers_a_difference_of_ratios():
