@@ -93,7 +93,7 @@ def _run_missing(plan, missing, finished, models, store, tracker, display, outco
     from reno.batch import run_batch
     from reno.reproducibility import environment
 
-    surroundings = environment(models.generator.device)
+    surroundings = {**environment(models.generator.device), "execution": as_json(models.execution)}
     commits: list[Future] = []
     with ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
         try:

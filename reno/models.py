@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import json
@@ -10,12 +11,14 @@ from typing import Any
 
 import torch
 
+from reno.checkpointing import worth_checkpointing
 from reno.checkpoints import Located
 from reno.errors import BadInput, did_you_mean
 from reno.evaluators import Evaluator
 from reno.generators.one_step import OneStepGenerator
 from reno.metrics import Metric, WeightedSum
 from reno.plan import LocatedEvaluator, LocatedMetric, Plan
+from reno.spec import Execution
 
 _pool: dict[tuple, Any] = {}
 
@@ -31,6 +34,8 @@ class Models:
     recorded: dict[str, Metric]
     """Metrics that are only recorded, by name."""
     evaluators: tuple[Evaluator, ...]
+    execution: Execution
+    """How they are run, with nothing left to choose: checkpointing is True or False."""
 
 
 def load_models(plan: Plan, device: torch.device) -> Models:
@@ -54,7 +59,19 @@ def load_models(plan: Plan, device: torch.device) -> Models:
         for evaluator in evaluators:
             if check := getattr(evaluator, "check_prompt", None):
                 check(prompt)
-    return Models(generator, metric, sum(term.weight for term in plan.metric.spec.terms), recorded, evaluators)
+    total_weight = sum(term.weight for term in plan.metric.spec.terms)
+    execution = _set_execution(plan.job.execution, generator, metric)
+    return Models(generator, metric, total_weight, recorded, evaluators, execution)
+
+
+def _set_execution(asked: Execution, generator: OneStepGenerator, metric: Metric) -> Execution:
+    """Has the models run as this job asks: the job before it in this process may have asked otherwise."""
+    checkpointing = asked.checkpointing
+    if checkpointing is None:
+        checkpointing = worth_checkpointing(generator.image_size)
+    generator.set_checkpointing(checkpointing)
+    metric.set_checkpointing(checkpointing)
+    return dataclasses.replace(asked, checkpointing=checkpointing)
 
 
 def _load_generator(located: Located, dtype: torch.dtype, device: torch.device) -> OneStepGenerator:

@@ -20,7 +20,7 @@ import numpy as np
 from reno.errors import BadInput
 from reno.quiet import quieten_libraries
 from reno.results import TRACE_COLUMNS, Store, Stored, read_trial
-from reno.spec import Checkpoint, JobSpec, MethodSettings, MetricSpec, MetricTerm, TrialSpec
+from reno.spec import Checkpoint, Execution, JobSpec, MethodSettings, MetricSpec, MetricTerm, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def _job_of(stored: Stored, trial: TrialSpec, device: str) -> JobSpec:
         study=None,
         tracking={},
         dry_run=False,
+        execution=Execution(**provenance.get("execution", {"checkpointing": False})),  # older trials had no choice
     )
 
 

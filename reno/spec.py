@@ -122,6 +122,14 @@ class EvaluatorSpec:
 
 
 @dataclass(frozen=True)
+class Execution:
+    """How the models are run: it decides time and memory, and what a trial comes to only by the rounding of kernels."""
+
+    checkpointing: bool | None = None
+    """Whether blocks are run again in the backward pass instead of kept; None: where the images are large."""
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """One composed configuration: trials that share models, metric and method."""
 
@@ -144,11 +152,12 @@ class JobSpec:
     tracking: dict[str, Any]
     """Options of reno/tracking, checked there."""
     dry_run: bool
+    execution: Execution = Execution()
 
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """What decides one trial's outcome, and nothing else: no path, batch size, device or tracker."""
+    """What decides one trial's outcome, and nothing else: no path, batch size, device, way to run it or tracker."""
 
     prompt: Prompt
     seed: int
@@ -227,7 +236,14 @@ def job_from_config(config: dict[str, Any]) -> JobSpec:
         study=None if config["study"] is None else str(config["study"]),
         tracking=dict(config["tracking"]),
         dry_run=_flag("dry_run", config["dry_run"]),
+        execution=Execution(checkpointing=_checkpointing(config["checkpointing"])),
     )
+
+
+def _checkpointing(value: object) -> bool | None:
+    if value != "auto" and not isinstance(value, bool):
+        raise BadInput(f"checkpointing must be auto, true or false, not {value!r}")
+    return None if value == "auto" else value
 
 
 def _prompts(prompt: object, prompts: object) -> tuple[tuple[Prompt, ...], str | None]:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import torch
 
+from reno.checkpointing import set_checkpointing
 from reno.errors import BadInput
+from reno.skeleton import model_without_weights
 from reno.tokens import check_length
 
 PARTS = ("text_encoder", "unet", "vae")
@@ -22,12 +24,15 @@ class OneStepGenerator:
     """G(noise, prompt) -> image. Frozen; `encode` once, then call as often as wanted."""
 
     def __init__(self, folder: Path, *, variant: str | None, dtype: torch.dtype, device: torch.device):
-        """Loads a folder in the layout of StableDiffusionPipeline.save_pretrained. Raises BadInput if it is not one."""
+        """Loads a folder in the layout of StableDiffusionPipeline.save_pretrained. On the meta device no weights are
+        read: the modules have their shapes and no values. Raises BadInput if it is not such a folder."""
         from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
         from transformers import AutoTokenizer, CLIPTextModel
 
         def part(model_class, name):
             try:
+                if device.type == "meta":
+                    return model_without_weights(model_class, folder / name, dtype)
                 model = model_class.from_pretrained(
                     folder / name, variant=variant, torch_dtype=dtype, use_safetensors=True, local_files_only=True
                 )
@@ -77,6 +82,11 @@ class OneStepGenerator:
         scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
         _, height, width = self.latent_shape
         return height * scale, width * scale
+
+    def set_checkpointing(self, on: bool) -> None:
+        """Whether a backward pass runs the blocks of U-Net and VAE again instead of keeping what they computed."""
+        set_checkpointing(self.unet, on)
+        set_checkpointing(self.vae.decoder, on)
 
     def check_prompt(self, text: str) -> None:
         """Raises BadInput if the text encoder would cut the text, saying what."""

@@ -18,6 +18,10 @@ import torch
 
 
 class Metric(Protocol):
+    def set_checkpointing(self, on: bool) -> None:
+        """Whether a backward pass runs the layers again instead of keeping what they computed."""
+        ...
+
     def check_prompt(self, text: str) -> None:
         """Raises BadInput if the text encoder would cut the text."""
         ...
@@ -41,6 +45,10 @@ class WeightedSum:
 
     def __init__(self, terms: Sequence[tuple[float, Metric]]):
         self.terms = tuple(terms)
+
+    def set_checkpointing(self, on: bool) -> None:
+        for _, metric in self.terms:
+            metric.set_checkpointing(on)
 
     def check_prompt(self, text: str) -> None:
         for _, metric in self.terms:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import normalize
 
+from reno.checkpointing import set_checkpointing
 from reno.images import Preprocessing
 from reno.metrics.loading import load_model, load_tokenizer, text_limit
 from reno.tokens import check_length
@@ -46,6 +47,9 @@ class BlipMetric:
         self.limit = text_limit(self.tokenizer, self.model.config.text_config)
         self.dtype, self.device = dtype, device
         self.head = head or "itm"
+
+    def set_checkpointing(self, on: bool) -> None:
+        set_checkpointing(self.model, on)
 
     def check_prompt(self, text: str) -> None:
         check_length(self.tokenizer, text, self.limit, "BLIP's text encoder")

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import normalize
 
+from reno.checkpointing import set_checkpointing
 from reno.images import Preprocessing
 from reno.metrics.loading import load_model, load_tokenizer, text_limit
 from reno.tokens import check_length
@@ -24,6 +25,9 @@ class ClipMetric:
         self.preprocess = Preprocessing.from_folder(folder)
         self.limit = text_limit(self.tokenizer, self.model.config.text_config)
         self.dtype, self.device = dtype, device
+
+    def set_checkpointing(self, on: bool) -> None:
+        set_checkpointing(self.model, on)
 
     def check_prompt(self, text: str) -> None:
         check_length(self.tokenizer, text, self.limit, "CLIP's text encoder")

@@ -8,17 +8,21 @@ from pathlib import Path
 import torch
 
 from reno.errors import BadInput
+from reno.skeleton import model_without_weights
 
 TRAINING_ONLY = "criterion."
 """Start of the names of a detector's loss weights: a checkpoint may lack them."""
 
 
 def load_model(model_class, folder: Path, dtype: torch.dtype, device: torch.device):
-    """A frozen model in eval mode. Raises BadInput if the folder does not hold one of this class, whole."""
+    """A frozen model in eval mode. On the meta device no weights are read: it has its shapes and no values. Raises
+    BadInput if the folder does not hold one of this class, whole."""
     wanted, kind = model_class.config_class.model_type, model_type(folder)
     if kind not in (None, wanted):
         raise BadInput(f"{folder} holds a {kind} model and is not a {model_class.__name__}; check the path")
     try:
+        if device.type == "meta":
+            return model_without_weights(model_class, folder, dtype)
         model, report = model_class.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
