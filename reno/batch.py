@@ -19,10 +19,10 @@ import torch
 
 from reno.images import from_uint8, to_uint8
 from reno.methods import Problem, Step, load_method
-from reno.metrics import loss_of
+from reno.metrics import Metric, loss_of
 from reno.models import Models
 from reno.reproducibility import NoiseSource
-from reno.spec import MethodSettings, TrialSpec
+from reno.spec import LOSS_SCALE, MethodSettings, TrialSpec
 
 
 @dataclass
@@ -101,6 +101,7 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
         decode=generator.decode,
         score=lambda images: models.metric(images, encoded),
         loss=lambda scores: loss_of(scores, models.total_weight),
+        loss_scale=LOSS_SCALE.get(str(generator.dtype).removeprefix("torch."), 1.0),
     )
 
 
@@ -147,12 +148,12 @@ def _as_array(noise: torch.Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def _score(trials: list[Progress], extremes: _Extremes, metric_name: str, models: Models) -> None:
-    """The optimised metric's scores are in the trace; the recorded metrics score the same images, without a graph."""
-    texts = [progress.trial.prompt.text for progress in trials]
-    encoded = {name: metric.encode(texts) for name, metric in models.recorded.items()}
+    """The optimised metric's scores are in the trace; the recorded metrics score the same images, without a graph and
+    after the optimisation, when its memory is free again."""
+    recorded = {name: _scores_of(metric, trials, extremes) for name, metric in models.recorded.items()}
+    models.metric.bring()  # if it shares a model with a recorded one
     for which in ("initial", "best", "last"):
-        images = getattr(extremes, which)
-        others = {name: metric(images, encoded[name]).double().tolist() for name, metric in models.recorded.items()}
+        others = {name: scores[which] for name, scores in recorded.items()}
         for place, progress in enumerate(trials):
             if progress.best < 0:
                 progress.failure = progress.failure or "the metric's score was never finite; try dtype=float32"
@@ -160,6 +161,15 @@ def _score(trials: list[Progress], extremes: _Extremes, metric_name: str, models
             iteration = {"initial": 0, "best": progress.best, "last": len(progress.trace) - 1}[which]
             own = progress.trace[iteration]["score"]
             progress.scores[which] = {metric_name: own, **{name: scores[place] for name, scores in others.items()}}
+
+
+def _scores_of(metric: Metric, trials: list[Progress], extremes: _Extremes) -> dict[str, list[float]]:
+    """What a metric says of each trial's initial, best and last image; it is in the device's memory meanwhile."""
+    metric.bring()
+    encoded = metric.encode([progress.trial.prompt.text for progress in trials])
+    scores = {which: metric(getattr(extremes, which), encoded).double().tolist() for which in vars(extremes)}
+    metric.leave()
+    return scores
 
 
 def _judge(trials: list[Progress], models: Models) -> None:

@@ -90,6 +90,10 @@ class Display:
             left=duration(left),
         )
 
+    def more_batches(self, number_of: int) -> None:
+        """A batch is run in several, so there are so many more."""
+        self.batches += number_of
+
     def batch_done(self) -> None:
         self.batches_done += 1
         if self.bar is not None or self.latest is None:

@@ -14,12 +14,15 @@ import json
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reno.display import Display
+from reno.errors import BadInput
 from reno.outcome import Outcome
 from reno.plan import Plan, estimate_seconds, make_plan
 from reno.results import Finished, Store, Stored
@@ -83,51 +86,124 @@ def _run(plan, store, finished, missing, models, tracking, display, outcome, fol
 def _load(plan: Plan):
     from reno.models import load_models
     from reno.reproducibility import choose_device, make_deterministic
+    from reno.residence import out_of_memory
 
     make_deterministic(plan.job.threads)
-    return load_models(plan, choose_device(plan.job.device))
+    device = choose_device(plan.job.device)
+    try:
+        return load_models(plan, device)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        advice = _for_less_memory(plan.dtype, device.type, True)
+        raise BadInput(f"the models do not fit in the memory of {device} in {plan.dtype}; {advice}") from None
+
+
+def _for_less_memory(dtype: str, device_type: str, checkpointing: bool) -> str:
+    """What a user can still change when even one trial does not fit."""
+    knobs = [] if checkpointing else ["checkpointing=true"]
+    if dtype not in ("float16", "bfloat16"):
+        knobs.append("dtype=float16" if device_type == "cuda" else "dtype=bfloat16")
+    return "try " + ", ".join([*knobs, "a smaller metric or generator", "or a device with more memory"])
 
 
 def _run_missing(plan, missing, finished, models, store, tracker, display, outcome, group) -> None:
-    """Runs the batches one by one; commits and tracking go on beside the next batch."""
-    from reno.batch import run_batch
-    from reno.reproducibility import environment
+    """Runs the batches one by one; commits and tracking go on beside the next batch.
 
-    surroundings = {**environment(models.generator.device), "execution": as_json(models.execution)}
+    When memory runs out the batch is run again in halves, and so are those after it, down to one trial at a time.
+    """
+    from reno.reproducibility import environment, why_dtype
+    from reno.residence import release
+
+    device = models.generator.device
+    surroundings = {**environment(device), "execution": as_json(models.execution)}
+    log.info("models in %s: %s", plan.dtype, why_dtype(plan.job.dtype, device.type))
+    log.info("executed with %s", models.execution)
     commits: list[Future] = []
+    waiting = deque(missing)
+    side_by_side = max(len(batch) for batch in missing)
     with ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
         try:
-            for batch in missing:
-                wanted = [trial for trial in batch if trial.id not in finished]
+            while waiting:
+                batch = waiting.popleft()
+                if len(batch) > side_by_side:
+                    parts = [part for part in _cut(batch, side_by_side) if any(t.id not in finished for t in part)]
+                    waiting.extendleft(reversed(parts))
+                    display.more_batches(len(parts) - 1)
+                    continue
                 cards = {
                     trial.id: _card(trial, plan, group, _provenance(plan, batch, trial, surroundings))
-                    for trial in wanted
+                    for trial in batch
+                    if trial.id not in finished
                 }
-                for card in cards.values():
-                    tracker.start(card)
-                try:
-                    for run in run_batch(batch, plan.job.settings, plan.job.metric.name, models):
-                        _track_step(run, cards, tracker)
-                        display.step(run, cards)
-                except (RuntimeError, ValueError) as error:  # one batch that breaks must not stop the others
-                    log.exception("a batch failed")
-                    reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
-                    for trial in wanted:
-                        _fail(trial.id, reason, tracker, outcome)
+                done = _attempt(batch, cards, plan, models, tracker, display)
+                if isinstance(done, Broken):
+                    release(device)
+                    if done.out_of_memory and len(batch) > 1:
+                        side_by_side = (len(batch) + 1) // 2
+                        waiting.appendleft(batch)
+                        display.warn(
+                            f"out of memory with {len(batch)} trials side by side; going on with {side_by_side}"
+                        )
+                        continue
+                    reason = done.reason
+                    if done.out_of_memory:
+                        advice = _for_less_memory(plan.dtype, device.type, bool(models.execution.checkpointing))
+                        reason = f"out of memory on {surroundings['device']} even alone; {advice}"
+                    for card in cards.values():
+                        tracker.start(card)
+                        _fail(card.id, reason, tracker, outcome)
                     display.batch_done()
                     continue
-                for progress in run.trials:
+                for progress in done.trials:
                     if progress.trial.id not in cards:
                         continue  # stored already; it ran only to keep its batch-mates company
                     if progress.failure:
                         _fail(progress.trial.id, progress.failure, tracker, outcome)
                         continue
-                    record = _record(progress, run, plan, cards[progress.trial.id].config["provenance"])
+                    record = _record(progress, done, plan, cards[progress.trial.id].config["provenance"])
                     commits.append(writer.submit(_commit, store, record, progress, tracker, outcome))
                 display.batch_done()
                 _wait_for(commits, PENDING_COMMITS)
         finally:
             _wait_for(commits, 0)
+
+
+def _cut(batch: tuple[TrialSpec, ...], size: int) -> list[tuple[TrialSpec, ...]]:
+    return [batch[start : start + size] for start in range(0, len(batch), size)]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Why a batch did not come to its end."""
+
+    reason: str
+    out_of_memory: bool
+
+
+def _attempt(batch, cards, plan, models, tracker, display) -> BatchRun | Broken:
+    """Runs one batch, showing and tracking its steps. What an error's traceback holds is let go on return."""
+    from reno.batch import run_batch
+    from reno.residence import out_of_memory
+
+    started = False
+    try:
+        for run in run_batch(batch, plan.job.settings, plan.job.metric.name, models):
+            if not started:  # not before there is an image: memory mostly runs out at the first
+                for card in cards.values():
+                    tracker.start(card)
+                started = True
+            _track_step(run, cards, tracker)
+            display.step(run, cards)
+        return run
+    except (RuntimeError, ValueError, MemoryError) as error:  # one batch that breaks must not stop the others
+        reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
+        log.error("a batch of %d failed: %s", len(batch), reason, exc_info=not out_of_memory(error))
+        broken = Broken(reason, out_of_memory(error))
+        if broken.out_of_memory and len(batch) > 1 and started:
+            for trial_id in cards:  # it begins anew, in a smaller batch
+                tracker.finish(trial_id, {}, failed="out of memory; begun again in a smaller batch")
+        return broken
 
 
 def _wait_for(commits: list[Future], at_most: int) -> None:

@@ -60,6 +60,7 @@ def load_models(plan: Plan, device: torch.device) -> Models:
             if check := getattr(evaluator, "check_prompt", None):
                 check(prompt)
     total_weight = sum(term.weight for term in plan.metric.spec.terms)
+    _make_room(generator, metric)
     execution = _set_execution(plan.job.execution, generator, metric)
     return Models(generator, metric, total_weight, recorded, evaluators, execution)
 
@@ -69,9 +70,19 @@ def _set_execution(asked: Execution, generator: OneStepGenerator, metric: Metric
     checkpointing = asked.checkpointing
     if checkpointing is None:
         checkpointing = worth_checkpointing(generator.image_size)
-    generator.set_checkpointing(checkpointing)
+    execution = dataclasses.replace(asked, checkpointing=checkpointing)
+    generator.run_as(execution)
     metric.set_checkpointing(checkpointing)
-    return dataclasses.replace(asked, checkpointing=checkpointing)
+    return execution
+
+
+def _make_room(generator: OneStepGenerator, metric: Metric) -> None:
+    """Has in the device's memory what this job optimises, and nothing that an earlier job of the process left there."""
+    for key, loaded in _pool.items():
+        if key[0] in ("generator", "metric"):
+            loaded.leave()
+    generator.bring()
+    metric.bring()
 
 
 def _load_generator(located: Located, dtype: torch.dtype, device: torch.device) -> OneStepGenerator:

@@ -61,11 +61,21 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+CHOSEN_DTYPE = {
+    "cuda": ("float16", "half the memory of float32; the gradient is scaled into its range"),
+    "mps": ("float32", "not every version of this device's system has all operations in half precision"),
+    "cpu": ("float32", "not every CPU has kernels for half precision"),
+}
+
+
 def choose_dtype(name: str, device_type: str) -> str:
-    """The dtype asked for; `auto` is float16 on CUDA, where it is fast, and float32 elsewhere."""
-    if name != "auto":
-        return name
-    return "float16" if device_type == "cuda" else "float32"
+    """The dtype asked for; `auto` is float16 on CUDA and float32 elsewhere."""
+    return CHOSEN_DTYPE[device_type][0] if name == "auto" else name
+
+
+def why_dtype(name: str, device_type: str) -> str:
+    """Why the models have the dtype that choose_dtype says."""
+    return f"chosen for {device_type}: {CHOSEN_DTYPE[device_type][1]}" if name == "auto" else "as asked"
 
 
 def make_deterministic(threads: int | None) -> None:

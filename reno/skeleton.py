@@ -14,4 +14,4 @@ def model_without_weights(model_class, folder: Path, dtype: torch.dtype):
             model = model_class.from_config(model_class.load_config(folder, local_files_only=True))
         else:
             model = model_class(model_class.config_class.from_pretrained(folder, local_files_only=True))
-    return model.to(dtype).eval().requires_grad_(False)
+    return torch.nn.Module.to(model, dtype).eval().requires_grad_(False)  # diffusers' own warns of what is not there

@@ -20,6 +20,10 @@ ALGORITHM = 1
 """Version of everything that turns a spec into numbers. A change that shifts results raises it, so that trials made
 before and after are never taken for each other."""
 
+LOSS_SCALE = {"float16": 4096.0}
+"""What a loss is multiplied by before its gradient is taken, by the dtype of the models, and the gradient divided by:
+float16 has no number between 0 and 6e-8, and slopes of a pixel are as small. A power of two changes no digit."""
+
 DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 OPTIMIZERS = {"adam": {"betas", "eps"}, "sgd": {"momentum", "nesterov"}}
 METHODS = tuple(sorted(file.stem for file in (Path(__file__).parent / "methods").glob("[a-z]*.py")))
@@ -127,6 +131,10 @@ class Execution:
 
     checkpointing: bool | None = None
     """Whether blocks are run again in the backward pass instead of kept; None: where the images are large."""
+    compile: bool = False
+    """Whether torch.compile is to make kernels for U-Net and VAE decoder."""
+    channels_last: bool = False
+    """Whether their convolutions see the channels of a pixel side by side in memory."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,7 @@ class TrialSpec:
             "generator": self.generator,
             "metric": list(self.metric),
             "dtype": self.dtype,
+            **({"loss_scale": LOSS_SCALE[self.dtype]} if self.dtype in LOSS_SCALE else {}),
             "method": self.method,
             "prompt": self.prompt.text,
             "seed": self.seed,
@@ -236,7 +245,11 @@ def job_from_config(config: dict[str, Any]) -> JobSpec:
         study=None if config["study"] is None else str(config["study"]),
         tracking=dict(config["tracking"]),
         dry_run=_flag("dry_run", config["dry_run"]),
-        execution=Execution(checkpointing=_checkpointing(config["checkpointing"])),
+        execution=Execution(
+            checkpointing=_checkpointing(config["checkpointing"]),
+            compile=_flag("compile", config["compile"]),
+            channels_last=_flag("channels_last", config["channels_last"]),
+        ),
     )
 
 

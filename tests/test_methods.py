@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -146,6 +147,47 @@ def test_a_chain_that_carries_no_gradient_is_named(problem, where, regularizatio
     _, _, _, _, failures, _ = run(problem, settings(regularization=regularization))[-1]
     assert set(failures) == {0, 1}
     assert where in failures[0]
+
+
+def through_half(slopes):
+    """A chain that computes in float16: the score's slope at every pixel is the trial's own."""
+    weights = torch.tensor(slopes, dtype=torch.float64)
+
+    def score(images):
+        return (images.half().double().flatten(1) * weights[:, None]).sum(1)
+
+    return quadratic(batch=len(slopes), score=score)
+
+
+def first_gradients(problem):
+    """Of one step of SGD from rest, which moves against the gradient by its length; and the failures."""
+    sgd = settings(iterations=1, lr=1.0, optimizer="sgd", options={"momentum": 0.0, "nesterov": False})
+    *_, (_, moved, _, _, failures, _) = run(problem, sgd)
+    return problem.noise - moved, failures
+
+
+def test_a_gradient_too_small_or_too_large_for_float16_passes_where_the_loss_is_scaled():
+    """Each trial at its own scale: the large one is halved into range, and the small one does not see it."""
+    slopes = [3e-8, 1000.0]
+    unscaled, failures = first_gradients(through_half(slopes))
+    assert unscaled[0].abs().max() == pytest.approx(6e-8, rel=0.01)  # the smallest float16, and twice the slope
+    scaled, failures = first_gradients(dataclasses.replace(through_half(slopes), loss_scale=4096.0))
+    assert failures == {}
+    for trial, slope in enumerate(slopes):
+        torch.testing.assert_close(scaled[trial], torch.full_like(scaled[trial], -slope), rtol=1e-3, atol=1e-12)
+
+
+def test_a_gradient_that_no_scale_brings_into_range_fails_its_trial_alone():
+    scaled, failures = first_gradients(dataclasses.replace(through_half([1.0, 1e6]), loss_scale=4096.0))
+    assert set(failures) == {1} and failures[1].endswith("try dtype=float32")
+    torch.testing.assert_close(scaled, torch.tensor([-1.0, 0.0])[:, None, None, None].expand(scaled.shape).double())
+
+
+def test_a_scale_changes_no_digit_where_everything_fits():
+    for one, two in zip(
+        run(quadratic(), settings()), run(dataclasses.replace(quadratic(), loss_scale=4096.0), settings()), strict=True
+    ):
+        assert torch.equal(one[1], two[1])
 
 
 def test_a_trial_that_stops_leaves_the_others_as_they_were():

@@ -13,7 +13,9 @@ import torch
 
 from reno.checkpointing import set_checkpointing
 from reno.errors import BadInput
+from reno.residence import bring, send_away, visiting
 from reno.skeleton import model_without_weights
+from reno.spec import Execution
 from reno.tokens import check_length
 
 PARTS = ("text_encoder", "unet", "vae")
@@ -41,11 +43,12 @@ class OneStepGenerator:
             return model.eval().requires_grad_(False)
 
         self.folder, self.dtype, self.device = folder, dtype, device
-        self.text_encoder = part(CLIPTextModel, "text_encoder").to(device)
-        self.unet = part(UNet2DConditionModel, "unet").to(device)
+        self.text_encoder = part(CLIPTextModel, "text_encoder")
+        self.unet = part(UNet2DConditionModel, "unet")
         self.vae = part(AutoencoderKL, "vae")
         self.vae.encoder = self.vae.quant_conv = None  # images are only ever decoded
-        self.vae.to(device)
+        self.bring()
+        self._predict, self._decoder = self.unet, self.vae.decoder  # what is called: these, or what is compiled of them
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
             scheduler = EulerDiscreteScheduler.from_pretrained(folder / "scheduler")
@@ -83,10 +86,23 @@ class OneStepGenerator:
         _, height, width = self.latent_shape
         return height * scale, width * scale
 
-    def set_checkpointing(self, on: bool) -> None:
-        """Whether a backward pass runs the blocks of U-Net and VAE again instead of keeping what they computed."""
-        set_checkpointing(self.unet, on)
-        set_checkpointing(self.vae.decoder, on)
+    def bring(self) -> None:
+        """Everything but the text encoder, which comes by itself when there is something to read, to the device."""
+        bring(self.device, self.unet, self.vae)
+
+    def leave(self) -> None:
+        """Everything to host memory, until the next `bring`; a generator that no job uses need not hold a GPU's."""
+        send_away(self.device, self.unet, self.vae)
+
+    def run_as(self, execution: Execution) -> None:
+        """Whether U-Net and VAE decoder are checkpointed, compiled, and in channels-last memory, from here on."""
+        form = torch.channels_last if execution.channels_last else torch.contiguous_format
+        for module in (self.unet, self.vae.decoder):
+            set_checkpointing(module, bool(execution.checkpointing))
+            module.to(memory_format=form)
+        self._predict, self._decoder = self.unet, self.vae.decoder
+        if execution.compile:
+            self._predict, self._decoder = torch.compile(self.unet), torch.compile(self.vae.decoder)
 
     def check_prompt(self, text: str) -> None:
         """Raises BadInput if the text encoder would cut the text, saying what."""
@@ -99,13 +115,14 @@ class OneStepGenerator:
             list(prompts), padding="max_length", max_length=self.tokenizer.model_max_length, return_tensors="pt"
         ).to(self.device)
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
-        return self.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask if masked else None)[0]
+        with visiting(self.device, self.text_encoder):
+            return self.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask if masked else None)[0]
 
     def __call__(self, noise: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
         """Noise (B, C, h, w) ~ N(0, I), float32, and the embeddings of B prompts to images (B, 3, H, W) in [0, 1]."""
         latents = noise * self.init_noise_sigma
         scaled = latents / (self.sigma**2 + 1) ** 0.5  # Karras et al. 2022, c_in with unit data variance
-        output = self.unet(scaled.to(self.dtype), self.timestep, encoded).sample.to(noise.dtype)
+        output = self._predict(scaled.to(self.dtype), self.timestep, encoded).sample.to(noise.dtype)
         if self.prediction == "epsilon":
             clean = latents - self.sigma * output
         else:
@@ -113,9 +130,12 @@ class OneStepGenerator:
         return self.decode(clean)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, h, w) to images (B, 3, H, W) in [0, 1], by the VAE alone."""
-        decoded = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
-        return (decoded.to(latents.dtype) / 2 + 0.5).clamp(0, 1)
+        """Latents (B, C, h, w) to images (B, 3, H, W) in [0, 1], by the VAE alone: AutoencoderKL.decode, without its
+        tiles and slices."""
+        scaled = (latents / self.vae.config.scaling_factor).to(self.dtype)
+        if self.vae.post_quant_conv is not None:
+            scaled = self.vae.post_quant_conv(scaled)
+        return (self._decoder(scaled).to(latents.dtype) / 2 + 0.5).clamp(0, 1)
 
 
 def _first_line(error: Exception) -> str:

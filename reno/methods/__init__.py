@@ -32,6 +32,9 @@ class Problem:
     """Images to scores (B,) against the trials' prompts."""
     loss: Callable[[torch.Tensor], torch.Tensor]
     """Scores to losses (B,)."""
+    loss_scale: float = 1.0
+    """What a loss is multiplied by while its gradient is taken, a power of two; more than 1 where the gradient passes
+    through float16, which would round its small numbers to zero."""
 
 
 @dataclass(frozen=True)

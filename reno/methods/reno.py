@@ -22,27 +22,16 @@ def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
     noise = problem.noise.clone().requires_grad_(True)
     optimizer = make_optimizer(noise, settings)
     failures: dict[int, str] = {}
+    scale = torch.full((len(noise),), problem.loss_scale, dtype=noise.dtype, device=noise.device)
     for iteration in range(settings.iterations):
-        images = problem.generate(noise)
-        scores = problem.score(images)
-        losses = problem.loss(scores)
-        slope = _metric_gradient(losses, noise)
+        images, scores, losses, slope = _with_gradient(problem, noise, scale)
         for trial in _stopping(slope, iteration == 0) - failures.keys():
-            failures[trial] = where_cut(problem, noise, trial, iteration)
+            failures[trial] = where_cut(problem, noise, trial, iteration, scale)
         with torch.no_grad():
             regularizer = settings.regularization * noise_regularizer(noise)
             gradient = slope + settings.regularization * noise_regularizer_gradient(noise)
             grad_norm = gradient.flatten(1).norm(dim=1)
-        yield Step(
-            iteration,
-            noise.detach(),
-            images.detach(),
-            scores.detach(),
-            losses.detach(),
-            regularizer,
-            grad_norm,
-            dict(failures),
-        )
+        yield Step(iteration, noise.detach(), images, scores, losses, regularizer, grad_norm, dict(failures))
         noise.grad = clip_by_trial(gradient, grad_norm, settings.grad_clip)
         _update(optimizer, noise, stopped=sorted(failures))
     last = unoptimised(problem, noise.detach(), settings.iterations)
@@ -85,13 +74,37 @@ def clip_by_trial(gradient: torch.Tensor, grad_norm: torch.Tensor, limit: float 
     return gradient * scale.reshape(-1, *[1] * (gradient.dim() - 1))
 
 
-def _metric_gradient(losses: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+def _with_gradient(problem: Problem, noise: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Images, scores, losses and d loss / d noise, all without a graph.
+
+    scale: (B,), of each trial's loss while its gradient is taken. Where a gradient overflows it is halved, in place and
+    for good, and the chain is run again, until the gradient is finite or the scale is 1. The other trials come out of
+    the second run as they came out of the first.
+    """
+    while True:
+        images = problem.generate(noise)
+        scores = problem.score(images)
+        losses = problem.loss(scores)
+        slope = _metric_gradient(losses, noise, scale)
+        images, scores, losses = images.detach(), scores.detach(), losses.detach()
+        if problem.loss_scale == 1:
+            return images, scores, losses, slope
+        overflown = losses.isfinite() & ~slope.flatten(1).isfinite().all(dim=1) & (scale > 1)
+        if not overflown.any():
+            return images, scores, losses, slope
+        scale[overflown] /= 2
+        del images, scores, losses, slope  # the next run needs their memory
+
+
+def _metric_gradient(losses: torch.Tensor, noise: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """d loss / d noise of each trial, shaped like the noise. A chain without a graph counts as a gradient of zero."""
     if not losses.requires_grad:
         return torch.zeros_like(noise)
     # Summing keeps the trials apart: the derivative of the sum with respect to one trial's noise is its own.
-    (gradient,) = torch.autograd.grad(losses.sum(), noise, allow_unused=True)
-    return torch.zeros_like(noise) if gradient is None else gradient
+    (gradient,) = torch.autograd.grad((losses * scale).sum(), noise, allow_unused=True)
+    if gradient is None:
+        return torch.zeros_like(noise)
+    return gradient / scale.reshape(-1, *[1] * (noise.dim() - 1))
 
 
 def _stopping(gradient: torch.Tensor, first: bool) -> set[int]:
@@ -103,26 +116,26 @@ def _stopping(gradient: torch.Tensor, first: bool) -> set[int]:
     return set(bad.nonzero().flatten().tolist())
 
 
-def where_cut(problem: Problem, noise: torch.Tensor, trial: int, iteration: int) -> str:
+def where_cut(problem: Problem, noise: torch.Tensor, trial: int, iteration: int, scale: torch.Tensor) -> str:
     """A sentence that says where between noise and loss the gradient of one trial is lost; runs the chain once more."""
+    at, wider = f"iteration {iteration}", "try dtype=float32"
+    rounded = f", or is too small or too large for float16; {wider}" if problem.loss_scale > 1 else ""
     probe = noise.detach().requires_grad_(True)
     images = problem.generate(probe)
     if not images[trial].isfinite().all():
-        return f"iteration {iteration}: the generator made an image with values that are not finite; try dtype=float32"
+        return f"{at}: the generator made an image with values that are not finite; {wider}"
     seen = images.detach().requires_grad_(True)
     scores = problem.score(seen)
     if not scores[trial].isfinite():
-        return f"iteration {iteration}: the metric's score is not finite; try dtype=float32"
-    slope = _metric_gradient(problem.loss(scores), seen)[trial]
+        return f"{at}: the metric's score is not finite; {wider}"
+    slope = _metric_gradient(problem.loss(scores), seen, scale)[trial]
     if not slope.isfinite().all():
-        return (
-            f"iteration {iteration}: the metric's gradient with respect to the image is not finite; try dtype=float32"
-        )
+        return f"{at}: the metric's gradient with respect to the image is not finite; {wider}"
     if not slope.any():
-        return f"iteration {iteration}: the chain is cut in the metric: the gradient of its loss at the image is zero"
+        return f"{at}: the chain is cut in the metric: the gradient of its loss at the image is zero{rounded}"
     if not images.requires_grad:
-        return f"iteration {iteration}: the chain is cut in the generator: its image carries no graph back to the noise"
-    return f"iteration {iteration}: the chain is cut in the generator: no usable gradient passes back to the noise"
+        return f"{at}: the chain is cut in the generator: its image carries no graph back to the noise"
+    return f"{at}: the chain is cut in the generator: no usable gradient passes back to the noise{rounded}"
 
 
 def _update(optimizer: torch.optim.Optimizer, noise: torch.Tensor, stopped: list[int]) -> None:

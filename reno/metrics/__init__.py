@@ -22,6 +22,14 @@ class Metric(Protocol):
         """Whether a backward pass runs the layers again instead of keeping what they computed."""
         ...
 
+    def bring(self) -> None:
+        """What sees an image goes to the device's memory; what reads a prompt comes by itself, in `encode`."""
+        ...
+
+    def leave(self) -> None:
+        """It goes to host memory, until the next `bring`."""
+        ...
+
     def check_prompt(self, text: str) -> None:
         """Raises BadInput if the text encoder would cut the text."""
         ...
@@ -49,6 +57,14 @@ class WeightedSum:
     def set_checkpointing(self, on: bool) -> None:
         for _, metric in self.terms:
             metric.set_checkpointing(on)
+
+    def bring(self) -> None:
+        for _, metric in self.terms:
+            metric.bring()
+
+    def leave(self) -> None:
+        for _, metric in self.terms:
+            metric.leave()
 
     def check_prompt(self, text: str) -> None:
         for _, metric in self.terms:

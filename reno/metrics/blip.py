@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch.nn.functional import normalize
 
-from reno.checkpointing import set_checkpointing
 from reno.images import Preprocessing
-from reno.metrics.loading import load_model, load_tokenizer, text_limit
+from reno.metrics.loading import SingleModel, load_model, load_tokenizer, text_limit
+from reno.residence import visiting
 from reno.tokens import check_length
 
 ITC_SCALE = 100.0
@@ -35,7 +35,7 @@ class BlipText:
     """Unit features (B, D), for ITC."""
 
 
-class BlipMetric:
+class BlipMetric(SingleModel):
     """head "itm": score = match logit - mismatch logit, the log-odds of a match. head "itc": score = 100 * cosine."""
 
     def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device, head: str | None = "itm"):
@@ -47,9 +47,11 @@ class BlipMetric:
         self.limit = text_limit(self.tokenizer, self.model.config.text_config)
         self.dtype, self.device = dtype, device
         self.head = head or "itm"
-
-    def set_checkpointing(self, on: bool) -> None:
-        set_checkpointing(self.model, on)
+        if self.head == "itm":
+            self.looking, self.reading = (self.model,), ()
+        else:
+            self.looking = (self.model.vision_model, self.model.vision_proj)
+            self.reading = (self.model.text_encoder, self.model.text_proj)
 
     def check_prompt(self, text: str) -> None:
         check_length(self.tokenizer, text, self.limit, "BLIP's text encoder")
@@ -59,10 +61,11 @@ class BlipMetric:
         tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt").to(self.device)
         if self.head == "itm":
             return BlipText(self.model.text_encoder.embeddings(input_ids=tokens.input_ids), tokens.attention_mask, None)
-        hidden = self.model.text_encoder(
-            input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
-        ).last_hidden_state
-        return BlipText(None, None, normalize(self._wide(self.model.text_proj(hidden[:, 0])), dim=-1))
+        with visiting(self.device, *self.reading):
+            hidden = self.model.text_encoder(
+                input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+            ).last_hidden_state
+            return BlipText(None, None, normalize(self._wide(self.model.text_proj(hidden[:, 0])), dim=-1))
 
     def __call__(self, images: torch.Tensor, encoded: BlipText) -> torch.Tensor:
         pixels = self.preprocess(images).to(self.dtype)

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch.nn.functional import normalize
 
-from reno.checkpointing import set_checkpointing
 from reno.images import Preprocessing
-from reno.metrics.loading import load_model, load_tokenizer, text_limit
+from reno.metrics.loading import SingleModel, load_model, load_tokenizer, text_limit
+from reno.residence import visiting
 from reno.tokens import check_length
 
 
-class ClipMetric:
+class ClipMetric(SingleModel):
     """Score logit_scale * cosine(image, text), with the checkpoint's learned scale (100 in OpenAI's)."""
 
     def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device, head: str | None = None):
@@ -25,9 +25,9 @@ class ClipMetric:
         self.preprocess = Preprocessing.from_folder(folder)
         self.limit = text_limit(self.tokenizer, self.model.config.text_config)
         self.dtype, self.device = dtype, device
-
-    def set_checkpointing(self, on: bool) -> None:
-        set_checkpointing(self.model, on)
+        self.looking = (self.model.vision_model, self.model.visual_projection)
+        self.reading = (self.model.text_model, self.model.text_projection)
+        self.logit_scale = self.model.logit_scale.detach()
 
     def check_prompt(self, text: str) -> None:
         check_length(self.tokenizer, text, self.limit, "CLIP's text encoder")
@@ -36,14 +36,17 @@ class ClipMetric:
     def encode(self, prompts: Sequence[str]) -> torch.Tensor:
         """Unit text features (B, D)."""
         tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt").to(self.device)
-        features = self.model.get_text_features(tokens.input_ids, attention_mask=tokens.attention_mask).pooler_output
+        with visiting(self.device, *self.reading):
+            features = self.model.get_text_features(
+                tokens.input_ids, attention_mask=tokens.attention_mask
+            ).pooler_output
         return normalize(_at_least_float32(features), dim=-1)
 
     def __call__(self, images: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
         pixels = self.preprocess(images).to(self.dtype)
         features = self.model.get_image_features(pixel_values=pixels).pooler_output
         cosine = (normalize(_at_least_float32(features), dim=-1) * encoded).sum(-1)
-        return self.model.logit_scale.to(cosine.dtype).exp() * cosine
+        return self.logit_scale.to(cosine.dtype).exp() * cosine
 
 
 def _at_least_float32(features: torch.Tensor) -> torch.Tensor:

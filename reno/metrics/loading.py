@@ -7,11 +7,31 @@ from pathlib import Path
 
 import torch
 
+from reno.checkpointing import set_checkpointing
 from reno.errors import BadInput
+from reno.residence import bring, send_away
 from reno.skeleton import model_without_weights
 
 TRAINING_ONLY = "criterion."
 """Start of the names of a detector's loss weights: a checkpoint may lack them."""
+
+
+class SingleModel:
+    """What the metrics of one model have in common: how it is run, and where it is."""
+
+    model: torch.nn.Module
+    device: torch.device
+    looking: tuple[torch.nn.Module, ...]
+    """The parts that see an image, and are in the device's memory while noise is optimised."""
+
+    def set_checkpointing(self, on: bool) -> None:
+        set_checkpointing(self.model, on)
+
+    def bring(self) -> None:
+        bring(self.device, *self.looking)
+
+    def leave(self) -> None:
+        send_away(self.device, *self.looking)
 
 
 def load_model(model_class, folder: Path, dtype: torch.dtype, device: torch.device):
