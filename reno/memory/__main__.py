@@ -47,10 +47,8 @@ def _print(job) -> None:
 
     from reno.memory.cards import CARDS, CONTEXT, GIB, SHARE, largest_batch, margin
     from reno.memory.prediction import predict
-    from reno.reproducibility import choose_dtype
 
-    kind = "cuda" if job.device == "auto" else job.device.partition(":")[0]
-    found = predict(job, choose_dtype(job.dtype, kind))
+    found = predict(job, "cuda" if job.device == "auto" else job.device.partition(":")[0])
     batch = job.batch_size
     peak, spare = found.peak(batch), margin(found, batch)
     height, width = found.image_size

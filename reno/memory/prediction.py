@@ -15,6 +15,7 @@ from reno.memory.live_bytes import LiveBytes
 from reno.memory.stage import META, plan_without_weights, rehearsal
 from reno.models import Models, load_models
 from reno.plan import Plan
+from reno.reproducibility import choose_dtype
 from reno.spec import Execution, JobSpec
 
 ITERATIONS = 2
@@ -57,11 +58,13 @@ class Prediction:
         return fits
 
 
-def predict(job: JobSpec, dtype: str) -> Prediction:
-    """Rehearses a job with its models in `dtype`. Needs no weights; takes seconds. Raises BadInput as the job would."""
+def predict(job: JobSpec, device_type: str) -> Prediction:
+    """Rehearses a job as it would run on a device of that kind (cuda, mps, cpu). Needs no weights and no such device;
+    takes seconds. Raises BadInput as the job would."""
+    dtype = choose_dtype(job.dtype, device_type)
     with tempfile.TemporaryDirectory(prefix="reno-memory-") as scratch:
         plan = plan_without_weights(_shortened(job), dtype, Path(scratch))
-        with rehearsal() as live:
+        with rehearsal(device_type) as live:
             models = load_models(plan, META)
             alone, pair, three = (_timeline(plan, models, live, batch) for batch in (1, 2, 3))
             weights = _weights_by_part(plan, models)

@@ -27,32 +27,34 @@ aten = torch.ops.aten
 
 
 @contextlib.contextmanager
-def rehearsal() -> Iterator[LiveBytes]:
-    """Within it, a program on META runs whatever it asks of values, and its live bytes are counted. What this process
-    keeps of loaded models is left as it was."""
-    from reno import models
+def rehearsal(device_type: str) -> Iterator[LiveBytes]:
+    """Within it, META stands for a device of that kind: a program on it runs, whatever it asks of values, and the bytes
+    that are alive on it are counted. What this process keeps of loaded models is left as it was."""
+    from reno import models, residence
 
+    apart = {"meta"} if device_type in residence.HAVE_THEIR_OWN else set()
     attention = mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", _fused_attention)
-    with mock.patch.object(models, "_pool", {}), attention, LiveBytes("meta") as live, MadeUpValues():
+    memory = mock.patch.object(residence, "HAVE_THEIR_OWN", apart)
+    with mock.patch.object(models, "_pool", {}), attention, memory, LiveBytes("meta") as live, MadeUpValues():
         yield live
 
 
 class MadeUpValues(TorchDispatchMode):
-    """Answers what a program asks of the values of META's tensors: every number is 1, every flag True, and a search for
-    elements finds none. So a loop that looks out for numbers that are not finite sees none."""
+    """Answers what a program asks of the values of META's tensors: every number is 0, every flag False, and a search
+    for elements finds none. So a loop that asks whether anything went wrong goes on."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
             value = args[0]
             if func is aten._local_scalar_dense.default:
-                return torch.ones((), dtype=value.dtype).item()
+                return torch.zeros((), dtype=value.dtype).item()
             if func is aten.nonzero.default:
                 return torch.empty((0, value.dim()), dtype=torch.int64, device=META)
             device = kwargs.get("device")
             if func is aten._to_copy.default and device is not None and torch.device(device) != META:
-                one = torch.ones((), dtype=kwargs.get("dtype") or value.dtype, device=device)
-                return one.expand(value.shape)  # as large as it has to look, and no memory
+                zero = torch.zeros((), dtype=kwargs.get("dtype") or value.dtype, device=device)
+                return zero.expand(value.shape)  # as large as it has to look, and no memory
         return func(*args, **kwargs)
 
 
