@@ -64,7 +64,12 @@ def measured_peak(job) -> int:
 
 
 @pytest.mark.parametrize(
-    "knobs", [["metric=clip"], ["metric=blip", "checkpointing=true"], ["metric=clip", "method=best_of_n"]]
+    "knobs",
+    [
+        ["metric=clip", "record=[]"],
+        pytest.param(["metric=blip", "checkpointing=true"], marks=pytest.mark.slow),
+        pytest.param(["metric=clip", "method=best_of_n"], marks=pytest.mark.slow),
+    ],
 )
 def test_the_prediction_is_within_a_tenth_of_what_the_testbed_takes(knobs):
     job = composed([*knobs, PAIR, "seed=[0,1]", "iterations=2", "threads=1", "evaluators=[]", "device=cpu"])
@@ -72,6 +77,7 @@ def test_the_prediction_is_within_a_tenth_of_what_the_testbed_takes(knobs):
     assert predicted == pytest.approx(measured_peak(job), rel=0.1)
 
 
+@pytest.mark.slow
 def test_any_batch_is_known_from_the_first_three(compose, monkeypatch):
     """A batch of seven rehearsed is what a batch of two and a batch of three say of it."""
     from reno.memory import prediction
@@ -84,6 +90,7 @@ def test_any_batch_is_known_from_the_first_three(compose, monkeypatch):
     assert expected.peak(1) < expected.peak(2) < expected.peak(3)
 
 
+@pytest.mark.slow
 def test_a_gpu_holds_what_the_loop_runs_and_the_cpu_everything(compose):
     job = compose("metric=clip", "record=[blip]", "dtype=float32")
     everything, resident = predict(job, "cpu").weights, predict(job, "cuda").weights
@@ -92,6 +99,7 @@ def test_a_gpu_holds_what_the_loop_runs_and_the_cpu_everything(compose):
     assert resident["unet"] == everything["unet"] and resident["clip"] < everything["clip"]
 
 
+@pytest.mark.slow
 def test_the_largest_batch_fits_with_its_margin_and_one_more_does_not(compose):
     found = predict(compose("metric=clip", "prompt=a red car"), "cuda")
     for memory in (GIB, 1.5 * GIB):
@@ -101,6 +109,7 @@ def test_the_largest_batch_fits_with_its_margin_and_one_more_does_not(compose):
     assert largest_batch(found, 0.1 * GIB) == 0
 
 
+@pytest.mark.slow
 def test_nothing_of_a_rehearsal_stays_in_the_process(compose):
     from reno import models
 
@@ -109,6 +118,7 @@ def test_nothing_of_a_rehearsal_stays_in_the_process(compose):
     assert models._pool == kept
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table(knobs, capsys):
     assert main([*knobs, "metric=clip", "dtype=float16", "batch_size=2"]) == 0
     printed = capsys.readouterr().out
