@@ -17,6 +17,10 @@ SAID_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory",
 """In the messages of torch's allocators that raise a plain RuntimeError: the CPU's, by platform, and Apple's."""
 
 
+HAVE_THEIR_OWN = {"cuda"}
+"""Kinds of device whose memory is not the host's."""
+
+
 def bring(device: torch.device, *modules: torch.nn.Module) -> None:
     for module in modules:
         module.to(device)
@@ -24,7 +28,7 @@ def bring(device: torch.device, *modules: torch.nn.Module) -> None:
 
 def send_away(device: torch.device, *modules: torch.nn.Module) -> None:
     """Modules that are not needed on the device for now go to host memory, if that is another."""
-    if device.type == "cuda":
+    if device.type in HAVE_THEIR_OWN:
         for module in modules:
             module.to("cpu")
 

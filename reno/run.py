@@ -14,12 +14,15 @@ import shutil
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reno.choices import named, names
 from reno.errors import BadInput, did_you_mean
 from reno.help import CONF, help_text, knobs, options
 from reno.quiet import quieten_libraries
+
+if TYPE_CHECKING:
+    from reno.spec import JobSpec
 
 INTERRUPTED = 130
 """Exit status of a command that the user stopped, as a shell has it for SIGINT."""
@@ -135,6 +138,19 @@ def _run_job(config, folder: Path, overrides: tuple[str, ...], group: str) -> in
 
     reference = values["models"].get("reference_seconds")
     return run_job(spec, folder, group=spec.study or group, overrides=overrides, reference=reference).status
+
+
+def composed(words: list[str]) -> JobSpec:
+    """The job of one command's knobs, composed and checked as running it would. Raises BadInput or an error that
+    `explain` knows."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    from reno.spec import job_from_config
+
+    OmegaConf.register_new_resolver("checkout", lambda: str(CONF.parent), replace=True)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return job_from_config(plain_values(hydra.compose("config", [_quoted(word, False) for word in words])))
 
 
 def plain_values(config) -> dict[str, Any]:

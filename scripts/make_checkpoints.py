@@ -30,17 +30,11 @@ from pathlib import Path
 if __name__ == "__main__":  # so that it runs from a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from reno.architectures import NAMES, SD_TURBO_SCHEDULER, Architecture, Part, architecture, build, unknown
+from reno.architectures import NAMES, Architecture, Part, architecture, build, unknown
 from reno.errors import BadInput
-from reno.vocabularies import CLIP_END, CLIP_START, bert_vocabulary, clip_vocabulary
+from reno.surroundings import write_json, write_surroundings
 
 DTYPES = ("float32", "float16")
-
-CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
-CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
-IMAGENET_MEAN = [0.485, 0.456, 0.406]
-IMAGENET_STD = [0.229, 0.224, 0.225]
-BILINEAR, BICUBIC = 2, 3
 
 # Written last into a checkpoint: what it was made from. A folder without it is not ours to touch.
 RECIPE = "random_weights.json"
@@ -73,8 +67,8 @@ def make_checkpoint(name: str, size: str, folder: str | Path, dtype: str = "floa
         variant = "fp16" if name == "sd_turbo" and dtype == "float16" else None
         for part in what.parts:
             _write_part(part, beside / part.folder, dtype, seed, variant)
-        _write_surroundings(what, beside)
-        _write_json(beside / RECIPE, recipe)
+        write_surroundings(what, beside)
+        write_json(beside / RECIPE, recipe)
         beside.rename(place)
     except OSError as error:
         if is_made(place, recipe):  # another process was quicker
@@ -157,108 +151,6 @@ def _random(module, key: str, parameter, name: str):
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
     generator = torch.Generator().manual_seed(seed)
     return torch.empty(parameter.shape).normal_(0.0, std, generator=generator)
-
-
-# --- Tokenizers, image processing, the pipeline's index -----------------------------------------------------
-
-
-def _write_surroundings(what: Architecture, folder: Path) -> None:
-    """Everything in a checkpoint that is not a module."""
-    if what.name == "sd_turbo":
-        _write_clip_tokenizer(folder / "tokenizer", what.vocabulary, pad_token="!")
-        _write_pipeline(what, folder)
-    elif what.name == "mask2former":
-        size = {"size": {"height": what.image_size, "width": what.image_size}, "size_divisor": 32, "ignore_index": 255}
-        names = {"image_processor_type": "Mask2FormerImageProcessor", "do_reduce_labels": False}
-        _write_json(folder / "preprocessor_config.json", {**names, **size, **_PIXELS, **_IMAGENET})
-    elif what.name == "owlv2":
-        _write_clip_tokenizer(folder, what.vocabulary, pad_token="!", length=16)
-        size = {"size": {"height": what.image_size, "width": what.image_size}, "do_pad": True, "resample": BILINEAR}
-        names = {"image_processor_type": "Owlv2ImageProcessor", "processor_class": "Owlv2Processor"}
-        _write_json(folder / "preprocessor_config.json", {**names, **_PIXELS, **size})
-    elif what.tokenizer == "clip":
-        _write_clip_tokenizer(folder, what.vocabulary, pad_token=CLIP_END)
-        # Plain numbers, as the published ones have: `size` is the shortest edge, `crop_size` the square cut.
-        size = {"size": what.image_size, "crop_size": what.image_size, "do_center_crop": True}
-        names = {"feature_extractor_type": "CLIPFeatureExtractor"}
-        _write_json(folder / "preprocessor_config.json", {**names, **size, **_PIXELS})
-    else:
-        _write_bert_tokenizer(folder, what.vocabulary)
-        size = {"size": {"height": what.image_size, "width": what.image_size}}
-        names = {"image_processor_type": "BlipImageProcessor", "processor_class": "BlipProcessor"}
-        _write_json(folder / "preprocessor_config.json", {**names, **size, **_PIXELS})
-
-
-_PIXELS = {
-    "do_resize": True,
-    "resample": BICUBIC,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": CLIP_MEAN,
-    "image_std": CLIP_STD,
-    "do_convert_rgb": True,
-}
-
-_IMAGENET = {"resample": BILINEAR, "image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}
-
-
-def _write_clip_tokenizer(folder: Path, vocabulary: int, pad_token: str, length: int = 77) -> None:
-    tokens, merges = clip_vocabulary(vocabulary)
-    _write_json(folder / "vocab.json", tokens)
-    lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    special = {"bos_token": CLIP_START, "eos_token": CLIP_END, "unk_token": CLIP_END, "pad_token": pad_token}
-    _write_json(folder / "special_tokens_map.json", special)
-    rules = {"model_max_length": length, "do_lower_case": True, "errors": "replace"}
-    _write_json(folder / "tokenizer_config.json", {"tokenizer_class": "CLIPTokenizer", **rules, **special})
-
-
-def _write_bert_tokenizer(folder: Path, vocabulary: int) -> None:
-    tokens = bert_vocabulary(vocabulary)
-    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
-    special = {f"{name}_token": f"[{name.upper()}]" for name in ("cls", "sep", "unk", "pad", "mask")}
-    _write_json(folder / "special_tokens_map.json", special)
-    rules = {
-        "tokenizer_class": "BertTokenizer",
-        "processor_class": "BlipProcessor",
-        "do_lower_case": True,
-        "strip_accents": None,
-        "tokenize_chinese_chars": True,
-        "model_max_length": 512,
-    }
-    # Marked as special, or the tokenizer would lower them and cut them at their brackets.
-    whole = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
-    marked = [*special.values(), "[DEC]", "[ENC]"]
-    added = {str(tokens.index(token)): {"content": token, **whole} for token in marked}
-    _write_json(folder / "tokenizer_config.json", {**rules, **special, "added_tokens_decoder": added})
-
-
-def _write_pipeline(what: Architecture, folder: Path) -> None:
-    """The scheduler and the index by which StableDiffusionPipeline finds its parts."""
-    import diffusers
-
-    diffusers.EulerDiscreteScheduler(**SD_TURBO_SCHEDULER).save_pretrained(folder / "scheduler")
-    parts = {part.folder: [part.library, part.kind] for part in what.parts}
-    _write_json(
-        folder / "model_index.json",
-        {
-            "_class_name": "StableDiffusionPipeline",
-            "_diffusers_version": diffusers.__version__,
-            "feature_extractor": [None, None],
-            "image_encoder": [None, None],
-            "requires_safety_checker": False,
-            "safety_checker": [None, None],
-            "scheduler": ["diffusers", "EulerDiscreteScheduler"],
-            "tokenizer": ["transformers", "CLIPTokenizer"],
-            **parts,
-        },
-    )
-
-
-def _write_json(path: Path, value: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 # --- The command --------------------------------------------------------------------------------------------

@@ -1,0 +1,110 @@
+"""Where a job is rehearsed: its plan without weights on this disk, and its program on tensors that hold nothing.
+
+Tensors of torch's `meta` device have a shape and a dtype and no memory. On them the whole program runs as it is, in
+seconds: the same modules, checkpointing, autograd, optimiser. What it asks of values is made up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from reno.architectures import NAMES, architecture
+from reno.checkpoints import Located, locate
+from reno.errors import BadInput
+from reno.memory.live_bytes import LiveBytes
+from reno.plan import LocatedEvaluator, LocatedMetric, Plan
+from reno.spec import Checkpoint, JobSpec, MetricSpec, TrialSpec
+from reno.surroundings import write_without_weights
+
+META = torch.device("meta")
+aten = torch.ops.aten
+
+
+@contextlib.contextmanager
+def rehearsal(device_type: str) -> Iterator[LiveBytes]:
+    """Within it, META stands for a device of that kind: a program on it runs, whatever it asks of values, and the bytes
+    that are alive on it are counted. What this process keeps of loaded models is left as it was."""
+    from reno import models, residence
+
+    apart = {"meta"} if device_type in residence.HAVE_THEIR_OWN else set()
+    attention = mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", _fused_attention)
+    memory = mock.patch.object(residence, "HAVE_THEIR_OWN", apart)
+    with mock.patch.object(models, "_pool", {}), attention, memory, LiveBytes("meta") as live, MadeUpValues():
+        yield live
+
+
+class MadeUpValues(TorchDispatchMode):
+    """Answers what a program asks of the values of META's tensors: every number is 0, every flag False, and a search
+    for elements finds none. So a loop that asks whether anything went wrong goes on."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
+            value = args[0]
+            if func is aten._local_scalar_dense.default:
+                return torch.zeros((), dtype=value.dtype).item()
+            if func is aten.nonzero.default:
+                return torch.empty((0, value.dim()), dtype=torch.int64, device=META)
+            device = kwargs.get("device")
+            if func is aten._to_copy.default and device is not None and torch.device(device) != META:
+                zero = torch.zeros((), dtype=kwargs.get("dtype") or value.dtype, device=device)
+                return zero.expand(value.shape)  # as large as it has to look, and no memory
+        return func(*args, **kwargs)
+
+
+def _fused_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+    """Attention by the memory-efficient kernel, as GPUs of every age and CPUs run it; left to itself META would keep
+    whole attention matrices."""
+    if attn_mask is not None:
+        whole = (*query.shape[:-1], key.shape[-2])
+        attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).expand(whole)
+    log_sums = any(tensor.requires_grad for tensor in (query, key, value))
+    return aten._scaled_dot_product_efficient_attention(
+        query, key, value, attn_mask, log_sums, dropout_p, is_causal, scale=scale
+    )[0]
+
+
+def plan_without_weights(job: JobSpec, dtype: str, scratch: Path) -> Plan:
+    """The plan of a job whose checkpoints are folders with configurations: the user's own, or ones written to `scratch`
+    for the published checkpoints that reno/architectures.py knows. Raises BadInput for a name it does not know."""
+
+    def metric(spec: MetricSpec) -> LocatedMetric:
+        found = [_locate(term.checkpoint, f"models.checkpoints.{term.model}", scratch) for term in spec.terms]
+        return LocatedMetric(spec, tuple(found))
+
+    generator, optimised = _locate(job.generator, "models.generator", scratch), metric(job.metric)
+    recorded = tuple(metric(spec) for spec in job.recorded)
+    trials = tuple(
+        TrialSpec(prompt, seed, generator.identity, optimised.identity, dtype, job.settings.identity())
+        for prompt in job.prompts
+        for seed in job.seeds
+    )
+    judges = tuple(
+        LocatedEvaluator(spec, {model.name: _locate(model.checkpoint, model.knob, scratch) for model in spec.models})
+        for spec in job.evaluators
+    )
+    return Plan(job, generator, optimised, recorded, dtype, trials, judges)
+
+
+def _locate(checkpoint: Checkpoint, knob: str, scratch: Path) -> Located:
+    """A folder with a checkpoint's configurations."""
+    folder = Path(checkpoint.path).expanduser()
+    if not folder.is_dir():
+        known = {architecture(name).published: name for name in NAMES}
+        if checkpoint.path not in known:
+            if checkpoint.path.startswith((".", "/", "~")) or checkpoint.path.count("/") != 1:
+                locate(checkpoint, knob)  # says what is wrong with the path
+            raise BadInput(
+                f"{knob}.path={checkpoint.path}: its architecture is not known here; give a folder that holds the "
+                f"checkpoint's configuration, or one of {', '.join(known)}"
+            )
+        folder = scratch / known[checkpoint.path]
+        if not folder.exists():
+            write_without_weights(architecture(known[checkpoint.path]), folder)
+    return Located(checkpoint.path, folder.resolve(), f"without weights: {folder}", None)

@@ -1,0 +1,160 @@
+"""What a job will need: the count of live bytes, the rehearsal against what is measured, and the command."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from reno.batch import run_batch
+from reno.memory.__main__ import main
+from reno.memory.cards import CARDS, GIB, largest_batch, margin
+from reno.memory.live_bytes import LiveBytes
+from reno.memory.prediction import predict
+from reno.models import load_models
+from reno.plan import make_plan
+from reno.run import composed
+
+CPU = torch.device("cpu")
+PAIR = "prompt=[a red car and a blue cup,a gold bench and a green clock]"
+
+
+def test_a_storage_counts_once_and_until_nothing_holds_it():
+    with LiveBytes("cpu") as live:
+        live.restart()
+        a = torch.zeros(1000)
+        assert live.now == 4000
+        view = a[10:20].reshape(5, 2)
+        assert live.now == 4000  # of the same storage
+        del a
+        assert live.now == 4000
+        del view
+        assert live.now == 0
+        x = torch.ones(500, requires_grad=True)
+        y = x.exp()  # autograd keeps the result
+        z = y.sum()
+        del y
+        assert live.now == 2000 + 2000 + 4
+        (gradient,) = torch.autograd.grad(z, x)
+        assert live.now == 2000 + 4 + gradient.untyped_storage().nbytes()
+    assert max(live.timeline) >= 6000
+
+
+def measured_peak(job) -> int:
+    """Peak bytes of a batch of all the job's trials, by torch's own allocator: the weights, counted one by one, and the
+    running sum of what was allocated and freed."""
+    plan = make_plan(job)
+    models = dataclasses.replace(load_models(plan, CPU), evaluators=())
+    holders = [models.generator.text_encoder, models.generator.unet, models.generator.vae]
+    metrics = [models.metric, *models.recorded.values()]
+    holders += [term.model for metric in metrics for _, term in getattr(metric, "terms", ((1.0, metric),))]
+    tensors = {t.data_ptr(): t for holder in holders for t in (*holder.parameters(), *holder.buffers())}
+    weights = sum(tensor.untyped_storage().nbytes() for tensor in tensors.values())
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
+        for _ in run_batch(plan.trials, job.settings, job.metric.name, models):
+            pass
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = highest = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        highest = max(highest, held)
+    return weights + highest
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        ["metric=clip", "record=[]"],
+        pytest.param(["metric=blip", "checkpointing=true"], marks=pytest.mark.slow),
+        pytest.param(["metric=clip", "method=best_of_n"], marks=pytest.mark.slow),
+    ],
+)
+def test_the_prediction_is_within_a_tenth_of_what_the_testbed_takes(knobs):
+    job = composed([*knobs, PAIR, "seed=[0,1]", "iterations=2", "threads=1", "evaluators=[]", "device=cpu"])
+    predicted = predict(job, "cpu").peak(len(job.prompts) * len(job.seeds))
+    assert predicted == pytest.approx(measured_peak(job), rel=0.1)
+
+
+@pytest.mark.slow
+def test_any_batch_is_known_from_the_first_three(compose, monkeypatch):
+    """A batch of seven rehearsed is what a batch of two and a batch of three say of it."""
+    from reno.memory import prediction
+
+    job = compose("metric=clip+blip", "prompt=a red car")
+    expected = predict(job, "cpu")
+    at_once = prediction._timeline
+    monkeypatch.setattr(prediction, "_timeline", lambda plan, models, live, batch: at_once(plan, models, live, 7))
+    assert predict(job, "cpu").alone == expected.peak(7)
+    assert expected.peak(1) < expected.peak(2) < expected.peak(3)
+
+
+@pytest.mark.slow
+def test_a_gpu_holds_what_the_loop_runs_and_the_cpu_everything(compose):
+    job = compose("metric=clip", "record=[blip]", "dtype=float32")
+    everything, resident = predict(job, "cpu").weights, predict(job, "cuda").weights
+    assert {"text_encoder", "unet", "vae", "clip", "blip"} == set(everything)
+    assert {"unet", "vae"} <= set(resident) and not {"text_encoder", "blip"} & set(resident)
+    assert resident["unet"] == everything["unet"] and resident["clip"] < everything["clip"]
+
+
+@pytest.mark.slow
+def test_the_largest_batch_fits_with_its_margin_and_one_more_does_not(compose):
+    found = predict(compose("metric=clip", "prompt=a red car"), "cuda")
+    for memory in (GIB, 1.5 * GIB):
+        largest = largest_batch(found, memory, most=10**6)
+        assert found.peak(largest) + margin(found, largest) <= memory
+        assert found.peak(largest + 1) + margin(found, largest + 1) > memory
+    assert largest_batch(found, 0.1 * GIB) == 0
+
+
+@pytest.mark.slow
+def test_nothing_of_a_rehearsal_stays_in_the_process(compose):
+    from reno import models
+
+    kept = dict(models._pool)
+    predict(compose("metric=clip", "prompt=a red car"), "cuda")
+    assert models._pool == kept
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_table(knobs, capsys):
+    assert main([*knobs, "metric=clip", "dtype=float16", "batch_size=2"]) == 0
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("weights of unet", "all tensors", "float16", "batch 2", *CARDS))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["metric=clop"], "metric=clop is not known"),
+        (["-m", "metric=clip,blip"], "one job"),
+        (["models=sd_turbo", "models.generator.path=someone/model"], "architecture is not known"),
+        (["models=sd_turbo", "models.generator.path=./nowhere"], "is not a folder"),
+    ],
+)
+def test_what_cannot_be_predicted_gets_one_sentence(words, sentence, capsys):
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ") and sentence in said.err and said.err.count("\n") == 1 and not said.out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("metric", "most"), [("clip", 4.2), ("blip", 4.3), ("blip_large", 4.7), ("clip_vit_h", 6.1), ("both", 8.0)]
+)
+def test_published_sizes_in_float16_take_no_more_than_they_should(metric, most):
+    """At 512 x 512 with checkpointing, alone, without a weight on this disk."""
+    words = [f"metric={metric}"]
+    if metric == "both":
+        terms = [
+            "{kind: clip, model: clip_vit_h, weight: 1.0}",
+            "{kind: blip, model: blip_large, weight: 1.0, head: itm}",
+        ]
+        words = ["metric=clip+blip", f"metric.terms=[{','.join(terms)}]"]
+    found = predict(composed(["models=sd_turbo", "prompt=a red car and a blue cup", *words]), "cuda")
+    assert found.dtype == "float16" and found.execution.checkpointing
+    assert found.weights["unet"] == 2 * 865_910_724
+    assert found.peak(1) / GIB <= most
