@@ -3,11 +3,17 @@
 There is no teacher model. About thirty low-frequency cosine coefficients of the 8 x 8 x 8 noise set where the things
 lie, how large they are, the background, and two smooth fault maps, read where each thing lies:
 
-- the leak map: above a threshold the thing takes the other thing's colour;
+- the leak map: above a threshold the thing takes the next thing's colour;
 - the vanish map: above a threshold the thing shrinks until it is not drawn.
 
-Thresholds differ from colour to colour and object to object, so some prompts are hard. Crossing one is gradual, so a
-gradient can mend a fault. The other 482 dimensions decide nothing: the generator has to learn to see past them.
+Every second thing reads the leak map with its sign turned: where one thing leaks, its neighbour seldom does. Swapped
+colours are then rare, as they should be: no gradient mends a swap, since on the way both things have one colour.
+
+Thresholds differ from colour to colour and object to object, so some prompts are hard. Crossing one is gradual, and a
+leak still changes a little far beyond, so a gradient can mend a fault. The other 482 dimensions decide nothing: the
+generator has to learn to see past them.
+
+The maps are read where things lie, and not as one number a thing, since that is what a convolutional network learns.
 """
 
 from __future__ import annotations
@@ -22,11 +28,14 @@ import numpy as np
 from reno.testbed.world import Background, Scene, Thing
 
 CHANNELS, GRID = 8, 8
-LEAK_SHARE = {2: 0.43, 3: 0.65}
+LEAK_SHARE = {2: 0.32, 3: 0.5}
 """How often a thing takes another's colour, by the number of things, on average over colours and objects."""
-VANISH_SHARE = 0.04
-SOFTNESS = 0.12
+VANISH_SHARE = 0.08
+"""How often a thing is half its size or less."""
+SOFTNESS = 0.2
 """Width of a threshold, in standard deviations of its map."""
+DRAWN = 0.2
+"""The share of its size from which a thing is drawn."""
 SPREAD = 0.5
 """Standard deviation of the thresholds over (colour, object) combinations."""
 
@@ -96,13 +105,14 @@ def _faulty(z: np.ndarray, things: Sequence[Thing], index: int) -> Thing:
     values = dict(thing.__dict__, size=thing.size * _kept(z, thing))
     if len(things) > 1:
         bar = threshold("leak", thing.color, thing.object, LEAK_SHARE[len(things)])
-        share = _sigmoid((field(z[LEAK], thing.x, thing.y) - bar) / SOFTNESS)
+        sign = -1 if index % 2 else 1
+        share = _gradual((sign * field(z[LEAK], thing.x, thing.y) - bar) / SOFTNESS)
         values["leak"] = (things[(index + 1) % len(things)].color, share)
     return Thing(**values)
 
 
 def _shown(z: np.ndarray, things: Sequence[Thing], index: int) -> bool:
-    return _kept(z, things[index]) > 0.3
+    return _kept(z, things[index]) > DRAWN
 
 
 def _kept(z: np.ndarray, thing: Thing) -> float:
@@ -131,6 +141,12 @@ def threshold(fault: str, color: str, name: str, share: float) -> float:
     deviate = random.Random(f"{fault} {color}").gauss(0, 1), random.Random(f"{fault} {name}").gauss(0, 1)
     offset = SPREAD * sum(deviate) / math.sqrt(2)
     return _normal_quantile(1 - share) * math.sqrt(1 + SPREAD**2) + offset
+
+
+def _gradual(value: float) -> float:
+    """From 0 to 1 by the Cauchy distribution: ten widths beyond a threshold its slope is a hundredth of the steepest, a
+    logistic's a five-thousandth."""
+    return 0.5 + math.atan(value) / math.pi
 
 
 def _sigmoid(value: float) -> float:

@@ -4,6 +4,7 @@ scores as what it trained."""
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from reno.testbed.render import render
 from reno.testbed.stages import blip, captions, clip, pictures
 from reno.testbed.stages import vae as vae_stage
 from reno.testbed.stages.loop import tensor_of
-from reno.testbed.stages.spoiling import SPOILERS
+from reno.testbed.stages.spoiling import SPOILERS, blended, chimera, fused, two_toned
 from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, Scene, Thing, allowed, caption, sample_pairs, sample_scene
 
 SHARES = {"drawn": 1, "spoiled": 1, "swapped": 1}
@@ -103,7 +104,7 @@ def test_the_pool_shows_nothing_held_out_and_its_labels_are_what_is_drawn(built)
     assert (pool.families["spoiled"].shown[1::2] == -1).all()  # shows nothing that may be named
     assert not (pool.families["spoiled"].shown[::2] == -1).all((1, 2)).any()
     changed = (pool.families["drawn"].shown[1::2] != pool.families["drawn"].asked[1::2]).any((1, 2))
-    assert changed.all()
+    assert 0.8 < changed.float().mean() < 1  # a colour that leaked a little is now and then named as asked
 
 
 def test_the_patches_say_what_covers_them():
@@ -151,6 +152,41 @@ def test_painted_pictures_are_labelled_by_the_law():
             leaked += color != thing.color
         vanished += len(record.shown) < 2
     assert leaked > 50 and vanished > 10 and 10 < unnamed < 200
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
+def test_how_much_of_a_colour_leaked_is_read_off_the_image(share):
+    """Whatever share the law says, and though the thing lies three pixels off."""
+    law = Scene((Thing("red", "car", 0.3, 0.3, 0.4, leak=("blue", 0.1)), Thing("blue", "bench", 0.7, 0.7, 0.4)))
+    car = Thing("red", "car", 0.3 + 3 / 64, 0.3 - 2 / 64, 0.4, leak=("blue", share))
+    found, off = pictures.sought(render(Scene((car, law.things[1]))), law)
+    assert off < 0.02
+    assert found.things[0].leak == ("blue", pytest.approx(share, abs=0.02))
+
+
+@pytest.mark.parametrize("spoil", [two_toned, chimera, fused, blended])
+def test_an_image_that_is_not_what_the_law_says_is_far_from_it(spoil):
+    rng = random.Random(10)
+    far = []
+    for _ in range(20):
+        scene = sample_scene(rng, 2)
+        colors = [thing.color for thing in scene.things]
+        scene = Scene(tuple(replace(t, leak=(c, 0.0)) for t, c in zip(scene.things, colors[::-1], strict=True)))
+        far.append(pictures.sought(spoil(rng, scene), scene)[1] - pictures.sought(render(scene), scene)[1])
+    assert np.median(far) > 0.05
+
+
+def test_what_is_between_two_answers_is_named_by_either():
+    rng = random.Random(11)
+    middle = pictures.WHOLE[2] * (pictures.UNNAMED + pictures.NAMED) / 2
+    small = Thing("gold", "cup", 0.7, 0.7, middle)
+    scene = Scene((Thing("red", "car", 0.3, 0.3, 0.4, leak=("gold", 0.3)), small))
+    said = [pictures.named(scene, 2, rng) for _ in range(2000)]
+    assert np.mean([("gold", "car") in pairs for pairs in said]) == pytest.approx(0.216, abs=0.04)
+    assert np.mean([("gold", "cup") in pairs for pairs in said]) == pytest.approx(0.5, abs=0.04)
+    clear = Scene((replace(scene.things[0], leak=("gold", 0.2)),))
+    assert pictures.named(clear, 2, None) == [("red", "car")]
+    assert pictures.named(Scene((replace(scene.things[0], leak=("gold", 0.5)),)), 2, None) == []
 
 
 def test_spoiled_pictures_differ_from_what_was_asked():

@@ -26,6 +26,8 @@ def test_the_whole_chain_in_a_few_steps(tmp_path):
     for model in ("generator", "clip", "blip", "judge"):
         assert (weights / model / "README.md").read_text().startswith("# ")
         assert (weights / model / "samples.png").exists()
+    overview = (weights / "README.md").read_text()
+    assert "| best of n | clip+blip (1) |" in overview and "a trial takes" in overview
 
 
 def regression(folder, steps, stop=None, trained_on=""):

@@ -128,14 +128,16 @@ def test_the_cosine_basis_is_orthonormal_so_that_coefficients_of_noise_are_noise
 
 def test_noise_decides_the_scene_and_the_faults_at_about_the_stated_rate():
     rng, draw = random.Random(3), np.random.default_rng(3)
-    leaks, shown, asked = 0, 0, 0
+    leaks, swaps, shown, asked = 0, 0, 0, 0
     for _ in range(400):
         pairs = sample_pairs(rng, 2)
         things = layout.scene_of(draw.standard_normal((8, 8, 8)), pairs).things
         asked, shown = asked + 2, shown + len(things)
-        leaks += sum(thing.leak is not None and thing.leak[1] > 0.5 for thing in things)
+        leaking = [thing.leak[1] > 0.5 for thing in things]
+        leaks, swaps = leaks + sum(leaking), swaps + (sum(leaking) == 2)
     assert abs(1 - shown / asked - layout.VANISH_SHARE) < 0.06
     assert abs(leaks / shown - layout.LEAK_SHARE[2]) < 0.08
+    assert swaps / leaks < 0.15  # where one thing leaks, its neighbour seldom does
 
 
 def test_a_scene_changes_smoothly_with_the_noise():

@@ -1,13 +1,19 @@
 """Stage `generator`: the text encoder and the U-Net that turn noise and a prompt into latents in one step.
 
 There is no teacher: `layout.scene_of` says which scene a noise means, the scene is drawn and encoded, and the one-step
-output is regressed on those latents (L1 + squared error / 2). Noise that decides nothing is faded in during training,
-without which the loss sticks. Targets come in chunks, drawn as training goes and kept in `generator/pool`.
+output is regressed on those latents (L1 + squared error / 2). Noise that decides nothing is faded in during a first
+lesson, without which the loss sticks; in a second it is often larger than its prior, as an optimiser makes it. Targets
+come in chunks, which a process of its own makes ahead and keeps in `generator/pool`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +31,12 @@ from reno.testbed.world import caption, sample_pairs
 
 WIDTH = 128
 CHUNK = 2048
-SMOKE = {"steps": 2, "batch": 8, "chunk": 64}
+LR, SECOND_LR = 1e-3, 7e-4
+SMOKE = {"steps": 2, "second": 1, "batch": 8, "chunk": 64}
 FADE = (0.2, 0.55)
-"""The shares of training between which the undecisive noise goes from nothing to its full size."""
+"""The shares of the first lesson between which the undecisive noise goes from nothing to its full size."""
+LARGER = 1.25
+"""The most that the undecisive noise is multiplied by in the second lesson."""
 
 
 class Generator(torch.nn.Module):
@@ -69,39 +78,77 @@ def scheduler() -> EulerDiscreteScheduler:
     )  # fmt: skip
 
 
-def run(build_dir: Path, steps: int = 6000, batch: int = 64, chunk: int = CHUNK, seed: int = 2) -> dict:
+def run(
+    build_dir: Path, steps: int = 5000, second: int = 3000, batch: int = 64, chunk: int = CHUNK, seed: int = 2
+) -> dict:
+    """`steps` of the first lesson, `second` of the second."""
     model = Generator()
     coder = load_average(build_dir / "vae", vae_stage.build()).requires_grad_(False)
     scale = latent_scale(coder)
-    trained_on = law_fingerprint(build_dir)
-    claim(build_dir / "generator", trained_on)
+    folder, trained_on = build_dir / "generator", law_fingerprint(build_dir)
+    claim(folder, trained_on)
     steering = torch.from_numpy(layout.steering()).float()
-    pool = Pool(
-        build_dir / "generator" / "pool", coder, scale["factor"], chunk, seed, clip_tokenizer(build_dir / "tokenizer")
-    )
+    pool = Pool(build_dir, coder, scale["factor"], chunk, seed)
     weight = scale["weight"][:, None, None]
 
-    def loss(step, rng):
-        newest = min(step * batch // (2 * chunk), 100)  # half of each batch is of the newest chunk
-        tokens, noise, target = pool.draw(rng, newest, batch)
-        spectrum = cosine_transform(noise)
-        fresh = cosine_transform(torch.randn_like(noise))
-        low, high = FADE
-        fade = min(1.0, max(0.0, (step / steps - low) / (high - low)))
-        noise = cosine_transform(steering * spectrum + (1 - steering) * fade * fresh, inverse=True)
+    def newest_chunk(step):
+        return step * batch // (2 * chunk)  # half of each batch is of the newest chunk
+
+    def lesson(step, rng, size):
+        """`size` (B, 1, 1, 1): what the undecisive noise is multiplied by."""
+        tokens, noise, target = pool.draw(rng, newest_chunk(step), batch)
+        fresh = size * cosine_transform(torch.randn_like(noise))
+        noise = cosine_transform(steering * cosine_transform(noise) + (1 - steering) * fresh, inverse=True)
         with torch.autocast("cpu", torch.bfloat16):
             latents = model(noise, tokens)
         error = (latents - target) * weight
-        return error.abs().mean() + 0.5 * error.square().mean(), {
-            "l1": error.detach().abs().mean().item(),
-            "fade": fade,
-        }
+        return error.abs().mean() + 0.5 * error.square().mean(), {"l1": error.detach().abs().mean().item()}
 
-    train(
-        "generator", model, loss, folder=build_dir / "generator", steps=steps, lr=1e-3, seed=seed, decay=0.01,
-        trained_on=trained_on,
-    )  # fmt: skip
+    def first_loss(step, rng):
+        low, high = FADE
+        fade = min(1.0, max(0.0, (step / steps - low) / (high - low)))
+        return lesson(step, rng, torch.full((batch, 1, 1, 1), fade))
+
+    def second_loss(step, rng):
+        return lesson(steps + step, rng, 1 + (LARGER - 1) * torch.rand(batch, 1, 1, 1))
+
+    last = newest_chunk(steps + second - 1)
+    common = {"decay": 0.01, "trained_on": trained_on}
+    with made_ahead(build_dir, chunk, seed, last + 1) if last else contextlib.nullcontext():
+        train("generator, first", model, first_loss, folder=folder / "first", steps=steps, lr=LR, seed=seed, **common)
+        train(
+            "generator, second",
+            model,
+            second_loss,
+            folder=folder,
+            steps=second,
+            lr=SECOND_LR,
+            seed=seed + 100,
+            **common,
+        )
     return report(build_dir)
+
+
+@contextlib.contextmanager
+def made_ahead(build_dir: Path, chunk: int, seed: int, count: int) -> Iterator[None]:
+    """Another process makes the pool's first `count` chunks meanwhile. What it has not made, training makes."""
+    script = "import sys; from reno.testbed.stages.generator import make_pool; make_pool(*sys.argv[1:])"
+    arguments = [str(build_dir), str(chunk), str(seed), str(count)]
+    maker = subprocess.Popen([sys.executable, "-c", script, *arguments], start_new_session=True)  # Ctrl-C is ours
+    try:
+        yield
+    finally:
+        maker.terminate()
+        maker.wait()
+
+
+def make_pool(build_dir: str, *numbers: str) -> None:
+    torch.set_num_threads(1)
+    folder, (chunk, seed, count) = Path(build_dir), map(int, numbers)
+    coder = load_average(folder / "vae", vae_stage.build()).requires_grad_(False)
+    pool = Pool(folder, coder, latent_scale(coder)["factor"], chunk, seed)
+    for index in range(count):
+        pool.make(index)
 
 
 def law_fingerprint(build_dir: Path) -> str:
@@ -132,10 +179,11 @@ class Pool:
     """Training targets by chunk: `pool/00012.safetensors` holds tokens, noise and latents; made when first drawn
     from."""
 
-    def __init__(self, folder: Path, coder: AutoencoderKL, factor: float, size: int, seed: int, tokenizer):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.coder, self.factor, self.size, self.seed = folder, coder, factor, size, seed
-        self.tokenizer = tokenizer
+    def __init__(self, build_dir: Path, coder: AutoencoderKL, factor: float, size: int, seed: int):
+        self.folder = build_dir / "generator" / "pool"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.coder, self.factor, self.size, self.seed = coder, factor, size, seed
+        self.tokenizer = clip_tokenizer(build_dir / "tokenizer")
         self.chunks: dict[int, dict[str, torch.Tensor]] = {}
 
     def draw(self, rng: random.Random, newest: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -149,14 +197,20 @@ class Pool:
 
     def chunk(self, index: int) -> dict[str, torch.Tensor]:
         if index not in self.chunks:
-            path = self.folder / f"{index:05d}.safetensors"
-            if not path.exists():
-                save_file(self._make(index), path)
-            self.chunks[index] = load_file(path)
+            self.chunks[index] = load_file(self.make(index))
         return self.chunks[index]
 
+    def make(self, index: int) -> Path:
+        """The file of a chunk, which is made if it is not there."""
+        path = self.folder / f"{index:05d}.safetensors"
+        if not path.exists():
+            beside = path.with_suffix(f".{os.getpid()}")
+            save_file(self._made(index), beside)
+            beside.replace(path)
+        return path
+
     @torch.no_grad()
-    def _make(self, index: int) -> dict[str, torch.Tensor]:
+    def _made(self, index: int) -> dict[str, torch.Tensor]:
         rng, draw = random.Random(self.seed * 7919 + index), np.random.default_rng([self.seed, index])
         noise = draw.standard_normal((self.size, 8, 8, 8)).astype(np.float16)
         pairs = [sample_pairs(rng, rng.choices((1, 2, 3), (0.06, 0.60, 0.34))[0]) for _ in range(self.size)]

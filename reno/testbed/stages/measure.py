@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,28 @@ from reno.prompts import load_prompts, prompt_from_text
 from reno.results import Store, Stored
 from reno.testbed.stages.loop import save_sheet, tensor_of
 
-SETTINGS = {
-    "adam 0.05": ["method=reno", "optimizer=adam", "lr=0.05"],
-    "best of n": ["method=best_of_n"],
-    "adam 0.01": ["method=reno", "optimizer=adam", "lr=0.01"],
-    "paper": ["method=reno", "optimizer=sgd_nesterov"],
-}
-"""The report's optimiser at two learning rates, the paper's, and the control at equal images."""
 METRICS = ("clip", "blip", "clip+blip")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Knobs of a job, the metrics that it is run for, and at how many of the seeds (None: all)."""
+
+    knobs: tuple[str, ...]
+    metrics: tuple[str, ...] = METRICS
+    seeds: int | None = None
+
+
+SETTINGS = {
+    "adam 0.05": Setting(("method=reno", "optimizer=adam", "lr=0.05")),
+    "best of n": Setting(("method=best_of_n",)),
+    "adam 0.05, regularised": Setting(
+        ("method=reno", "optimizer=adam", "lr=0.05", "regularization=0.1"), METRICS[:2], seeds=1
+    ),
+    "adam 0.01": Setting(("method=reno", "optimizer=adam", "lr=0.01"), METRICS[:2], seeds=1),
+    "paper": Setting(("method=reno", "optimizer=sgd_nesterov"), METRICS[:2], seeds=1),
+}
+"""The report's optimiser at two learning rates, the control at equal images, the noise's norm held, the paper's."""
 SETS = ("pairs_test", "triples_test")
 FAULTS = ("swapped", "junk", "mixed")
 SMOKE = {
@@ -39,6 +54,7 @@ SMOKE = {
     "sets": ("pairs_test",),
     "seeds": 1,
     "groups": 1,
+    "settings": ("adam 0.05", "best of n"),
 }
 
 
@@ -49,9 +65,11 @@ def run(
     sets: tuple[str, ...] = SETS,
     seeds: int = 2,
     groups: int = 10,
+    settings: tuple[str, ...] = tuple(SETTINGS),
     prompts: list[str] | None = None,
 ) -> dict:
-    """Runs and judges every set x metric x setting at `seeds` seeds a prompt; `prompts` stands in for the sets' own.
+    """Runs and judges every set x metric x setting at `seeds` seeds a prompt; `settings` may be some of SETTINGS, and
+    `prompts` stands in for the sets' own.
 
     A seed's noise is the same for every prompt and decides most of what goes wrong: at two seeds for all prompts the
     numbers would be of two noises. So the prompts are dealt into `groups`, each with seeds of its own.
@@ -64,23 +82,23 @@ def run(
         f"+models.checkpoints.oracle.path={weights / 'judge'}",
     ]  # fmt: skip
     dealt = [
-        [f"prompts={_written(build_dir, name, group, texts[group::groups])}", f"seed={_seeds(group, seeds)}"]
+        (f"prompts={_written(build_dir, name, group, texts[group::groups])}", _seeds(group, seeds))
         for name, texts in asked.items()
         for group in range(groups)
     ]
     wanted = [
-        [*common, *words, f"metric={metric}", *knobs]
-        for knobs in SETTINGS.values()
-        for words in dealt
-        for metric in METRICS
+        [*common, words, f"seed={_listed(own[: setting.seeds])}", f"metric={metric}", *setting.knobs]
+        for setting in (SETTINGS[name] for name in settings)
+        for words, own in dealt
+        for metric in setting.metrics
     ]
     _run_side_by_side(wanted, build_dir)
     trials = _trials(build_dir / "results", weights)
     tables = {
         name: [
             outcome_row(setting, metric, [t for t in trials.get((setting, metric), []) if _prompt(t) in set(texts)])
-            for setting in SETTINGS
-            for metric in METRICS
+            for setting in settings
+            for metric in SETTINGS[setting].metrics
         ]
         for name, texts in asked.items()
     }
@@ -99,9 +117,14 @@ def run(
     }
 
 
-def _seeds(group: int, count: int) -> str:
-    """A group's seeds, as a knob's value."""
-    return str(list(range(count * group, count * (group + 1)))).replace(" ", "")
+def _seeds(group: int, count: int) -> list[int]:
+    """A group's own seeds."""
+    return list(range(count * group, count * (group + 1)))
+
+
+def _listed(seeds: list[int]) -> str:
+    """Seeds as a knob's value."""
+    return str(seeds).replace(" ", "")
 
 
 def _written(build_dir: Path, name: str, group: int, texts: list[str]) -> Path:
@@ -185,7 +208,9 @@ def _trials(results: Path, weights: Path) -> dict[tuple[str, str], list[Stored]]
 def _setting(method: dict) -> str:
     if method["name"] == "best_of_n":
         return "best of n"
-    return "paper" if method["optimizer"]["name"] == "sgd" else f"adam {method['lr']:g}"
+    if method["optimizer"]["name"] == "sgd":
+        return "paper"
+    return f"adam {method['lr']:g}" + (", regularised" if method["regularization"] else "")
 
 
 def _prompt(trial: Stored) -> str:
@@ -274,14 +299,18 @@ def speed(weights: Path, iterations: int) -> dict:
     shown = subprocess.run(
         [sys.executable, "-c", script, str(weights), str(iterations)], capture_output=True, text=True, check=True
     )
-    load, *seconds = map(float, shown.stdout.split()[-5:])
+    threads, load, *seconds = map(float, shown.stdout.split()[-6:])
     names = ("clip_alone", "clip_batch_of_4", "blip_alone", "blip_batch_of_4")
-    return {"load_seconds": round(load, 2), **{name: round(s, 2) for name, s in zip(names, seconds, strict=True)}}
+    return {
+        "threads": int(threads),
+        "load_seconds": round(load, 2),
+        **{name: round(s, 2) for name, s in zip(names, seconds, strict=True)},
+    }
 
 
 def timed(weights: Path, iterations: int) -> list[float]:
-    """Seconds: loading the generator and both metrics, then a trial alone and in a batch of four by CLIP and by
-    BLIP."""
+    """CPU threads; seconds of loading the generator and both metrics, then of a trial alone and in a batch of four by
+    CLIP and by BLIP."""
     import torch
 
     from reno.generators.one_step import OneStepGenerator
@@ -295,7 +324,7 @@ def timed(weights: Path, iterations: int) -> list[float]:
     started = time.perf_counter()
     generator = OneStepGenerator(weights / "generator", variant=None, **place)
     metrics = [ClipMetric(weights / "clip", **place), BlipMetric(weights / "blip", **place)]
-    seconds = [time.perf_counter() - started]
+    seconds = [torch.get_num_threads(), time.perf_counter() - started]
     settings = MethodSettings("reno", iterations, 0.05, 0.0, None, "adam", {"betas": [0.9, 0.999], "eps": 1e-8})
     for metric in metrics:
         for batch in (1, 4):

@@ -5,14 +5,18 @@ Four families, each in twins that were asked for the same things:
 - `drawn`: renders, a third of them through the VAE. The second twin has one fault (a colour leaked, swapped or
   replaced, an object replaced or missing) and is labelled as what it shows.
 - `painted`: two images of the trained generator, of one prompt and two noises, labelled as what the law
-  (`layout.scene_of`) drew: a thing that took another's colour has it, one that vanished is not named. A fifth of the
-  noise is off the prior. An image whose law is between two answers, or that is neither what the law says nor
-  what was asked for, shows nothing that may be named.
-- `spoiled`: a render as asked and one that an optimiser would like to pass for it: two-toned, patchy or between two
-  colours, blended, smeared, cut, fused, a ghost, a chimera of two objects, mixed latents. Half go through the VAE.
-  The spoiled twin shows nothing that may be named.
+  (`layout.scene_of`) drew, in the mixtures of colours that the image shows. A fifth of the noise is off the prior. An
+  image that is not what the law says shows nothing that may be named.
+- `spoiled`: a render as asked and one that an optimiser would like to pass for it: two-toned, patchy, blended,
+  smeared, cut, fused, a ghost, a chimera of two objects, mixed latents. Half go through the VAE. The spoiled twin
+  shows nothing that may be named.
 - `swapped`: a render as asked and one with each colour on the next thing, labelled as what it shows; for the second
   lesson, in which a batch is hard because it holds both.
+
+What is between two answers is named by either, as people would: the more of another colour a thing has, the more often
+it is named by that, and the smaller a half-vanished thing, the more often it is left out. A score learned from such
+labels changes steadily from one answer to the other. Were such pictures called nothing, a valley would lie between two
+colours, which no gradient crosses.
 
 A picture that shows nothing that may be named is never anyone's positive; the caption it was asked for is false of it.
 """
@@ -58,7 +62,7 @@ SIZES = {"drawn": 20, "painted": 12, "spoiled": 6, "swapped": 6}
 SCALES = (0.7, 1.5)
 """What a fifth of the painted pictures' noise is multiplied by, lowest and highest."""
 CLEAR, MIXED = 0.3, 0.7
-"""Shares of another's colour up to which a thing has its own, and from which it has the other's."""
+"""Shares of another's colour up to which a thing has its own beyond doubt, and from which it has the other's."""
 AGREES, DISAGREES = 0.10, 0.15
 """Disagreements with the law up to which a painted picture is what it says, and from which it is something else."""
 DYED = 0.5
@@ -67,8 +71,10 @@ FAR = 60.0
 """Distance (of 0 to 255, each) of such a colour from those that training may not show the object in."""
 REACH = 4
 """Pixels that a painted thing may lie off the law's place."""
-UNSHRUNK = {1: 0.30, 2: 0.26, 3: 0.21}
-"""Sizes, by the number of things asked for, below which a thing is half vanished."""
+WHOLE = {1: 0.46, 2: 0.40, 3: 0.32}
+"""Sizes, by the number of things asked for, of a thing that has not shrunk."""
+UNNAMED, NAMED = 0.35, 0.85
+"""Shares of that size up to which a thing is never named, and from which it always is."""
 GRID = 8
 
 
@@ -175,13 +181,22 @@ def patch_map(record: Record) -> np.ndarray:
     return answer
 
 
-def color_of(thing: Thing) -> str | None:
-    """The colour it shows; None between two, or if it has no name."""
+def color_of(thing: Thing, rng: random.Random | None = None) -> str | None:
+    """The colour it shows; None if that has no name. Between two colours either, by `odds`, or None without an
+    `rng`."""
     if isinstance(thing, Dyed):
         return None
+    if rng and thing.leak:
+        return thing.leak[0] if rng.random() < odds(thing.leak[1]) else thing.color
     if thing.leak is None or thing.leak[1] <= CLEAR or thing.leak[0] == thing.color:
         return thing.color
     return thing.leak[0] if thing.leak[1] >= MIXED else None
+
+
+def odds(share: float) -> float:
+    """How often a thing with this share of another colour is named by that: from never to always, half the time at one
+    half, its steepest there."""
+    return share * share * (3 - 2 * share)
 
 
 # --- drawn --------------------------------------------------------------------------------------------------
@@ -203,7 +218,7 @@ def drawn(rng: random.Random, coder, count: int) -> list[Record]:
                 replace(s, things=tuple(dyed(rng, t) if t.object in names else t for t in s.things)) for s in twins
             ]
         for scene in twins:
-            records.append(Record(render(scene), pairs, shown_by(scene), scene.things))
+            records.append(Record(render(scene), pairs, shown_by(scene, rng), scene.things))
     through_vae(coder, [record for i, record in enumerate(records) if i // 2 % 3 == 2])
     return records
 
@@ -214,7 +229,7 @@ def placed(rng: random.Random, pairs: list[tuple[str, str]]) -> Scene:
     scene = sample_scene(rng, len(pairs), pairs)
     if rng.random() < 0.25:
         return scene
-    middle = {1: 0.46, 2: 0.40, 3: 0.32}[len(pairs)]
+    middle = WHOLE[len(pairs)]
     things = []
     for thing in scene.things:
         size = middle + 0.4 * (thing.size - middle)
@@ -223,12 +238,13 @@ def placed(rng: random.Random, pairs: list[tuple[str, str]]) -> Scene:
     return replace(scene, things=tuple(things))
 
 
-def shown_by(scene: Scene) -> list[tuple[str, str]]:
-    return [(color_of(thing), thing.object) for thing in scene.things]
+def shown_by(scene: Scene, rng: random.Random | None = None) -> list[tuple[str, str]]:
+    """The things and their colours; between two colours None, or with an `rng` either."""
+    return [(color_of(thing, rng), thing.object) for thing in scene.things]
 
 
 def tinged(rng: random.Random, scene: Scene) -> Scene:
-    """Now and then a little of another's colour, as the generator's faults have where they are nearly mended."""
+    """Now and then some of another's colour, as the generator's faults have where they are nearly mended."""
     if len(scene.things) == 1 or rng.random() < 0.6:
         return scene
     colors = [thing.color for thing in scene.things]
@@ -256,7 +272,7 @@ def faulty(rng: random.Random, pairs: list[tuple[str, str]]) -> Scene:
         changed[at], changed[other] = (pairs[other][0], pairs[at][1]), (pairs[at][0], pairs[other][1])
     scene = placed(rng, changed)
     if kind == "leaked":
-        leaked = replace(scene.things[at], leak=(pairs[other][0], min(1.0, rng.uniform(MIXED, 1.15))))
+        leaked = replace(scene.things[at], leak=(pairs[other][0], min(1.0, rng.uniform(0.2, 1.3))))
         scene = with_thing(scene, at, leaked)
     return scene
 
@@ -298,54 +314,75 @@ def painted(rng: random.Random, paint, count: int) -> list[Record]:
         asked = [pairs for pairs in prompts for _ in range(2)]
         noise = torch.from_numpy(np.random.default_rng(rng.getrandbits(32)).standard_normal((size, 8, 8, 8))).float()
         scale = [rng.uniform(*SCALES) if rng.random() < 0.2 else 1.0 for _ in range(size)]
-        records += labelled(paint, noise * torch.tensor(scale)[:, None, None, None], asked)
+        records += labelled(paint, noise * torch.tensor(scale)[:, None, None, None], asked, rng)
     return records
 
 
 @torch.no_grad()
-def labelled(paint, noise: torch.Tensor, asked: list[list[tuple[str, str]]]) -> list[Record]:
-    """The images of noise (B, 8, 8, 8) and prompts, labelled by the law."""
+def labelled(
+    paint, noise: torch.Tensor, asked: list[list[tuple[str, str]]], rng: random.Random | None = None
+) -> list[Record]:
+    """The images of noise (B, 8, 8, 8) and prompts, labelled by the law; what is between two answers by either, or
+    without an `rng` as nothing."""
     images = to_pixels(paint(noise, [caption(pairs) for pairs in asked]))
     scenes = [layout.scene_of(z, pairs) for z, pairs in zip(noise.double().numpy(), asked, strict=True)]
-    return [by_law(*one) for one in zip(images, scenes, asked, strict=True)]
+    return [by_law(*one, rng) for one in zip(images, scenes, asked, strict=True)]
 
 
-def by_law(image: np.ndarray, scene: Scene, asked: list[tuple[str, str]]) -> Record:
-    """Shows what the law says if it agrees with it, and nothing nameable if that is between two answers or the image
-    is neither what the law says nor what was asked for. Near either of them nothing is known: nothing is `asked`."""
-    off = disagreement(image, scene)
+def by_law(image: np.ndarray, scene: Scene, asked: list[tuple[str, str]], rng: random.Random | None = None) -> Record:
+    """Shows what the law says, in the colours that the image has, and nothing nameable if it is not what the law says.
+    Where that is hard to say nothing is known: nothing is `asked`."""
+    found, off = sought(image, scene)
     if off < AGREES:
-        return Record(image, asked, shown_by(scene) if clear(scene, len(asked)) else [], scene.things)
-    wanted = replace(scene, things=tuple(replace(thing, leak=None) for thing in scene.things))
-    strange = off > DISAGREES and disagreement(image, wanted) > DISAGREES
-    return Record(image, asked if strange else [], [])
+        return Record(image, asked, named(found, len(asked), rng), found.things)
+    return Record(image, asked if off > DISAGREES else [], [])
 
 
-def clear(scene: Scene, asked: int) -> bool:
-    """Whether the law's scene can be named: something shown, nothing half vanished or between two colours."""
-    return bool(scene.things) and all(
-        thing.size >= UNSHRUNK[asked] and color_of(thing) is not None for thing in scene.things
+def named(scene: Scene, asked: int, rng: random.Random | None) -> list[tuple[str, str]]:
+    """What one who sees the scene of so many things asked for says of it; without an `rng` only what is beyond doubt,
+    or nothing."""
+    doubts = [(NAMED - thing.size / WHOLE[asked]) / (NAMED - UNNAMED) for thing in scene.things]
+    if rng:
+        seen = [thing for thing, doubt in zip(scene.things, doubts, strict=True) if rng.random() >= doubt]
+        return shown_by(replace(scene, things=tuple(seen)), rng)
+    pairs = shown_by(scene)
+    return [] if any(doubt > 0.5 for doubt in doubts) or None in [color for color, _ in pairs] else pairs
+
+
+def sought(image: np.ndarray, scene: Scene) -> tuple[Scene, float]:
+    """The law's scene with the shares of leaked colours that the image has; and how far the image is off it: the mean
+    absolute difference (of 1) where it is largest, in the place of a thing, which may lie up to REACH pixels off, or
+    outside all of them."""
+    image = image.astype(np.float32) / 255
+    own, other = (
+        render(replace(scene, things=tuple(_leaking(thing, share) for thing in scene.things))).astype(np.float32) / 255
+        for share in (0.0, 1.0)
     )
-
-
-def disagreement(image: np.ndarray, scene: Scene) -> float:
-    """Mean absolute difference (of 1) between an image and the law's, where it is largest: in the place of a thing,
-    which may lie up to REACH pixels off, or outside all of them."""
-    image, law = image.astype(np.float32) / 255, render(scene).astype(np.float32) / 255
     around = np.pad(image, ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
-    outside, worst = np.ones((SIDE, SIDE), bool), 0.0
+    outside, worst, things = np.ones((SIDE, SIDE), bool), 0.0, []
     for thing in scene.things:
         mask = silhouette(thing) > 0.05
         rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
         top, left, height, width = rows[0], columns[0], np.ptp(rows) + 1, np.ptp(columns) + 1
-        mask, law_there = mask[top : top + height, left : left + width], law[top : top + height, left : left + width]
+        box = slice(top, top + height), slice(left, left + width)
         seen = np.lib.stride_tricks.sliding_window_view(around, (height, width), (0, 1))
         seen = seen[top : top + 2 * REACH + 1, left : left + 2 * REACH + 1]  # (offsets, offsets, 3, height, width)
-        error = np.abs(seen - law_there.transpose(2, 0, 1)).mean(2)[..., mask].mean(-1)
-        worst = max(worst, error.min())
+        seen = seen[..., mask[box]]  # (offsets, offsets, 3, pixels)
+        start, way = own[box][mask[box]].T, (other - own)[box][mask[box]].T  # (3, pixels)
+        share = ((seen - start) * way).sum((-2, -1)) / max(float((way * way).sum()), 1e-6)
+        share = np.clip(share, 0, 1)
+        error = np.abs(seen - start - share[..., None, None] * way).mean((-2, -1))
+        at = np.unravel_index(error.argmin(), error.shape)
+        worst = max(worst, float(error[at]))
+        things.append(_leaking(thing, float(share[at])))
         grown = slice(max(0, top - REACH), top + height + REACH), slice(max(0, left - REACH), left + width + REACH)
         outside[grown] = False
-    return max(worst, np.abs(image - law).mean(-1)[outside].mean() if outside.any() else 0.0)
+    far = np.abs(image - own).mean(-1)[outside].mean() if outside.any() else 0.0
+    return replace(scene, things=tuple(things)), max(worst, float(far))
+
+
+def _leaking(thing: Thing, share: float) -> Thing:
+    return replace(thing, leak=(thing.leak[0], share)) if thing.leak else thing
 
 
 # --- spoiled ------------------------------------------------------------------------------------------------

@@ -62,12 +62,6 @@ def patchy(rng: random.Random, scene: Scene) -> np.ndarray:
     return composed(render(scene), render(other), patchwork(rng, rng.randint(6, 16)))
 
 
-def between_colors(rng: random.Random, scene: Scene) -> np.ndarray:
-    at = rng.randrange(len(scene.things))
-    thing = scene.things[at]
-    return render(with_thing(scene, at, replace(thing, leak=(another_color(rng, thing, scene), rng.uniform(0.4, 0.6)))))
-
-
 def blended(rng: random.Random, scene: Scene) -> np.ndarray:
     """With a picture of other things, or of the same ones elsewhere: all over, or in blots."""
     pairs = [(thing.color, thing.object) for thing in scene.things]
@@ -123,11 +117,8 @@ def fused(rng: random.Random, scene: Scene) -> np.ndarray:
 
 
 def ghost(rng: random.Random, scene: Scene) -> np.ndarray:
-    """A thing half vanished: small, or half transparent."""
+    """A thing half transparent."""
     at = rng.randrange(len(scene.things))
-    thing = scene.things[at]
-    if rng.random() < 0.5:
-        return render(with_thing(scene, at, replace(thing, size=thing.size * rng.uniform(0.25, 0.55))))
     return composed(render(scene), render(with_thing(scene, at)), rng.uniform(0.4, 0.75))
 
 
@@ -157,4 +148,4 @@ def half_distance(thing: Thing) -> np.ndarray:
     return np.hypot(axis[None] - thing.x, axis[:, None] - thing.y) / (thing.size / 2)
 
 
-SPOILERS = (two_toned, two_toned, patchy, between_colors, blended, smeared, cut, fused, ghost, chimera, nothing)
+SPOILERS = (two_toned, two_toned, patchy, patchy, blended, smeared, cut, fused, ghost, chimera, nothing)
