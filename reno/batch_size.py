@@ -64,7 +64,7 @@ def choose_batch_size(
     if before is not None:
         return Choice(before, "as this job's stored trials were cut", True)
     tell("batch_size=auto: looking for the batch that fits and is fastest")
-    most = min(_largest_that_fits(plan, models), len(plan.trials), MOST)
+    most = largest_that_fits(plan, models, min(len(plan.trials), MOST))
     if most < 1:
         return Choice(1, "even one trial may not fit into the free memory", True)
     key = machine_key(plan, models, surroundings)
@@ -99,13 +99,14 @@ def _explained(paces: Paces, most: int, trials: int) -> Choice:
 # --- What fits ----------------------------------------------------------------------------------------------
 
 
-def _largest_that_fits(plan: Plan, models: Models) -> int:
-    """The largest batch that the prediction allows in the memory that is free beside the loaded models; 0: none."""
+def largest_that_fits(plan: Plan, models: Models, most: int) -> int:
+    """The largest batch, up to `most`, that the prediction allows in the memory that is free beside the loaded models;
+    0 if not even one trial fits."""
     device = models.generator.device
     found = predict(_as_loaded(plan, models), device.type)
     free = free_bytes(device)
     # The weights are there already, and so is a GPU's context: `largest_batch` counts both.
-    fits = largest_batch(found, free + found.weight_bytes + CONTEXT, most=len(plan.trials))
+    fits = largest_batch(found, free + found.weight_bytes + CONTEXT, most)
     log.info("%.1f GiB are free: %d trials side by side fit", free / GIB, fits)
     return fits
 

@@ -135,7 +135,7 @@ def test_a_rehearsal_leaves_nothing_that_a_run_could_meet(compose):
 def run(compose, tmp_path, monkeypatch):
     """run(*overrides): the outcome of a job with batch_size=auto on a machine where two side by side are fastest."""
     monkeypatch.setattr(batch_size, "seconds_per_image", lambda plan, models, size: {1: 1.0, 2: 0.5, 4: 0.5}[size])
-    monkeypatch.setattr(batch_size, "_largest_that_fits", lambda plan, models: 16)
+    monkeypatch.setattr(batch_size, "largest_that_fits", lambda plan, models, most: most)
 
     def go(*overrides):
         words = (f"results={tmp_path / 'results'}", "tracking=disabled", "record=[]", "iterations=1", *overrides)
@@ -162,7 +162,7 @@ def test_a_job_that_goes_on_cuts_the_batches_it_cut_before(run, tmp_path, monkey
     gone = sorted(ids)[0]
     (lost,) = [trial for trial in Store(tmp_path / "results") if trial.id == gone]
     shutil.rmtree(lost.folder)
-    monkeypatch.setattr(batch_size, "_largest_that_fits", lambda plan, models: pytest.fail("asked again"))
+    monkeypatch.setattr(batch_size, "largest_that_fits", lambda *_: pytest.fail("asked again"))
     capsys.readouterr()
     assert run("batch_size=auto", FOUR).done == [gone]
     assert "2 side by side: as this job's stored trials were cut" in capsys.readouterr().out
