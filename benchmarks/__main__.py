@@ -16,12 +16,14 @@ from benchmarks.page import write_page
 from benchmarks.parts import PARTS, measures
 from benchmarks.readme import check_readme, write_readme
 from benchmarks.rows import Found, markdown, row_from
-from benchmarks.setting import Setting, full_size, testbed
+from benchmarks.setting import Setting, full_size, testbed, threads_knob
 from benchmarks.timing import say
 from reno.errors import BadInput, did_you_mean
 
 VERSION = 1
 """Of what the parts measure: a kept part of another version is measured anew."""
+EFFORTS = {False: ("testbed", "full", "gpu"), True: ("quick",)}
+"""The settings that meet in one table: a quick look is no part of it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         parts = _parts(asked.only)
         if asked.readme:
             check_readme(asked.readme, asked.gpu)
-        _prepare(asked.out)
         work = [(part, setting) for setting in _settings(asked) for part in parts if measures(part, setting.effort)]
+        _prepare(asked.out)
         return _measure(work, asked)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
@@ -103,7 +105,7 @@ def _measure(work: list[tuple[str, Setting]], asked: argparse.Namespace) -> int:
         title = f"[{number} of {len(work)}] {part}, {setting.name}: {PARTS[part]}"
         kept = asked.out / "parts" / f"{setting.effort}-{part}.json"
         question = {"version": VERSION, "part": part, "setting": json.loads(json.dumps(dataclasses.asdict(setting)))}
-        if not asked.again and _answer(kept, question):
+        if not asked.again and (_read(kept) or {}).get("question") == question:
             print(f"{title}: kept", file=sys.stderr)
             continue
         print(title, file=sys.stderr, flush=True)
@@ -122,26 +124,26 @@ def _measure(work: list[tuple[str, Setting]], asked: argparse.Namespace) -> int:
             "taken": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         }
         _write(kept, json.dumps(answer, indent=1))
-        _write_tables(work, asked)
-    print(_write_tables(work, asked))
+        _write_tables(asked)
+    print(_write_tables(asked))
     return int(failed)
 
 
-def _answer(kept: Path, question: dict) -> dict | None:
-    """A part's file, if it answers this very question."""
+def _read(kept: Path) -> dict | None:
+    """A part's file; None if there is none of this version, or a damaged one."""
     try:
         answer = json.loads(kept.read_text(encoding="utf-8"))
-        return answer if answer["question"] == question else None
+        return answer if answer["question"]["version"] == VERSION else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write_tables(work: list[tuple[str, Setting]], asked: argparse.Namespace) -> str:
-    """Page, CSV and JSON of every part that is there, whichever command measured it; answers with the table."""
-    order = {part: place for place, part in enumerate(PARTS)}
-    names = sorted((asked.out / "parts").glob("*.json"), key=lambda path: order.get(path.stem.partition("-")[2], 99))
-    answers = [json.loads(path.read_text(encoding="utf-8")) for path in names]
-    answers = [a for a in answers if a["question"]["version"] == VERSION and a["question"]["part"] in order]
+def _write_tables(asked: argparse.Namespace) -> str:
+    """Page, CSV and JSON of every part that was measured in this folder with as many threads, by this command or by one
+    before; answers with the table."""
+    paths = [asked.out / "parts" / f"{effort}-{part}.json" for part in PARTS for effort in EFFORTS[asked.quick]]
+    threads = threads_knob(asked.threads)
+    answers = [a for a in map(_read, paths) if a and threads in a["question"]["setting"]["words"]]
     if not answers:
         return "nothing was measured"
     found = [

@@ -58,10 +58,12 @@ def markdown(found: Iterable[Found]) -> str:
     lines = [COLUMNS, ("---", "---", "---", "---:", "---", "---:", "---:", "---")]
     for one in found:
         for row in one.rows:
-            against = f"{_number(row.baseline)} {row.unit} ({row.against})" if row.baseline is not None else row.against
+            against = row.against
+            if row.baseline is not None:
+                against = f"{_with_unit(row.baseline, row.unit)} ({row.against})"
             reached = {None: "", True: "yes", False: "**no**"}[row.reached]
             what = f"{row.what}; {row.note}" if row.note else row.what
-            measured = "not measured" if row.value is None else f"{_number(row.value)} {row.unit}".strip()
+            measured = "not measured" if row.value is None else _with_unit(row.value, row.unit)
             times = "" if row.ratio is None else f"{row.ratio:.3f}"
             lines.append((one.part, one.on, what, measured, against, times, row.target, reached))
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
@@ -79,11 +81,10 @@ def as_csv(found: Iterable[Found]) -> str:
     return page.getvalue()
 
 
-def _number(value: float) -> str:
+def _with_unit(value: float, unit: str) -> str:
     """Three digits, or the whole number."""
-    if abs(value) >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    number = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+    return f"{number} {unit}".strip()
 
 
 def row_from(values: dict[str, Any]) -> Row:

@@ -91,4 +91,9 @@ def full_size(folder: Path, device: str, threads: int | None) -> Setting:
 
 
 def _run_on(device: str, threads: int | None) -> tuple[str, ...]:
-    return (f"device={device}", f"threads={'null' if threads is None else threads}")
+    return (f"device={device}", threads_knob(threads))
+
+
+def threads_knob(threads: int | None) -> str:
+    """A knob; None leaves the number of CPU threads to torch."""
+    return f"threads={'null' if threads is None else threads}"

@@ -70,12 +70,12 @@ def free_bytes(device: torch.device) -> int:
     return int(max(0, min(psutil.virtual_memory().available, _left_of_the_limit())))
 
 
-def _left_of_the_limit() -> float:
+def _left_of_the_limit(root: Path = Path("/")) -> float:
     """Bytes that the control group of a container or a cluster's job still allows; infinite where it sets no limit.
     Cached files do not count: they make room."""
     try:
-        group = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip()
-        folder = Path(f"/sys/fs/cgroup{group}")
+        group = (root / "proc/self/cgroup").read_text().rpartition("::")[2].strip()
+        folder = root / "sys/fs/cgroup" / group.lstrip("/")
         limit = int((folder / "memory.max").read_text())
         used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
         return limit - int(used["anon"])

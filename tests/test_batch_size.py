@@ -18,7 +18,7 @@ from reno.memory.cards import CONTEXT, SHARE, largest_batch
 from reno.memory.prediction import predict
 from reno.models import load_models
 from reno.plan import make_plan
-from reno.residence import free_bytes
+from reno.residence import _left_of_the_limit, free_bytes
 from reno.results import Store
 
 CPU = torch.device("cpu")
@@ -90,6 +90,18 @@ def test_a_table_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
 
 def test_free_memory_is_asked_of_the_system():
     assert 2**20 < free_bytes(CPU) < 2**50
+
+
+def test_a_containers_limit_counts_and_its_cached_files_do_not(tmp_path):
+    group = tmp_path / "sys/fs/cgroup/jobs/7"
+    for folder in (group, tmp_path / "proc/self"):
+        folder.mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/jobs/7\n")
+    (group / "memory.stat").write_text("anon 3000\nfile 50000\n")
+    (group / "memory.max").write_text("10000\n")
+    assert _left_of_the_limit(tmp_path) == 7000
+    (group / "memory.max").write_text("max\n")
+    assert _left_of_the_limit(tmp_path) == _left_of_the_limit(tmp_path / "elsewhere") == float("inf")
 
 
 def test_no_more_trials_than_fit_beside_the_loaded_models(compose, monkeypatch):

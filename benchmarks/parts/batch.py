@@ -30,7 +30,7 @@ EFFORTS = {
 def measure(setting: Setting) -> list[Row]:
     effort = EFFORTS[setting.effort]
     plan, models, device = loaded(setting.job(prompts(1), "iterations=1"))
-    fits = largest_that_fits(plan, models, MOST)
+    fits = largest_that_fits(plan, models, MOST) if device.type == "cuda" else MOST
     sizes = [size for size in effort.sizes if size <= fits]
 
     def images_a_second(size: int) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.apart import apart
+from benchmarks.apart import Failed, apart
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, loaded, prompts, setting_from
 from benchmarks.timing import MIB, off_the_line, peak_bytes, peak_resident, say
@@ -108,5 +108,6 @@ def long_run(setting: dict, early: int, late: int) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as scratch:
         job = setting_from(setting).job(*words, f"results={scratch}")
         outcome = run_job(job, Path(scratch) / "job", group="bench")
-    assert len(outcome.done) == late, outcome.failed
+    if len(outcome.done) != late:
+        raise Failed(f"{len(outcome.done)} of {late} trials were stored")
     return {"early": peaks[early // per_batch], "late": peak_resident()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import torch
@@ -24,6 +25,8 @@ def measure(setting: Setting) -> list[Row]:
         job = setting.job(f"metric={metric}", prompts(1), f"iterations={ITERATIONS}", "batch_size=1")
         found = predict(job, "cuda")
         plan, models, device = loaded(job)
+        for _ in run_batch(plan.trials, dataclasses.replace(job.settings, iterations=1), metric, models):
+            pass  # the first call prepares kernels
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         started = time.perf_counter()
