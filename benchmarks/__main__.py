@@ -125,7 +125,7 @@ def _measure(work: list[tuple[str, Setting]], asked: argparse.Namespace) -> int:
         }
         _write(kept, json.dumps(answer, indent=1))
         _write_tables(asked)
-    print(_write_tables(asked))
+    print(_write_tables(asked).rstrip())
     return int(failed)
 
 
