@@ -71,23 +71,21 @@ def testbed(device: str, threads: int | None, quick: bool) -> Setting:
 
 
 def full_size(folder: Path, device: str, threads: int | None) -> Setting:
-    """SD-Turbo's size with CLIP ViT-B/32, random weights: float32 on the CPU, float16 on a GPU. They are made where the
-    folder lacks them. Raises BadInput."""
+    """SD-Turbo's size with CLIP ViT-B/32, random weights, kept in float16 and run in what the device has: float32 on the
+    CPU, float16 on a GPU. They are made where the folder lacks them. Raises BadInput."""
     from benchmarks.timing import say
     from scripts.make_checkpoints import make_checkpoint
 
-    dtype = "float16" if device == "cuda" else "float32"
-    for name in FULL_SIZE[device]:
+    names = FULL_SIZE[device]
+    for name in names:
         if not (folder / name).exists():
             say(f"making {name} at full size in {folder}")
-        make_checkpoint(name, "full", folder, dtype)
-    variant = "fp16" if dtype == "float16" else "null"
-    words = ["models=sd_turbo", f"models.generator.path={folder.resolve() / 'sd_turbo'}"]
-    words += [f"models.generator.variant={variant}"]
-    words += [f"models.checkpoints.{name}.path={folder.resolve() / name}" for name in FULL_SIZE[device][1:]]
-    return Setting(
-        f"full size, CLIP ViT-B/32, {dtype}", (*words, *_run_on(device, threads)), "gpu" if device == "cuda" else "full"
-    )
+        make_checkpoint(name, "full", folder, "float16")
+    words = ["models=sd_turbo", f"models.generator.path={folder.resolve() / 'sd_turbo'}"]  # whose variant is fp16
+    words += [f"models.checkpoints.{name}.path={folder.resolve() / name}" for name in names[1:]]
+    gpu = device == "cuda"
+    name = f"full size, CLIP ViT-B/32, {'float16' if gpu else 'float32'}"
+    return Setting(name, (*words, *_run_on(device, threads)), "gpu" if gpu else "full")
 
 
 def _run_on(device: str, threads: int | None) -> tuple[str, ...]:
