@@ -71,8 +71,8 @@ def testbed(device: str, threads: int | None, quick: bool) -> Setting:
 
 
 def full_size(folder: Path, device: str, threads: int | None) -> Setting:
-    """SD-Turbo's size with CLIP ViT-B/32, random weights, kept in float16 and run in what the device has: float32 on the
-    CPU, float16 on a GPU. They are made where the folder lacks them. Raises BadInput."""
+    """SD-Turbo's size with CLIP ViT-B/32, in float32 on the CPU and float16 on a GPU. What the folder lacks is made, with
+    random weights in float16; what it has is used as it is. Raises BadInput."""
     from benchmarks.timing import say
     from scripts.make_checkpoints import make_checkpoint
 
@@ -80,8 +80,10 @@ def full_size(folder: Path, device: str, threads: int | None) -> Setting:
     for name in names:
         if not (folder / name).exists():
             say(f"making {name} at full size in {folder}")
-        make_checkpoint(name, "full", folder, "float16")
-    words = ["models=sd_turbo", f"models.generator.path={folder.resolve() / 'sd_turbo'}"]  # whose variant is fp16
+            make_checkpoint(name, "full", folder, "float16")
+    variant = "fp16" if list((folder / "sd_turbo" / "unet").glob("*.fp16.*")) else "null"
+    words = ["models=sd_turbo", f"models.generator.variant={variant}"]
+    words += [f"models.generator.path={folder.resolve() / 'sd_turbo'}"]
     words += [f"models.checkpoints.{name}.path={folder.resolve() / name}" for name in names[1:]]
     gpu = device == "cuda"
     name = f"full size, CLIP ViT-B/32, {'float16' if gpu else 'float32'}"
