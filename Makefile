@@ -7,13 +7,15 @@
 #              gives for your system. Left empty, pip takes torch from where it takes everything else.
 # RESULTS      the store that `make report` reads; OUT is the folder it writes
 # PROJECT, ENTITY  where `make dashboard` saves: a W&B project, and its user or team (left empty, the key's own)
-# ARGS         knobs for `make run`, e.g. make run ARGS="metric=blip lr=0.05"
+# ARGS         knobs for `make run`, e.g. make run ARGS="metric=blip lr=0.05"; options for `make bench`, e.g.
+#              make bench ARGS="--only loop,batch" or make bench ARGS="--full-size models --readme README.md"
 
 PYTHON ?= python3
 TORCH_INDEX ?=
 PROJECT ?= reno
 ENTITY ?=
-ARGS ?= -m metric=clip,blip lr=0.01,0.05
+ARGS ?=
+MAIN_JOB := -m metric=clip,blip lr=0.01,0.05
 RESULTS ?= results
 OUT ?= report
 VENV := .venv
@@ -21,7 +23,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed lint clean
+.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed bench bench-gpu lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 run: setup ## the main job: metric x learning rate on the embedded models (ARGS="knob=value ..." for another)
-	$(BIN)/python -m reno.run $(ARGS)
+	$(BIN)/python -m reno.run $(or $(ARGS),$(MAIN_JOB))
 
 report: setup ## page, PDF, tables and figures of what is stored: RESULTS=results OUT=report
 	$(BIN)/python -m analysis "$(RESULTS)" "$(OUT)"
@@ -55,6 +57,12 @@ test-browser: setup ## the report's page in headless Chromium (Debian: apt-get i
 
 testbed: setup ## train the embedded models again from nothing and measure them: hours; goes on where it stopped
 	$(BIN)/python scripts/train_testbed.py
+
+bench: setup ## what an iteration, a batch, a sweep cost, into bench/: ARGS="--full-size FOLDER" adds SD-Turbo's size
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-gpu: setup ## the same on a CUDA GPU at SD-Turbo's size, with random weights made on the spot, into bench-gpu/
+	@$(BIN)/python -m benchmarks --gpu $(ARGS)
 
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
 	@$(BIN)/python scripts/build_dashboard.py --project "$(PROJECT)" $(if $(ENTITY),--entity "$(ENTITY)")

@@ -112,6 +112,10 @@ class Display:
             self.bar.stop()
             self.bar = None
 
+    def note(self, message: str) -> None:
+        """One line of what the program decides."""
+        self._say(message)
+
     def warn(self, message: str) -> None:
         self.errors.print(f"warning: {message}")
 

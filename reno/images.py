@@ -151,3 +151,9 @@ def _as_tensor(
 def _channels(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """One value a channel, shaped (3, 1, 1). Kept on the device: a new tensor each iteration would wait for it."""
     return torch.tensor(values, dtype=dtype, device=device)[:, None, None]
+
+
+def forget_constants() -> None:
+    """Lets go of the tensors that are kept between calls; they are made anew when they are needed."""
+    _as_tensor.cache_clear()
+    _channels.cache_clear()

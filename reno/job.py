@@ -9,6 +9,7 @@ The store is the source of truth. A trial is committed there first; Weights & Bi
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import logging
@@ -33,6 +34,7 @@ from reno.tracking import TrackingSpec, TrialCard, logged, make_tracker
 
 if TYPE_CHECKING:
     from reno.batch import BatchRun, Progress
+    from reno.batch_size import Choice
 
 log = logging.getLogger("reno.job")
 
@@ -52,19 +54,28 @@ def run_job(
     store = Store(job.results)
     finished = plan.finished(store)
     display = Display(plan, finished)
-    missing = [batch for batch in plan.batches() if any(trial.id not in finished for trial in batch)]
     if job.dry_run:
-        display.dry_run(estimate_seconds(plan, store, len(missing), reference))
+        display.dry_run(estimate_seconds(plan, store, len(_missing(plan, finished)), reference))
         return Outcome(skipped=list(finished))
     tracking = TrackingSpec(**job.tracking)
-    models = _load(plan) if missing else None  # before the first write: a prompt may be too long for an encoder
+    models = cut = None
+    if _missing(plan, finished):
+        models = _load(plan)  # before the first write: a prompt may be too long for an encoder
+        cut = _choose_batch_size(plan, finished, models, display)
+        plan = dataclasses.replace(plan, job=dataclasses.replace(job, batch_size=cut.size))
+    missing = _missing(plan, finished)
     store.prepare()
     outcome = Outcome(skipped=[trial.id for trial in plan.trials if trial.id in finished])
     with _log_in(folder):
-        return _run(plan, store, finished, missing, models, tracking, display, outcome, folder, group, overrides)
+        return _run(plan, store, finished, missing, models, cut, tracking, display, outcome, folder, group, overrides)
 
 
-def _run(plan, store, finished, missing, models, tracking, display, outcome, folder, group, overrides) -> Outcome:
+def _missing(plan: Plan, finished: dict[str, Stored]) -> list[tuple[TrialSpec, ...]]:
+    """The batches in which something is to be done."""
+    return [batch for batch in plan.batches() if any(trial.id not in finished for trial in batch)]
+
+
+def _run(plan, store, finished, missing, models, cut, tracking, display, outcome, folder, group, overrides) -> Outcome:
     """The part of a job that writes."""
     job = plan.job
     tracker = make_tracker(tracking, job.results, display.warn)
@@ -74,7 +85,7 @@ def _run(plan, store, finished, missing, models, tracking, display, outcome, fol
         if missing:
             display.start(len(missing))
             with _termination_as_interrupt():
-                _run_missing(plan, missing, finished, models, store, tracker, display, outcome, group)
+                _run_missing(plan, missing, finished, models, cut, store, tracker, display, outcome, group)
     except KeyboardInterrupt:
         outcome.interrupted = True
     finally:
@@ -102,6 +113,15 @@ def _load(plan: Plan):
         raise BadInput(f"the models do not fit in the memory of {device} in {plan.dtype}; {advice}") from None
 
 
+def _choose_batch_size(plan: Plan, finished: dict[str, Stored], models, display: Display) -> Choice:
+    from reno.batch_size import choose_batch_size
+
+    choice = choose_batch_size(plan, finished, models, tell=display.note)
+    if choice.automatic:
+        display.note(f"{choice.size} side by side: {choice.reason}")
+    return choice
+
+
 def _for_less_memory(dtype: str, device_type: str, checkpointing: bool) -> str:
     """What a user can still change when even one trial does not fit."""
     knobs = [] if checkpointing else ["checkpointing=true"]
@@ -110,7 +130,7 @@ def _for_less_memory(dtype: str, device_type: str, checkpointing: bool) -> str:
     return "try " + ", ".join([*knobs, "a smaller metric or generator", "or a device with more memory"])
 
 
-def _run_missing(plan, missing, finished, models, store, tracker, display, outcome, group) -> None:
+def _run_missing(plan, missing, finished, models, cut, store, tracker, display, outcome, group) -> None:
     """Runs the batches one by one; commits and tracking go on beside the next batch.
 
     When memory runs out the batch is run again in halves, and so are those after it, down to one trial at a time.
@@ -122,6 +142,7 @@ def _run_missing(plan, missing, finished, models, store, tracker, display, outco
     surroundings = {**environment(device), "execution": as_json(models.execution)}
     log.info("models in %s: %s", plan.dtype, why_dtype(plan.job.dtype, device.type))
     log.info("executed with %s", models.execution)
+    log.info("%d trials side by side: %s", cut.size, cut.reason)
     commits: list[Future] = []
     waiting = deque(missing)
     side_by_side = max(len(batch) for batch in missing)
@@ -135,7 +156,7 @@ def _run_missing(plan, missing, finished, models, store, tracker, display, outco
                     display.more_batches(len(parts) - 1)
                     continue
                 cards = {
-                    trial.id: _card(trial, plan, group, _provenance(plan, batch, trial, surroundings))
+                    trial.id: _card(trial, plan, group, _provenance(plan, batch, trial, cut, surroundings))
                     for trial in batch
                     if trial.id not in finished
                 }
@@ -295,7 +316,7 @@ def _labels(plan: Plan) -> dict[str, Any]:
 
 
 def _provenance(
-    plan: Plan, batch: tuple[TrialSpec, ...], trial: TrialSpec, surroundings: dict[str, Any]
+    plan: Plan, batch: tuple[TrialSpec, ...], trial: TrialSpec, cut: Choice, surroundings: dict[str, Any]
 ) -> dict[str, Any]:
     """What can shift floats besides the spec, and where the weights came from."""
     metric_terms = zip(plan.metric.spec.terms, plan.metric.checkpoints, strict=True)
@@ -309,6 +330,7 @@ def _provenance(
         "batch": {
             "size": len(batch),
             "place": batch.index(trial),
+            "cut": as_json(cut),
             "trials": [
                 {
                     "id": mate.id,

@@ -67,7 +67,8 @@ class Plan:
     evaluators: tuple[LocatedEvaluator, ...] = ()
 
     def batches(self) -> Iterator[tuple[TrialSpec, ...]]:
-        size = self.job.batch_size
+        """One by one while it is not decided how many run side by side."""
+        size = self.job.batch_size or 1
         for start in range(0, len(self.trials), size):
             yield self.trials[start : start + size]
 
@@ -139,5 +140,5 @@ def estimate_seconds(
     )
     if per_image is None:
         return None
-    in_batch = min(plan.job.batch_size, len(plan.trials))
+    in_batch = min(plan.job.batch_size or 1, len(plan.trials))
     return missing_batches * in_batch * plan.images * per_image, origin

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -56,3 +58,26 @@ def release(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that this process can still have on a device: of the host's memory where the device has none of its own."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    import psutil
+
+    return int(max(0, min(psutil.virtual_memory().available, _left_of_the_limit())))
+
+
+def _left_of_the_limit(root: Path = Path("/")) -> float:
+    """Bytes that the control group of a container or a cluster's job still allows; infinite where it sets no limit.
+    Cached files do not count: they make room."""
+    try:
+        group = (root / "proc/self/cgroup").read_text().rpartition("::")[2].strip()
+        folder = root / "sys/fs/cgroup" / group.lstrip("/")
+        limit = int((folder / "memory.max").read_text())
+        used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return limit - int(used["anon"])
+    except (OSError, ValueError, KeyError):
+        return math.inf

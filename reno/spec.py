@@ -151,7 +151,8 @@ class JobSpec:
     recorded: tuple[MetricSpec, ...]
     evaluators: tuple[EvaluatorSpec, ...]
     settings: MethodSettings
-    batch_size: int
+    batch_size: int | None
+    """Trials side by side; None: as many as are fastest on the machine and fit (reno/batch_size.py)."""
     device: str
     dtype: str
     threads: int | None
@@ -237,7 +238,7 @@ def job_from_config(config: dict[str, Any]) -> JobSpec:
         recorded=tuple(_metric(metric, models) for metric in config["record"]),
         evaluators=tuple(evaluator_from_config(judge, models["checkpoints"]) for judge in config["evaluators"]),
         settings=settings,
-        batch_size=whole_number("batch_size", config["batch_size"], at_least=1),
+        batch_size=_batch_size(config["batch_size"]),
         device=device_name(config["device"]),
         dtype=_choice("dtype", config["dtype"], DTYPES),
         threads=None if config["threads"] is None else whole_number("threads", config["threads"], at_least=1),
@@ -251,6 +252,12 @@ def job_from_config(config: dict[str, Any]) -> JobSpec:
             channels_last=_flag("channels_last", config["channels_last"]),
         ),
     )
+
+
+def _batch_size(value: object) -> int | None:
+    if isinstance(value, str) and value != "auto":
+        raise BadInput(f"batch_size must be auto or a whole number, 1 or more, not {value!r}")
+    return None if value == "auto" else whole_number("batch_size", value, at_least=1)
 
 
 def _checkpointing(value: object) -> bool | None:

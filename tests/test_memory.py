@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
-from reno.batch import run_batch
+from benchmarks.allocator import measured_peak
 from reno.memory.__main__ import main
 from reno.memory.cards import CARDS, GIB, largest_batch, margin
 from reno.memory.live_bytes import LiveBytes
 from reno.memory.prediction import predict
-from reno.models import load_models
-from reno.plan import make_plan
 from reno.run import composed
 
-CPU = torch.device("cpu")
 PAIR = "prompt=[a red car and a blue cup,a gold bench and a green clock]"
 
 
@@ -40,27 +34,6 @@ def test_a_storage_counts_once_and_until_nothing_holds_it():
         (gradient,) = torch.autograd.grad(z, x)
         assert live.now == 2000 + 4 + gradient.untyped_storage().nbytes()
     assert max(live.timeline) >= 6000
-
-
-def measured_peak(job) -> int:
-    """Peak bytes of a batch of all the job's trials, by torch's own allocator: the weights, counted one by one, and the
-    running sum of what was allocated and freed."""
-    plan = make_plan(job)
-    models = dataclasses.replace(load_models(plan, CPU), evaluators=())
-    holders = [models.generator.text_encoder, models.generator.unet, models.generator.vae]
-    metrics = [models.metric, *models.recorded.values()]
-    holders += [term.model for metric in metrics for _, term in getattr(metric, "terms", ((1.0, metric),))]
-    tensors = {t.data_ptr(): t for holder in holders for t in (*holder.parameters(), *holder.buffers())}
-    weights = sum(tensor.untyped_storage().nbytes() for tensor in tensors.values())
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
-        for _ in run_batch(plan.trials, job.settings, job.metric.name, models):
-            pass
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = highest = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        highest = max(highest, held)
-    return weights + highest
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def test_the_itc_head_has_a_name_of_its_own(compose):
         ("seed=-1", "seed must be a whole number"),
         ("seed=[]", "seed=\\[\\] holds no seed"),
         ("batch_size=0", "batch_size must be a whole number, 1 or more"),
+        ("batch_size=aut", "batch_size must be auto or a whole number"),
         ("regularization=-0.1", "regularization must be a number at least 0"),
         ("grad_clip=0", "grad_clip must be a number above 0"),
         ("dtype=float17", "did you mean 'float16'"),

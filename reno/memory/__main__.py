@@ -49,7 +49,7 @@ def _print(job) -> None:
     from reno.memory.prediction import predict
 
     found = predict(job, "cuda" if job.device == "auto" else job.device.partition(":")[0])
-    batch = job.batch_size
+    batch = job.batch_size or 1  # auto takes what is free where it runs
     peak, spare = found.peak(batch), margin(found, batch)
     height, width = found.image_size
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from reno.architectures import NAMES, architecture
 from reno.checkpoints import Located, locate
 from reno.errors import BadInput
+from reno.images import forget_constants
 from reno.memory.live_bytes import LiveBytes
 from reno.plan import LocatedEvaluator, LocatedMetric, Plan
 from reno.spec import Checkpoint, JobSpec, MetricSpec, TrialSpec
@@ -29,14 +30,18 @@ aten = torch.ops.aten
 @contextlib.contextmanager
 def rehearsal(device_type: str) -> Iterator[LiveBytes]:
     """Within it, META stands for a device of that kind: a program on it runs, whatever it asks of values, and the bytes
-    that are alive on it are counted. What this process keeps of loaded models is left as it was."""
+    that are alive on it are counted. What this process keeps of loaded models is left as it was, and
+    nothing of META stays in it."""
     from reno import models, residence
 
     apart = {"meta"} if device_type in residence.HAVE_THEIR_OWN else set()
     attention = mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", _fused_attention)
     memory = mock.patch.object(residence, "HAVE_THEIR_OWN", apart)
-    with mock.patch.object(models, "_pool", {}), attention, memory, LiveBytes("meta") as live, MadeUpValues():
-        yield live
+    try:
+        with mock.patch.object(models, "_pool", {}), attention, memory, LiveBytes("meta") as live, MadeUpValues():
+            yield live
+    finally:
+        forget_constants()
 
 
 class MadeUpValues(TorchDispatchMode):

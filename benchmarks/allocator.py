@@ -1,0 +1,46 @@
+"""What torch's own allocator had at most while a job's trials ran."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from reno.batch import run_batch
+from reno.models import Models, load_models
+from reno.plan import Plan, make_plan
+from reno.reproducibility import choose_device
+
+
+def measured_peak(job) -> int:
+    """Peak bytes of a batch of all the job's trials. Of a GPU's memory its allocator's own count; on the CPU the
+    weights, counted one by one, and the running sum of what was allocated and freed."""
+    plan = make_plan(job)
+    device = choose_device(job.device)
+    models = dataclasses.replace(load_models(plan, device), evaluators=())
+    if device.type == "cuda":
+        _run(plan, models)  # resets the allocator's count at its start
+        return torch.cuda.max_memory_allocated(device)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
+        _run(plan, models)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = highest = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        highest = max(highest, held)
+    return _weights(models) + highest
+
+
+def _run(plan: Plan, models: Models) -> None:
+    for _ in run_batch(plan.trials, plan.job.settings, plan.job.metric.name, models):
+        pass
+
+
+def _weights(models: Models) -> int:
+    """Bytes of all parameters and buffers; what two models share counts once."""
+    holders = [models.generator.text_encoder, models.generator.unet, models.generator.vae]
+    metrics = [models.metric, *models.recorded.values()]
+    holders += [term.model for metric in metrics for _, term in getattr(metric, "terms", ((1.0, metric),))]
+    tensors = {t.data_ptr(): t for holder in holders for t in (*holder.parameters(), *holder.buffers())}
+    return sum(tensor.untyped_storage().nbytes() for tensor in tensors.values())

@@ -1,0 +1,66 @@
+"""Calls made in a process of their own: a peak of memory is then theirs, and nothing that one leaves behind meets the
+next.
+
+    python -m benchmarks.apart MODULE:FUNCTION ARGUMENTS.json ANSWER.json
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from reno.errors import BadInput
+from reno.quiet import quieten_libraries
+
+ROOT = Path(__file__).resolve().parent.parent
+UNUSABLE = 2
+"""Exit status of a call that raised BadInput; its sentence is the answer."""
+
+INTERRUPTED = 130
+
+
+class Failed(Exception):
+    """A call in a process of its own did not come to an answer; its traceback has been printed there."""
+
+
+def apart(function: str, **arguments: Any) -> Any:
+    """The answer of `module:function`, called with the arguments in a new process. Both are JSON values. Raises
+    BadInput as the function does, and Failed for any other error."""
+    with tempfile.TemporaryDirectory(prefix="reno-bench-") as scratch:
+        asked, answer = Path(scratch) / "arguments.json", Path(scratch) / "answer.json"
+        asked.write_text(json.dumps(arguments), encoding="utf-8")
+        words = [sys.executable, "-m", "benchmarks.apart", function, str(asked), str(answer)]
+        # What a job prints is not the bench's; its warnings and the bench's own progress go to stderr.
+        done = subprocess.run(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+        if done.returncode == INTERRUPTED:
+            raise KeyboardInterrupt
+        if done.returncode not in (0, UNUSABLE) or not answer.exists():
+            raise Failed(f"{function} ended with exit status {done.returncode}")
+        said = json.loads(answer.read_text(encoding="utf-8"))
+    if done.returncode == UNUSABLE:
+        raise BadInput(said)
+    return said
+
+
+def main(words: list[str]) -> int:
+    name, asked, answer = words
+    quieten_libraries()
+    module, _, function = name.partition(":")
+    try:
+        said = getattr(importlib.import_module(module), function)(**json.loads(Path(asked).read_text("utf-8")))
+    except BadInput as error:
+        Path(answer).write_text(json.dumps(str(error)), encoding="utf-8")
+        return UNUSABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    Path(answer).write_text(json.dumps(said), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

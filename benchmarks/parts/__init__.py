@@ -1,0 +1,41 @@
+"""The parts of the bench, in the order they run: each is a module with `EFFORTS` and `measure(setting)`.
+
+EFFORTS says how much each kind of setting is worth, and that a part is not for the others. `measure` answers with rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+from benchmarks.setting import setting_from
+
+PARTS = {
+    "loop": "an iteration of the loop against the bare floor",
+    "batch": "trials side by side against one at a time",
+    "sweep": "a sweep in one process against separate commands",
+    "notebook": "against a straightforward loop in a notebook",
+    "growth": "how time and memory grow, and whether anything leaks",
+    "kernels": "compile and channels_last",
+    "memory": "the predicted peak against the measured one",
+    "trial": "a trial of 50 iterations on a GPU",
+}
+
+
+def measures(part: str, effort: str) -> bool:
+    """Whether the part is for settings of this effort."""
+    return effort in importlib.import_module(f"benchmarks.parts.{part}").EFFORTS
+
+
+def measured(part: str, setting: dict[str, Any]) -> dict[str, Any]:
+    """The rows of a part on a setting, and what they were measured on, as JSON values: called in a process of its
+    own."""
+    from reno.reproducibility import choose_device, environment, make_deterministic
+
+    asked = setting_from(setting)
+    job = asked.job()
+    make_deterministic(job.threads)
+    rows = importlib.import_module(f"benchmarks.parts.{part}").measure(asked)
+    surroundings = environment(choose_device(job.device))
+    return {"rows": [dataclasses.asdict(row) for row in rows], "environment": surroundings}

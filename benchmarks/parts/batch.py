@@ -1,0 +1,52 @@
+"""Trials side by side against one at a time, and which batch is best for this machine; `batch_size=auto` is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.rows import Row
+from benchmarks.setting import Setting, loaded, prompts
+from benchmarks.timing import in_turn, ratio
+from reno.batch_size import MOST, best_size, largest_that_fits, machine_key, remember, seconds_per_image
+from reno.reproducibility import environment
+
+
+@dataclass(frozen=True)
+class Effort:
+    sizes: tuple[int, ...]
+    rounds: int
+    at_least: float | None
+    """Target of the best size."""
+
+
+EFFORTS = {
+    "quick": Effort((1, 2), 1, None),
+    "testbed": Effort((1, 2, 4, 8, 16, 32), 7, 1.3),
+    "gpu": Effort((1, 2, 4, 8, 16), 5, None),
+}
+
+
+def measure(setting: Setting) -> list[Row]:
+    effort = EFFORTS[setting.effort]
+    plan, models, device = loaded(setting.job(prompts(1), "iterations=1"))
+    fits = largest_that_fits(plan, models, MOST) if device.type == "cuda" else MOST
+    sizes = [size for size in effort.sizes if size <= fits]
+
+    def images_a_second(size: int) -> float:
+        return 1 / seconds_per_image(plan, models, size, repeats=1)
+
+    found = in_turn({str(size): lambda size=size: images_a_second(size) for size in sizes}, effort.rounds)
+    paces = {size: 1 / median(found[str(size)]) for size in sizes}
+    best = best_size(paces)
+    if setting.effort != "quick":
+        remember(machine_key(plan, models, environment(device)), paces)
+    return [
+        Row(
+            f"images of {size} trial{'s' * (size > 1)} side by side" + (", the best here" if size == best else ""),
+            median(found[str(size)]), "images/s",
+            "one at a time", median(found["1"]), ratio(found[str(size)], found["1"]),
+            at_least=effort.at_least if size == best else None,
+        )
+        for size in sizes
+    ]  # fmt: skip

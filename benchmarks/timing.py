@@ -1,0 +1,72 @@
+"""The arithmetic of a comparison: what is measured in turn, the median of its ratios, how far from a line it is; and
+the memory of this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+from reno.errors import BadInput
+
+MIB = 2**20
+
+
+def say(line: str) -> None:
+    """A line of progress, beside what is printed as the result."""
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def in_turn(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """What each side measures, round by round. Every other round goes through the sides backwards, so that a machine
+    that slows down as it warms favours none."""
+    measured: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds):
+        order = list(sides) if number % 2 == 0 else list(reversed(sides))
+        for name in order:
+            measured[name].append(sides[name]())
+        said = ", ".join(f"{name} {values[-1]:.4g}" for name, values in measured.items())
+        say(f"round {number + 1} of {rounds}: {said}")
+    return measured
+
+
+def ratio(values: Sequence[float], baseline: Sequence[float]) -> float:
+    """The median over the rounds of value / baseline: what disturbs a whole round cancels."""
+    return median(value / base for value, base in zip(values, baseline, strict=True))
+
+
+def off_the_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """The slope of the least-squares line through (x, y), and how far the furthest point is from it, as a share of the
+    largest |y|."""
+    count = len(x)
+    mean_x, mean_y = sum(x) / count, sum(y) / count
+    spread = sum((value - mean_x) ** 2 for value in x)
+    if not spread:
+        raise BadInput("a line needs two different places")
+    slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread
+    furthest = max(abs(b - mean_y - slope * (a - mean_x)) for a, b in zip(x, y, strict=True))
+    return slope, furthest / max(map(abs, y))
+
+
+def peak_resident() -> int:
+    """The largest resident size of this process so far, in bytes. On Linux its own: what getrusage tells begins with
+    the size of the process that started it."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    from reno.batch import peak_host_bytes
+
+    return peak_host_bytes()
+
+
+def peak_bytes(device) -> int:
+    """The peak of the memory that counts on a device: of a GPU its tensors, else this process's resident size."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    return peak_resident()

@@ -1,0 +1,215 @@
+"""batch_size=auto: the fastest batch that fits, chosen once, the same when a job goes on, and told with its reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+
+from reno import batch_size, images
+from reno.batch import run_batch
+from reno.batch_size import GAIN, LONG, best_size, calibrate, choose_batch_size, recall, remember
+from reno.job import run_job
+from reno.memory.__main__ import main as memory
+from reno.memory.cards import CONTEXT, SHARE, largest_batch
+from reno.memory.prediction import predict
+from reno.models import load_models
+from reno.plan import make_plan
+from reno.residence import _left_of_the_limit, free_bytes
+from reno.results import Store
+
+CPU = torch.device("cpu")
+FOUR = "prompt=[a red car,a blue cup,a pink star,a green clock]"
+
+
+@pytest.fixture(autouse=True)
+def table(tmp_path, monkeypatch):
+    """The machine's table, in a folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "reno-bench" / "paces.json"
+
+
+# --- What is fastest ----------------------------------------------------------------------------------------
+
+
+def test_the_batch_doubles_while_it_pays():
+    seconds = {1: 1.0, 2: 0.7, 4: 0.5, 8: 0.49, 16: 0.1}
+    timed = []
+
+    def pace(size):
+        timed.append(size)
+        return seconds[size]
+
+    paces = calibrate(pace, {}, 64)
+    assert timed == [1, 2, 4, 8]  # 8 is not faster by GAIN, so 16 is not asked
+    assert best_size(paces) == 4 and best_size(paces, most=3) == 2
+    assert calibrate(pace, paces, 64) == paces and timed == [1, 2, 4, 8]
+    assert calibrate(pace, {1: 1.0}, 3) == {1: 1.0, 2: 0.7}
+
+
+def test_a_small_gain_is_not_worth_a_larger_batch():
+    assert best_size({1: 1.0, 2: 1.0 - 0.9 * GAIN}) == 1
+    assert best_size({1: 1.0, 2: 1.0 - 1.1 * GAIN}) == 2
+    assert best_size({}) == 1
+
+
+def test_a_device_that_one_trial_fills_and_a_batch_that_fails_end_the_calibration():
+    assert calibrate(lambda size: LONG + 1, {}, 64) == {1: LONG + 1}
+
+    def fails(size):
+        if size > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 1 / size
+
+    assert calibrate(fails, {}, 64) == {1: 1.0, 2: 0.5}
+
+
+def test_the_table_keeps_each_key_and_survives_damage(table):
+    assert recall("a") == {}
+    remember("a", {2: 0.5, 1: 1.0})
+    remember("b", {1: 2.0})
+    assert recall("a") == {1: 1.0, 2: 0.5} and recall("b") == {1: 2.0}
+    table.write_text("{")
+    assert recall("a") == {}
+    remember("a", {1: 3.0})
+    assert recall("a") == {1: 3.0}
+
+
+def test_a_table_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    remember("a", {1: 1.0})
+    assert recall("a") == {}
+
+
+# --- What fits ----------------------------------------------------------------------------------------------
+
+
+def test_free_memory_is_asked_of_the_system():
+    assert 2**20 < free_bytes(CPU) < 2**50
+
+
+def test_a_containers_limit_counts_and_its_cached_files_do_not(tmp_path):
+    group = tmp_path / "sys/fs/cgroup/jobs/7"
+    for folder in (group, tmp_path / "proc/self"):
+        folder.mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/jobs/7\n")
+    (group / "memory.stat").write_text("anon 3000\nfile 50000\n")
+    (group / "memory.max").write_text("10000\n")
+    assert _left_of_the_limit(tmp_path) == 7000
+    (group / "memory.max").write_text("max\n")
+    assert _left_of_the_limit(tmp_path) == _left_of_the_limit(tmp_path / "elsewhere") == float("inf")
+
+
+def test_no_more_trials_than_fit_beside_the_loaded_models(compose, monkeypatch):
+    """Free memory for exactly three: peak less weights, with the margin."""
+    job = compose("batch_size=auto", FOUR, "record=[]")
+    plan = make_plan(job)
+    models = load_models(plan, CPU)
+    found = predict(batch_size._as_loaded(plan, models), "cpu")
+    monkeypatch.setattr(batch_size, "predict", lambda job, device_type: found)
+    three = int((1 + SHARE) * (found.peak(3) - found.weight_bytes)) + 1
+    assert largest_batch(found, three + found.weight_bytes + CONTEXT) == 3
+    monkeypatch.setattr(batch_size, "seconds_per_image", lambda plan, models, size: 1 / size)
+    choices = {}
+    for free in (three, 100 * three, 1):
+        monkeypatch.setattr(batch_size, "free_bytes", lambda device, free=free: free)
+        choices[free] = choose_batch_size(plan, {}, models)
+    assert choices[three].size == 2 and "3 fit into the free memory" in choices[three].reason
+    assert choices[100 * three].size == 4 and "4 at most" in choices[100 * three].reason
+    assert choices[1].size == 1 and "may not fit" in choices[1].reason
+
+
+def test_a_rehearsal_leaves_nothing_that_a_run_could_meet(compose):
+    job = compose("prompt=a red car", "iterations=1", "record=[]")
+    plan = make_plan(job)
+
+    def scores():
+        *_, done = run_batch(plan.trials, job.settings, "clip", load_models(plan, CPU))
+        return [row["score"] for row in done.trials[0].trace]
+
+    before = scores()
+    predict(job, "cpu")
+    for kept in (images._as_tensor, images._channels):
+        assert kept.cache_info().currsize == 0
+    assert scores() == before
+    for kept in (images._as_tensor, images._channels):
+        assert kept.cache_info().currsize > 0
+
+
+# --- A job --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(compose, tmp_path, monkeypatch):
+    """run(*overrides): the outcome of a job with batch_size=auto on a machine where two side by side are fastest."""
+    monkeypatch.setattr(batch_size, "seconds_per_image", lambda plan, models, size: {1: 1.0, 2: 0.5, 4: 0.5}[size])
+    monkeypatch.setattr(batch_size, "largest_that_fits", lambda plan, models, most: most)
+
+    def go(*overrides):
+        words = (f"results={tmp_path / 'results'}", "tracking=disabled", "record=[]", "iterations=1", *overrides)
+        return run_job(compose(*words), tmp_path / "job", group="test")
+
+    return go
+
+
+def test_a_job_tells_what_it_chose_and_keeps_it_in_every_trial(run, tmp_path, table, capsys):
+    assert len(run("batch_size=auto", FOUR).done) == 4
+    shown = capsys.readouterr().out
+    assert "2 side by side: the fastest here (seconds an image by batch: 1: 1, 2: 0.5, 4: 0.5); 4 at most" in shown
+    assert "2 trials side by side: the fastest here" in (tmp_path / "job" / "job.log").read_text()
+    for trial in Store(tmp_path / "results"):
+        batch = trial.record["provenance"]["batch"]
+        assert batch["size"] == 2 and batch["cut"]["size"] == 2 and batch["cut"]["automatic"] is True
+    (paces,) = json.loads(table.read_text()).values()
+    assert paces == {"1": 1.0, "2": 0.5, "4": 0.5}
+
+
+def test_a_job_that_goes_on_cuts_the_batches_it_cut_before(run, tmp_path, monkeypatch, capsys):
+    run("batch_size=auto", FOUR)
+    ids = {trial.id: trial.record["provenance"]["batch"] for trial in Store(tmp_path / "results")}
+    gone = sorted(ids)[0]
+    (lost,) = [trial for trial in Store(tmp_path / "results") if trial.id == gone]
+    shutil.rmtree(lost.folder)
+    monkeypatch.setattr(batch_size, "largest_that_fits", lambda *_: pytest.fail("asked again"))
+    capsys.readouterr()
+    assert run("batch_size=auto", FOUR).done == [gone]
+    assert "2 side by side: as this job's stored trials were cut" in capsys.readouterr().out
+    (again,) = [trial for trial in Store(tmp_path / "results") if trial.id == gone]
+    assert again.record["provenance"]["batch"]["trials"] == ids[gone]["trials"]
+
+
+def test_what_a_user_asked_for_is_not_taken_for_a_choice(run, tmp_path):
+    run("batch_size=1", "prompt=a red car")
+    (trial,) = Store(tmp_path / "results")
+    cut = {"size": 1, "reason": "as asked", "automatic": False}
+    assert trial.record["provenance"]["batch"]["cut"] == cut
+    run("batch_size=auto", FOUR)
+    sizes = {trial.record["provenance"]["batch"]["cut"]["size"] for trial in Store(tmp_path / "results")}
+    assert sizes == {1, 2}
+
+
+def test_a_job_that_is_only_planned_calibrates_nothing(run, monkeypatch, table, capsys):
+    monkeypatch.setattr(batch_size, "choose_batch_size", lambda *_: pytest.fail("asked"))
+    run("batch_size=auto", FOUR, "dry_run=true")
+    assert "4 trials, 0 stored, 4 to do" in capsys.readouterr().out and not table.exists()
+
+
+def test_a_real_calibration_times_the_loop(compose):
+    plan = make_plan(compose("batch_size=auto", "prompt=[a red car,a blue cup]", "record=[]"))
+    models = load_models(plan, CPU)
+    choice = choose_batch_size(plan, {}, models)
+    assert choice.automatic and choice.size in (1, 2)
+    key = batch_size.machine_key(plan, models, batch_size.environment(CPU))
+    assert recall(key)[1] > 0
+    other = dataclasses.replace(models, execution=dataclasses.replace(models.execution, channels_last=True))
+    assert recall(batch_size.machine_key(plan, other, batch_size.environment(CPU))) == {}
+
+
+@pytest.mark.slow
+def test_the_prediction_takes_auto_for_one_trial(knobs, capsys):
+    assert memory([*knobs, "metric=clip", "record=[]", "batch_size=auto"]) == 0
+    assert "batch 1" in capsys.readouterr().out
