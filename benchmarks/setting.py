@@ -71,8 +71,8 @@ def testbed(device: str, threads: int | None, quick: bool) -> Setting:
 
 
 def full_size(folder: Path, device: str, threads: int | None) -> Setting:
-    """SD-Turbo's size with CLIP ViT-B/32, in float32 on the CPU and float16 on a GPU. What the folder lacks is made, with
-    random weights in float16; what it has is used as it is. Raises BadInput."""
+    """SD-Turbo's size with CLIP ViT-B/32, in float32 on the CPU and float16 on a GPU. What the folder lacks is made,
+    with random weights in float16; what it has is used as it is. Raises BadInput."""
     from benchmarks.timing import say
     from scripts.make_checkpoints import make_checkpoint
 
