@@ -132,7 +132,7 @@ def notebook(setting: dict, trials: int, iterations: int) -> dict[str, float]:
             file = io.BytesIO()
             Image.fromarray(levels).save(file, "PNG")
             pictures.append(file)
-            losses.append(float(loss))  # printed, in a notebook
+            losses.append(loss.item())  # printed, in a notebook
             seconds.append(time.perf_counter() - started)
     counted = seconds[1:]
     return {"seconds": sum(counted) / len(counted), "peak": peak_bytes(device), "losses": losses}
