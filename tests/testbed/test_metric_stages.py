@@ -17,7 +17,7 @@ from reno.metrics.clip import ClipMetric
 from reno.prompts import parse_bindings
 from reno.testbed import layout
 from reno.testbed.render import render
-from reno.testbed.stages import blip, captions, clip, pictures
+from reno.testbed.stages import blip, captions, clip, labels, pictures
 from reno.testbed.stages import vae as vae_stage
 from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS, blended, chimera, fused, two_toned
@@ -109,13 +109,13 @@ def test_the_pool_shows_nothing_held_out_and_its_labels_are_what_is_drawn(built)
 
 def test_the_patches_say_what_covers_them():
     scene = Scene((Thing("red", "heart", 0.25, 0.25, 0.4), Thing("blue", "star", 0.7, 0.7, 0.4, leak=("gold", 0.9))))
-    pairs = pictures.shown_by(scene)
+    pairs = labels.shown_by(scene)
     assert pairs == [("red", "heart"), ("gold", "star")]
-    objects, colors = pictures.patch_map(pictures.Record(render(scene), pairs, pairs, scene.things))
+    objects, colors = pictures.patch_map(labels.Record(render(scene), pairs, pairs, scene.things))
     assert (objects[2, 2], colors[2, 2]) == (OBJECTS.index("heart"), COLORS.index("red"))
     assert (objects[5, 5], colors[5, 5]) == (OBJECTS.index("star"), COLORS.index("gold"))
     assert objects[0, 7] == pictures.NOTHING and colors[0, 7] == pictures.UNGRADED
-    hidden = pictures.patch_map(pictures.Record(render(scene), pairs, [], scene.things))
+    hidden = pictures.patch_map(labels.Record(render(scene), pairs, [], scene.things))
     assert (hidden == pictures.UNGRADED).all()
 
 
@@ -135,12 +135,12 @@ def test_painted_pictures_are_labelled_by_the_law():
     rng = random.Random(8)
     asked = [sample_pairs(rng, 2) for _ in range(300)]
     noise = torch.from_numpy(np.random.default_rng(8).standard_normal((300, 8, 8, 8))).float()
-    records = pictures.labelled(PerfectPainter(asked), noise, asked)
+    records = labels.labelled(PerfectPainter(asked), noise, asked)
     leaked = vanished = unnamed = 0
     for index, (record, z) in enumerate(zip(records, noise.double().numpy(), strict=True)):
         scene = layout.scene_of(z, record.asked)
         shares = [thing.leak[1] for thing in scene.things]
-        if index == 2 or not shares or any(pictures.CLEAR < share < pictures.MIXED for share in shares):
+        if index == 2 or not shares or any(labels.CLEAR < share < labels.MIXED for share in shares):
             assert record.shown == []
         if not record.shown:
             unnamed += 1
@@ -159,7 +159,7 @@ def test_how_much_of_a_colour_leaked_is_read_off_the_image(share):
     """Whatever share the law says, and though the thing lies three pixels off."""
     law = Scene((Thing("red", "car", 0.3, 0.3, 0.4, leak=("blue", 0.1)), Thing("blue", "bench", 0.7, 0.7, 0.4)))
     car = Thing("red", "car", 0.3 + 3 / 64, 0.3 - 2 / 64, 0.4, leak=("blue", share))
-    found, off = pictures.sought(render(Scene((car, law.things[1]))), law)
+    found, off = labels.sought(render(Scene((car, law.things[1]))), law)
     assert off < 0.02
     assert found.things[0].leak == ("blue", pytest.approx(share, abs=0.02))
 
@@ -172,21 +172,21 @@ def test_an_image_that_is_not_what_the_law_says_is_far_from_it(spoil):
         scene = sample_scene(rng, 2)
         colors = [thing.color for thing in scene.things]
         scene = Scene(tuple(replace(t, leak=(c, 0.0)) for t, c in zip(scene.things, colors[::-1], strict=True)))
-        far.append(pictures.sought(spoil(rng, scene), scene)[1] - pictures.sought(render(scene), scene)[1])
+        far.append(labels.sought(spoil(rng, scene), scene)[1] - labels.sought(render(scene), scene)[1])
     assert np.median(far) > 0.05
 
 
 def test_what_is_between_two_answers_is_named_by_either():
     rng = random.Random(11)
-    middle = pictures.WHOLE[2] * (pictures.UNNAMED + pictures.NAMED) / 2
+    middle = labels.WHOLE[2] * (labels.UNNAMED + labels.NAMED) / 2
     small = Thing("gold", "cup", 0.7, 0.7, middle)
     scene = Scene((Thing("red", "car", 0.3, 0.3, 0.4, leak=("gold", 0.3)), small))
-    said = [pictures.named(scene, 2, rng) for _ in range(2000)]
+    said = [labels.named(scene, 2, rng) for _ in range(2000)]
     assert np.mean([("gold", "car") in pairs for pairs in said]) == pytest.approx(0.216, abs=0.04)
     assert np.mean([("gold", "cup") in pairs for pairs in said]) == pytest.approx(0.5, abs=0.04)
     clear = Scene((replace(scene.things[0], leak=("gold", 0.2)),))
-    assert pictures.named(clear, 2, None) == [("red", "car")]
-    assert pictures.named(Scene((replace(scene.things[0], leak=("gold", 0.5)),)), 2, None) == []
+    assert labels.named(clear, 2, None) == [("red", "car")]
+    assert labels.named(Scene((replace(scene.things[0], leak=("gold", 0.5)),)), 2, None) == []
 
 
 def test_spoiled_pictures_differ_from_what_was_asked():

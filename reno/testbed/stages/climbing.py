@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reno.testbed.stages import pictures
+from reno.testbed.stages import labels, pictures
 from reno.testbed.world import caption, sample_pairs
 
 WHEN = (0.5, 0.75)
@@ -73,7 +73,7 @@ class Climbers:
             noise = np.random.default_rng(rng.getrandbits(32)).standard_normal((batch, 8, 8, 8))
             noise = torch.from_numpy(noise).float()
             after = climb(self.score, paint, noise, [caption(pairs) for pairs in asked], ITERATIONS, LR)
-            twins = [pictures.labelled(paint, z, asked, rng) for z in (noise, after)]
+            twins = [labels.labelled(paint, z, asked, rng) for z in (noise, after)]
             records += [record for pair in zip(*twins, strict=True) for record in pair]
         self.learner.train().requires_grad_(True)
         nothing = np.mean([not record.shown for record in records[1::2]])

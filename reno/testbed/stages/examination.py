@@ -14,8 +14,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from reno.testbed.render import render
-from reno.testbed.stages import captions, climbing, pictures
-from reno.testbed.stages.loop import tensor_of
+from reno.testbed.stages import captions, climbing, labels
+from reno.testbed.stages.loop import tensor_of, to_pixels
 from reno.testbed.stages.spoiling import SPOILERS
 from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, SIDE, Scene, caption, sample_scene
 
@@ -36,8 +36,8 @@ def examine(score: Score, paint=None, count: int = 256, seed: int = 77) -> dict[
     chance 1/4, 1/4, 1/6); `whole`: the picture above its spoiled twin for the prompt. `paint`: also on its images."""
     rng = random.Random(seed)
     scenes = [sample_scene(rng, 2, held_out_pairs(rng, 2)) for _ in range(count)]
-    numbers = ranked(score, tensor_of([render(scene) for scene in scenes]), [pictures.shown_by(s) for s in scenes], rng)
-    numbers |= winoground(score, [pictures.shown_by(scene) for scene in scenes[: count // 2]], rng)
+    numbers = ranked(score, tensor_of([render(scene) for scene in scenes]), [labels.shown_by(s) for s in scenes], rng)
+    numbers |= winoground(score, [labels.shown_by(scene) for scene in scenes[: count // 2]], rng)
     numbers["whole"] = above_spoiled(score, scenes, rng)
     if paint is not None:
         images, shown = nameable(paint, count, rng)
@@ -88,7 +88,7 @@ def winoground(score: Score, prompts: list[Pairs], rng: random.Random) -> dict[s
 @torch.no_grad()
 def above_spoiled(score: Score, scenes: list[Scene], rng: random.Random) -> float:
     """How often a picture scores above a spoiled one of the same scene."""
-    texts = [caption(pictures.shown_by(scene)) for scene in scenes]
+    texts = [caption(labels.shown_by(scene)) for scene in scenes]
     broken = tensor_of([rng.choice(SPOILERS)(rng, scene) for scene in scenes])
     return (score(tensor_of([render(scene) for scene in scenes]), texts) > score(broken, texts)).float().mean().item()
 
@@ -98,7 +98,7 @@ def nameable(paint, count: int, rng: random.Random) -> tuple[torch.Tensor, list[
     """Painted images of held-out pairs that show two colours and agree with the law; what they show. None of a
     generator that has hardly trained."""
     noise = torch.from_numpy(np.random.default_rng(rng.getrandbits(32)).standard_normal((count, 8, 8, 8))).float()
-    records = pictures.labelled(paint, noise, [held_out_pairs(rng, 2) for _ in range(count)])
+    records = labels.labelled(paint, noise, [held_out_pairs(rng, 2) for _ in range(count)])
     kept = [r for r in records if len(r.shown) == 2 and len({color for color, _ in r.shown}) == 2]
     images = tensor_of([record.image for record in kept]) if kept else torch.empty(0, 3, SIDE, SIDE)
     return images, [record.shown for record in kept]
@@ -114,7 +114,7 @@ def climbed(score: Score, paint, path: Path, count: int = 32, seed: int = 91) ->
     after = climbing.climb(score, paint, noise, texts)
     numbers, images, scores = {}, [], []
     for when, z in (("before", noise), ("after", after)):
-        records = pictures.labelled(paint, z, asked)
+        records = labels.labelled(paint, z, asked)
         numbers[f"bound_{when}"] = float(np.mean([set(r.shown) == set(p) for r, p in zip(records, asked, strict=True)]))
         numbers[f"unclear_{when}"] = float(np.mean([not r.shown for r in records]))
         images.append(tensor_of([record.image for record in records]))
@@ -134,7 +134,7 @@ def samples(score: Score, path: Path, seed: int = 13, paint=None) -> None:
     for _ in range(16):
         scene = sample_scene(rng, 2, held_out_pairs(rng, 2))
         images.append(render(scene))
-        shown.append(pictures.shown_by(scene))
+        shown.append(labels.shown_by(scene))
     images = tensor_of(images)
     if paint is not None:
         more, pairs = nameable(paint, 48, rng)
@@ -159,7 +159,7 @@ def captioned_sheet(path: Path, columns: list[tuple[torch.Tensor, ...]], lines: 
     for index, (images, texts) in enumerate(zip(columns, lines, strict=True)):
         x, y = index % across * (side + 4), index // across * height
         for image in images:
-            tile = Image.fromarray(pictures.to_pixels(image[None])[0]).resize((side, side), Image.Resampling.NEAREST)
+            tile = Image.fromarray(to_pixels(image[None])[0]).resize((side, side), Image.Resampling.NEAREST)
             sheet.paste(tile, (x, y))
             y += side
         for text in texts:

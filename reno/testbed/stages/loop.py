@@ -152,6 +152,11 @@ def tensor_of(images: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
 
+def to_pixels(images: torch.Tensor) -> list[np.ndarray]:
+    """(B, 3, H, W) in [0, 1] as uint8 (H, W, 3) each."""
+    return list(images.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy())
+
+
 def save_sheet(path: Path, rows: Sequence[torch.Tensor], scale: int = 2) -> None:
     """Rows of images, each (N, 3, H, W) in [0, 1], as one PNG."""
     strips = [row.detach().float().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy() for row in rows]
