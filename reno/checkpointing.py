@@ -26,10 +26,19 @@ def worth_checkpointing(image_size: tuple[int, int]) -> bool:
     return max(image_size) >= LEAST_SIDE
 
 
-def set_checkpointing(model: torch.nn.Module, on: bool) -> None:
-    """Has the blocks of a frozen model in eval mode checkpointed, or not; can be changed at any time."""
-    for block in blocks(model):
+def set_checkpointing(model: torch.nn.Module, on: bool, *, compiled: bool = False) -> None:
+    """Has the blocks of a frozen model in eval mode checkpointed, or not; can be changed at any time.
+
+    compiled: also has each block compiled, by itself and for its own shapes. Of a whole VAE decoder the CPU's compiler
+    (torch 2.13) makes one whose gradient is zero.
+    """
+    wanted = list(blocks(model))
+    if compiled:
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, len(wanted) + 8)
+    for block in wanted:
         block.__dict__.pop("forward", None)  # back to the class's own
+        if compiled:
+            block.forward = torch.compile(block.forward, dynamic=False)
         if on:
             block.forward = functools.partial(_run, block.forward)
 

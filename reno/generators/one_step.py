@@ -48,7 +48,6 @@ class OneStepGenerator:
         self.vae = part(AutoencoderKL, "vae")
         self.vae.encoder = self.vae.quant_conv = None  # images are only ever decoded
         self.bring()
-        self._predict, self._decoder = self.unet, self.vae.decoder  # what is called: these, or what is compiled of them
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
             scheduler = EulerDiscreteScheduler.from_pretrained(folder / "scheduler")
@@ -95,14 +94,12 @@ class OneStepGenerator:
         send_away(self.device, self.unet, self.vae)
 
     def run_as(self, execution: Execution) -> None:
-        """Whether U-Net and VAE decoder are checkpointed, compiled, and in channels-last memory, from here on."""
+        """Whether the blocks of U-Net and VAE decoder are checkpointed, compiled, and in channels-last memory, from
+        here on."""
         form = torch.channels_last if execution.channels_last else torch.contiguous_format
         for module in (self.unet, self.vae.decoder):
-            set_checkpointing(module, bool(execution.checkpointing))
+            set_checkpointing(module, bool(execution.checkpointing), compiled=execution.compile)
             module.to(memory_format=form)
-        self._predict, self._decoder = self.unet, self.vae.decoder
-        if execution.compile:
-            self._predict, self._decoder = torch.compile(self.unet), torch.compile(self.vae.decoder)
 
     def check_prompt(self, text: str) -> None:
         """Raises BadInput if the text encoder would cut the text, saying what."""
@@ -122,7 +119,7 @@ class OneStepGenerator:
         """Noise (B, C, h, w) ~ N(0, I), float32, and the embeddings of B prompts to images (B, 3, H, W) in [0, 1]."""
         latents = noise * self.init_noise_sigma
         scaled = latents / (self.sigma**2 + 1) ** 0.5  # Karras et al. 2022, c_in with unit data variance
-        output = self._predict(scaled.to(self.dtype), self.timestep, encoded).sample.to(noise.dtype)
+        output = self.unet(scaled.to(self.dtype), self.timestep, encoded).sample.to(noise.dtype)
         if self.prediction == "epsilon":
             clean = latents - self.sigma * output
         else:
@@ -130,12 +127,9 @@ class OneStepGenerator:
         return self.decode(clean)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, h, w) to images (B, 3, H, W) in [0, 1], by the VAE alone: AutoencoderKL.decode, without its
-        tiles and slices."""
-        scaled = (latents / self.vae.config.scaling_factor).to(self.dtype)
-        if self.vae.post_quant_conv is not None:
-            scaled = self.vae.post_quant_conv(scaled)
-        return (self._decoder(scaled).to(latents.dtype) / 2 + 0.5).clamp(0, 1)
+        """Latents (B, C, h, w) to images (B, 3, H, W) in [0, 1], by the VAE alone."""
+        decoded = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
+        return (decoded.to(latents.dtype) / 2 + 0.5).clamp(0, 1)
 
 
 def _first_line(error: Exception) -> str:
