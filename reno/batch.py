@@ -150,8 +150,10 @@ def _as_array(noise: torch.Tensor) -> np.ndarray:
 def _score(trials: list[Progress], extremes: _Extremes, metric_name: str, models: Models) -> None:
     """The optimised metric's scores are in the trace; the recorded metrics score the same images, without a graph and
     after the optimisation, when its memory is free again."""
-    recorded = {name: _scores_of(metric, trials, extremes) for name, metric in models.recorded.items()}
-    models.metric.bring()  # if it shares a model with a recorded one
+    try:
+        recorded = {name: _scores_of(metric, trials, extremes) for name, metric in models.recorded.items()}
+    finally:
+        models.metric.bring()  # if it shares a model with a recorded one
     for which in ("initial", "best", "last"):
         others = {name: scores[which] for name, scores in recorded.items()}
         for place, progress in enumerate(trials):
@@ -165,11 +167,12 @@ def _score(trials: list[Progress], extremes: _Extremes, metric_name: str, models
 
 def _scores_of(metric: Metric, trials: list[Progress], extremes: _Extremes) -> dict[str, list[float]]:
     """What a metric says of each trial's initial, best and last image; it is in the device's memory meanwhile."""
-    metric.bring()
-    encoded = metric.encode([progress.trial.prompt.text for progress in trials])
-    scores = {which: metric(getattr(extremes, which), encoded).double().tolist() for which in vars(extremes)}
-    metric.leave()
-    return scores
+    try:
+        metric.bring()
+        encoded = metric.encode([progress.trial.prompt.text for progress in trials])
+        return {which: metric(getattr(extremes, which), encoded).double().tolist() for which in vars(extremes)}
+    finally:
+        metric.leave()
 
 
 def _judge(trials: list[Progress], models: Models) -> None:

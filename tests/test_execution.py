@@ -132,6 +132,27 @@ def test_a_recorded_metric_is_scored_after_the_optimisation_without_a_graph(comp
     assert blip is not clip and set(done.trials[0].scores["best"]) == {"clip", "blip"}
 
 
+def test_a_recorded_metric_that_runs_out_of_memory_leaves_the_device_to_the_optimised_one(compose, monkeypatch):
+    """The batch is run again in halves: what failed must not be in its way, and what it optimises has to be there."""
+    monkeypatch.setattr("reno.models._pool", {})
+    at = {}
+    for kind in (ClipMetric, BlipMetric):
+        monkeypatch.setattr(kind, "bring", lambda self, name=kind.__name__: at.update({name: "device"}))
+        monkeypatch.setattr(kind, "leave", lambda self, name=kind.__name__: at.update({name: "host"}))
+    job = compose("prompt=a red car", "record=[clip]", "metric=blip", "iterations=0")
+    plan = make_plan(job)
+    models = load_models(plan, CPU)
+
+    def fails(self, images, encoded):
+        assert at["ClipMetric"] == "device"
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ClipMetric, "__call__", fails)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(run_batch(plan.trials, job.settings, "blip", models))
+    assert at == {"ClipMetric": "host", "BlipMetric": "device"}
+
+
 def test_only_what_a_job_optimises_stays_in_a_gpus_memory(compose, monkeypatch):
     """The second job of a sweep has another metric; the first one's has to leave, and so has what is recorded."""
     monkeypatch.setattr("reno.models._pool", {})
