@@ -10,6 +10,8 @@ from reno.memory.__main__ import main
 from reno.memory.cards import CARDS, GIB, largest_batch, margin
 from reno.memory.live_bytes import LiveBytes
 from reno.memory.prediction import predict
+from reno.memory.stage import META, plan_without_weights, rehearsal
+from reno.models import load_models
 from reno.run import composed
 
 PAIR = "prompt=[a red car and a blue cup,a gold bench and a green clock]"
@@ -70,6 +72,17 @@ def test_a_gpu_holds_what_the_loop_runs_and_the_cpu_everything(compose):
     assert {"text_encoder", "unet", "vae", "clip", "blip"} == set(everything)
     assert {"unet", "vae"} <= set(resident) and not {"text_encoder", "blip"} & set(resident)
     assert resident["unet"] == everything["unet"] and resident["clip"] < everything["clip"]
+
+
+def test_no_part_that_only_reads_or_is_only_recorded_waits_on_a_gpu(compose, tmp_path):
+    """Of the metrics, before the first optimisation: what looks at images for the one that is optimised."""
+    plan = plan_without_weights(compose("metric=clip", "record=[clip_vit_h]"), "float32", tmp_path)
+    with rehearsal("cuda"):
+        models = load_models(plan, META)
+        optimised, recorded = models.metric.model, models.recorded["clip_vit_h"].model
+        there = {name.split(".")[0] for name, weight in optimised.named_parameters() if weight.is_meta}
+        assert there == {"vision_model", "visual_projection"}
+        assert not any(weight.is_meta for weight in recorded.parameters())
 
 
 @pytest.mark.slow

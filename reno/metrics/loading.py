@@ -31,7 +31,7 @@ class SingleModel:
         bring(self.device, *self.looking)
 
     def leave(self) -> None:
-        send_away(self.device, *self.looking)
+        send_away(self.device, self.model)  # the part that reads, too: loading puts all of it on the device
 
 
 def load_model(model_class, folder: Path, dtype: torch.dtype, device: torch.device):
