@@ -71,13 +71,23 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _left_of_the_limit(root: Path = Path("/")) -> float:
-    """Bytes that the control group of a container or a cluster's job still allows; infinite where it sets no limit.
-    Cached files do not count: they make room."""
+    """Bytes that the control groups of a container or a cluster's job still allow; infinite where none sets a limit.
+    Every group that this process is in counts, up to the top: a cluster limits the job, above the process's own."""
     try:
         group = (root / "proc/self/cgroup").read_text().rpartition("::")[2].strip()
-        folder = root / "sys/fs/cgroup" / group.lstrip("/")
-        limit = int((folder / "memory.max").read_text())
-        used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except OSError:
+        return math.inf
+    top = root / "sys/fs/cgroup"
+    own = top / group.lstrip("/")
+    return min(_left_in(folder) for folder in (own, *own.parents) if folder.is_relative_to(top))
+
+
+def _left_in(group: Path) -> float:
+    """Bytes that one control group still allows, infinite where it sets no limit. Cached files do not count: they make
+    room."""
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         return limit - int(used["anon"])
     except (OSError, ValueError, KeyError):
         return math.inf

@@ -104,6 +104,21 @@ def test_a_containers_limit_counts_and_its_cached_files_do_not(tmp_path):
     assert _left_of_the_limit(tmp_path) == _left_of_the_limit(tmp_path / "elsewhere") == float("inf")
 
 
+def test_the_limit_of_a_job_stands_above_the_group_of_its_step(tmp_path):
+    groups = [tmp_path / "sys/fs/cgroup", *(tmp_path / "sys/fs/cgroup" / name for name in ("job", "job/step"))]
+    for folder in (groups[-1], tmp_path / "proc/self"):
+        folder.mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/job/step\n")
+    (tmp_path / "memory.max").write_text("1\n")  # no control group
+    (tmp_path / "memory.stat").write_text("anon 0\n")
+    for folder, limit, used in zip(groups[1:], ("1000", "max"), (400, 300), strict=True):  # the top one has no limit
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.stat").write_text(f"anon {used}\nfile 50\n")
+    assert _left_of_the_limit(tmp_path) == 600
+    (groups[2] / "memory.max").write_text("500\n")
+    assert _left_of_the_limit(tmp_path) == 200
+
+
 def test_no_more_trials_than_fit_beside_the_loaded_models(compose, monkeypatch):
     """Free memory for exactly three: peak less weights, with the margin."""
     job = compose("batch_size=auto", FOUR, "record=[]")
