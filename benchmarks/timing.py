@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import median
 
 from reno.errors import BadInput
@@ -49,24 +48,12 @@ def off_the_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     return slope, furthest / max(map(abs, y))
 
 
-def peak_resident() -> int:
-    """The largest resident size of this process so far, in bytes. On Linux its own: what getrusage tells begins with
-    the size of the process that started it."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    from reno.batch import peak_host_bytes
-
-    return peak_host_bytes()
-
-
 def peak_bytes(device) -> int:
     """The peak of the memory that counts on a device: of a GPU its tensors, else this process's resident size."""
     if device.type == "cuda":
         import torch
 
         return torch.cuda.max_memory_allocated(device)
-    return peak_resident()
+    from reno.batch import peak_host_bytes
+
+    return peak_host_bytes()

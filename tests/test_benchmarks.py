@@ -16,7 +16,8 @@ from benchmarks.parts import PARTS, loop, measures
 from benchmarks.readme import CPU_MARKS, GPU_MARKS
 from benchmarks.rows import Found, Row, as_csv, markdown, row_from
 from benchmarks.setting import PROMPTS, Setting, prompts, setting_from
-from benchmarks.timing import MIB, in_turn, off_the_line, peak_resident, ratio
+from benchmarks.timing import MIB, in_turn, off_the_line, ratio
+from reno.batch import peak_host_bytes
 from reno.errors import BadInput
 
 # --- The arithmetic -----------------------------------------------------------------------------------------
@@ -61,11 +62,18 @@ def test_an_iteration_is_what_passes_between_two_gradients():
 
 
 def test_the_peak_is_this_processs_own():
-    before = peak_resident()
+    before = peak_host_bytes()
     block = bytearray(b"x") * (before - psutil.Process().memory_info().rss + 64 * MIB)
-    assert peak_resident() > before + 48 * MIB
+    assert peak_host_bytes() > before + 48 * MIB
     del block
-    assert peak_resident() > before + 48 * MIB
+    assert peak_host_bytes() > before + 48 * MIB
+
+
+@pytest.mark.slow
+def test_the_peak_of_a_launched_process_is_not_its_parents():
+    """getrusage begins with the size of the process that started this one."""
+    block = bytearray(b"x") * (1024 * MIB)
+    assert apart("reno.batch:peak_host_bytes") < len(block) < peak_host_bytes()
 
 
 # --- The table ----------------------------------------------------------------------------------------------

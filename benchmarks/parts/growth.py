@@ -12,8 +12,9 @@ from statistics import median
 from benchmarks.apart import Failed, apart
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, loaded, prompts, setting_from
-from benchmarks.timing import MIB, off_the_line, peak_bytes, peak_resident, say
+from benchmarks.timing import MIB, off_the_line, peak_bytes, say
 from reno import batch as batches
+from reno.batch import peak_host_bytes
 from reno.job import run_job
 
 BASE = {"iterations": 10, "batch": 4, "prompts": 4}
@@ -101,7 +102,7 @@ def long_run(setting: dict, early: int, late: int) -> dict[str, int]:
     whole = batches.run_batch
 
     def told(*arguments):
-        peaks.append(peak_resident())  # as the batches before left it
+        peaks.append(peak_host_bytes())  # as the batches before left it
         yield from whole(*arguments)
 
     batches.run_batch = told
@@ -110,4 +111,4 @@ def long_run(setting: dict, early: int, late: int) -> dict[str, int]:
         outcome = run_job(job, Path(scratch) / "job", group="bench")
     if len(outcome.done) != late:
         raise Failed(f"{len(outcome.done)} of {late} trials were stored")
-    return {"early": peaks[early // per_batch], "late": peak_resident()}
+    return {"early": peaks[early // per_batch], "late": peak_host_bytes()}
