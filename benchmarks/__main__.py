@@ -63,6 +63,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="measure anew what is there already")
     parser.add_argument("--quick", action="store_true", help="one round of the least: to see that it runs")
     asked = parser.parse_args(arguments)
+    if asked.quick and (asked.gpu or asked.full_size):
+        parser.error("--quick is for the embedded models on the CPU")
     asked.out = asked.out or Path("bench-gpu" if asked.gpu else "bench")
     return asked
 

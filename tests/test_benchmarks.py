@@ -189,6 +189,16 @@ def test_what_cannot_be_used_gets_one_sentence_exit_status_2_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [["--quick", "--gpu"], ["--quick", "--full-size", "models"]])
+def test_a_quick_look_is_refused_where_there_is_none(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith("error: --quick is for the embedded models on the CPU\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("text", ["", README.replace(CPU_MARKS[0], ""), README + README])
 def test_a_readme_without_its_marks_is_refused_and_stays(text, tmp_path, capsys):
     readme = tmp_path / "README.md"
