@@ -38,7 +38,7 @@ class Setting:
 
     def job(self, *overrides: str) -> JobSpec:
         """A job of these models: nothing recorded or judged but what the overrides ask for."""
-        from reno.run import composed
+        from reno.compose import composed
 
         return composed([*self.words, "record=[]", "evaluators=[]", *overrides])
 

@@ -1,4 +1,4 @@
-"""The command: config -> job -> exit status. The only file that knows Hydra.
+"""The command: config -> job -> exit status.
 
 python -m reno.run                                    the report's setting on the embedded models
 python -m reno.run -m metric=clip,blip lr=0.01,0.05   a sweep of four jobs
@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from reno.choices import named, names
-from reno.errors import BadInput, did_you_mean
-from reno.help import CONF, help_text, knobs, options
+from reno.choices import register_resolver
+from reno.compose import explain, quoted, values_of
+from reno.help import CONF, help_text
 from reno.quiet import quieten_libraries
-
-if TYPE_CHECKING:
-    from reno.spec import JobSpec
 
 INTERRUPTED = 130
 """Exit status of a command that the user stopped, as a shell has it for SIGINT."""
@@ -50,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     debug = "debug=true" in [word.lower() for word in arguments]
     flags = [word for word in arguments if word in ("-m", "--multirun")]  # Hydra wants them before the knobs
-    words = [_quoted(word, sweeping=bool(flags)) for word in arguments if word not in flags]
+    words = [quoted(word, sweeping=bool(flags)) for word in arguments if word not in flags]
     try:
         return _run_with_hydra([*flags[:1], *words])
     except KeyboardInterrupt:
@@ -69,9 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run_with_hydra(arguments: list[str]) -> int:
     import hydra
-    from omegaconf import OmegaConf
 
-    OmegaConf.register_new_resolver("checkout", lambda: str(CONF.parent), replace=True)
+    register_resolver()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
     SweepFolder.latest = None
     statuses: list[int] = []
@@ -128,40 +123,13 @@ def run_composed(config) -> int:
 def _run_job(config, folder: Path, overrides: tuple[str, ...], group: str) -> int:
     from reno.spec import job_from_config
 
-    values = plain_values(config)
-    known = [knob for knob, _, _ in knobs()]
-    if unknown := [name for name in values if name not in known]:
-        raise BadInput(f"{unknown[0]} is not a knob{did_you_mean(unknown[0], known) or '; --help lists them all'}")
+    values = values_of(config)
     spec = job_from_config(values)
     quieten_libraries()
     from reno.job import run_job
 
     reference = values["models"].get("reference_seconds")
     return run_job(spec, folder, group=spec.study or group, overrides=overrides, reference=reference).status
-
-
-def composed(words: list[str]) -> JobSpec:
-    """The job of one command's knobs, composed and checked as running it would. Raises BadInput or an error that
-    `explain` knows."""
-    import hydra
-    from omegaconf import OmegaConf
-
-    from reno.spec import job_from_config
-
-    OmegaConf.register_new_resolver("checkout", lambda: str(CONF.parent), replace=True)
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return job_from_config(plain_values(hydra.compose("config", [_quoted(word, False) for word in words])))
-
-
-def plain_values(config) -> dict[str, Any]:
-    """The composed configuration as plain Python values, with the named metrics and judges put in place of their
-    names."""
-    from omegaconf import OmegaConf
-
-    values = OmegaConf.to_container(config, resolve=True)
-    values["record"] = [named("record", "metric", name) for name in names(values["record"])]
-    values["evaluators"] = [named("evaluators", "evaluator", name) for name in names(values["evaluators"])]
-    return values
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -173,60 +141,11 @@ def _remove_if_empty(folder: Path) -> None:
             return
 
 
-def _quoted(word: str, sweeping: bool) -> str:
-    """A prompt typed as it is, with commas and quotes in it, in Hydra's quotes. In a sweep a comma separates values, so
-    there it stays the user's to quote."""
-    name, equals, text = word.partition("=")
-    if name != "prompt" or not equals or sweeping or text[:1] in ("[", "'", '"') or text == "null":
-        return word
-    return "prompt=" + quote(text)
-
-
-def quote(text: str) -> str:
-    """A text as a quoted value of Hydra's override grammar."""
-    text = re.sub(r"(\\+)(?='|$)", r"\1\1", text)  # backslashes count only before a quote
-    return "'" + text.replace("'", "\\'").replace("${", "\\${") + "'"
-
-
-def explain(error: Exception) -> str | None:
-    """One sentence for what the user did wrong; None for an error that is not the user's."""
-    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if isinstance(error, BadInput):
-        return str(error)
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        known = options(group)
-        return f"{group}={name} is not known; use {', '.join(known)}{did_you_mean(name, known)}"
-    if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override!r} cannot be read as knob=value; put a value with commas, quotes or brackets in two "
-            "pairs of quotes, as in prompt='\"a, b\"'"
-        )
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        text = str(error)
-        if match := re.search(r"Ambiguous value for argument '(.*)'", text):
-            name, _, value = match.group(1).partition("=")
-            listed = f", or write one list: '{name}=[{value}]'" if name in ("prompt", "seed") else ""
-            return f"{name} has several values; add -m to sweep over them{listed}"
-        if match := re.search(r"Could not (?:override|append to config\.?|delete[^']*) *'?([\w.@/]+)'?", text):
-            name = match.group(1).split("@")[0]
-            known = [knob for knob, _, _ in knobs()]
-            return f"{name} is not a knob{did_you_mean(name, known) or '; --help lists them all'}"
-        return _first_line(error)
-    return None
-
-
 def _unwritable(error: Exception) -> str | None:
     """The sentence for a folder that Hydra could not make, before any job began."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be written ({error.strerror}); give a results folder that can: results=DIR"
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 __all__ = ["main"]

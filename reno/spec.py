@@ -1,7 +1,8 @@
 """What a run is asked to do, as frozen, validated values, and what makes one trial the same as another.
 
 `job_from_config` is the only way in: it takes the composed configuration as plain Python values and answers with a
-`JobSpec` or with a `BadInput` of one sentence. No module but reno/run.py sees Hydra or OmegaConf.
+`JobSpec` or with a `BadInput` of one sentence. What is composed with Hydra ends
+here: reno/compose.py and reno/run.py see its values, and no job does.
 """
 
 from __future__ import annotations

@@ -53,16 +53,16 @@ def compose(knobs):
     """compose(*overrides): the validated JobSpec of the tiny models."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
 
+    from reno.choices import register_resolver
+    from reno.compose import values_of
     from reno.help import CONF
-    from reno.run import plain_values
     from reno.spec import job_from_config
 
-    OmegaConf.register_new_resolver("checkout", lambda: str(CONF.parent), replace=True)
+    register_resolver()
 
     def make(*overrides: str):
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return job_from_config(plain_values(hydra_compose("config", [*knobs, *overrides])))
+            return job_from_config(values_of(hydra_compose("config", [*knobs, *overrides])))
 
     return make

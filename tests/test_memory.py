@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from benchmarks.allocator import measured_peak
+from reno.compose import composed
 from reno.memory.__main__ import main
 from reno.memory.cards import CARDS, GIB, largest_batch, margin
 from reno.memory.live_bytes import LiveBytes
 from reno.memory.prediction import predict
 from reno.memory.stage import META, plan_without_weights, rehearsal
 from reno.models import load_models
-from reno.run import composed
 
 PAIR = "prompt=[a red car and a blue cup,a gold bench and a green clock]"
 

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reno.compose import composed, quote
+from reno.errors import BadInput
 from reno.help import CONF, knobs, options
 from reno.results import Store
-from reno.run import main, quote
+from reno.run import main
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUPS = ("models", "metric", "method", "optimizer", "tracking")
@@ -170,6 +172,11 @@ def test_bad_input_gets_one_sentence_exit_status_2_and_leaves_nothing(knobs, tmp
     assert says in shown.err
     assert len(shown.err.strip().splitlines()) == 1 and "Traceback" not in shown.err
     assert not (tmp_path / "results").exists()
+
+
+def test_a_job_that_is_only_asked_about_has_the_same_knobs():
+    with pytest.raises(BadInput, match="bogus is not a knob"):
+        composed(["+bogus=1"])
 
 
 def test_a_damaged_trial_is_named_and_the_store_is_left_as_it_is(knobs, tmp_path, capsys):

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(f"{__doc__}\n{help_text()}")
         return 0
-    from reno.run import composed, explain
+    from reno.compose import composed, explain
 
     try:
         if {"-m", "--multirun"} & set(arguments):
