@@ -7,7 +7,7 @@ size, so a trial that is run again must run beside the trials it first ran besid
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -88,28 +88,36 @@ class Plan:
         return 1 if self.job.settings.method == "none" else self.job.settings.iterations + 1
 
 
+Find = Callable[..., Located]
+"""As `locate`: a checkpoint, the knob that names it and its subfolders, to where it is. Raises BadInput."""
+
+
 def make_plan(job: JobSpec) -> Plan:
     """Locates the checkpoints and lists the trials. Raises BadInput."""
-    generator = locate(job.generator, "models.generator", GENERATOR_PARTS)
-    metric = locate_metric(job.metric)
-    recorded = tuple(locate_metric(spec) for spec in job.recorded)
-    dtype = _resolve_dtype(job)
+    return plan_with(job, locate, _resolve_dtype)
+
+
+def plan_with(job: JobSpec, find: Find, dtype_of: Callable[[JobSpec], str]) -> Plan:
+    """The plan of a job whose checkpoints are where `find` says. Raises BadInput as `find` does."""
+    generator = find(job.generator, "models.generator", GENERATOR_PARTS)
+    metric = locate_metric(job.metric, find)
+    recorded = tuple(locate_metric(spec, find) for spec in job.recorded)
+    dtype = dtype_of(job)
     trials = tuple(
         TrialSpec(prompt, seed, generator.identity, metric.identity, dtype, job.settings.identity())
         for prompt in job.prompts
         for seed in job.seeds
     )
-    return Plan(job, generator, metric, recorded, dtype, trials, tuple(map(locate_evaluator, job.evaluators)))
+    judges = tuple(locate_evaluator(spec, find) for spec in job.evaluators)
+    return Plan(job, generator, metric, recorded, dtype, trials, judges)
 
 
-def locate_metric(spec: MetricSpec) -> LocatedMetric:
-    return LocatedMetric(
-        spec, tuple(locate(term.checkpoint, f"models.checkpoints.{term.model}") for term in spec.terms)
-    )
+def locate_metric(spec: MetricSpec, find: Find = locate) -> LocatedMetric:
+    return LocatedMetric(spec, tuple(find(term.checkpoint, f"models.checkpoints.{term.model}") for term in spec.terms))
 
 
-def locate_evaluator(spec: EvaluatorSpec) -> LocatedEvaluator:
-    return LocatedEvaluator(spec, {model.name: locate(model.checkpoint, model.knob) for model in spec.models})
+def locate_evaluator(spec: EvaluatorSpec, find: Find = locate) -> LocatedEvaluator:
+    return LocatedEvaluator(spec, {model.name: find(model.checkpoint, model.knob) for model in spec.models})
 
 
 def _resolve_dtype(job: JobSpec) -> str:

@@ -19,8 +19,8 @@ from reno.checkpoints import Located, locate
 from reno.errors import BadInput
 from reno.images import forget_constants
 from reno.memory.live_bytes import LiveBytes
-from reno.plan import LocatedEvaluator, LocatedMetric, Plan
-from reno.spec import Checkpoint, JobSpec, MetricSpec, TrialSpec
+from reno.plan import Plan, plan_with
+from reno.spec import Checkpoint, JobSpec
 from reno.surroundings import write_without_weights
 
 META = torch.device("meta")
@@ -78,23 +78,7 @@ def _fused_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal
 def plan_without_weights(job: JobSpec, dtype: str, scratch: Path) -> Plan:
     """The plan of a job whose checkpoints are folders with configurations: the user's own, or ones written to `scratch`
     for the published checkpoints that reno/architectures.py knows. Raises BadInput for a name it does not know."""
-
-    def metric(spec: MetricSpec) -> LocatedMetric:
-        found = [_locate(term.checkpoint, f"models.checkpoints.{term.model}", scratch) for term in spec.terms]
-        return LocatedMetric(spec, tuple(found))
-
-    generator, optimised = _locate(job.generator, "models.generator", scratch), metric(job.metric)
-    recorded = tuple(metric(spec) for spec in job.recorded)
-    trials = tuple(
-        TrialSpec(prompt, seed, generator.identity, optimised.identity, dtype, job.settings.identity())
-        for prompt in job.prompts
-        for seed in job.seeds
-    )
-    judges = tuple(
-        LocatedEvaluator(spec, {model.name: _locate(model.checkpoint, model.knob, scratch) for model in spec.models})
-        for spec in job.evaluators
-    )
-    return Plan(job, generator, optimised, recorded, dtype, trials, judges)
+    return plan_with(job, lambda checkpoint, knob, _=(): _locate(checkpoint, knob, scratch), lambda _: dtype)
 
 
 def _locate(checkpoint: Checkpoint, knob: str, scratch: Path) -> Located:
