@@ -2,9 +2,9 @@
 
     results = load_wandb("entity/project")        # also: python -m analysis wandb:entity/project OUT
 
-A trial's run holds trial.json in its summary (reno/job.py) and what a job planned in its config. What W&B cannot tell,
-and a store can: the trials of batches that never started, the commands, and the prompt sets that a trial was asked for
-in again after it had run. Traces and images are fetched when a figure wants them.
+A trial's run holds trial.json in its summary (reno/record.py) and what a job planned in its config. What W&B cannot
+tell, and a store can: the trials of batches that never started, the commands, and the prompt sets that a trial was
+asked for in again after it had run. Traces and images are fetched when a figure wants them.
 """
 
 from __future__ import annotations

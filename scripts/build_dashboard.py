@@ -3,8 +3,8 @@
     python scripts/build_dashboard.py --project reno                # saves it; needs a key, prints its address
     python scripts/build_dashboard.py --entity me --print           # shows what it would save; needs nothing
 
-Every key it draws is one that the job logs (reno/job.py): history by iteration, config as the trial's spec, summary as
-`{judge}/bound/{image}`.
+Every key it draws is one that the job logs (reno/record.py): history by iteration, config as the trial's spec, summary
+as `{judge}/bound/{image}`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("wandb_workspaces")
 
-from reno.job import _card, _series, summary_values
+from reno.record import card_of, series_of, summary_values
 from reno.results import TRACE_COLUMNS
 from reno.spec import TrialSpec
 from scripts.build_dashboard import JUDGES, main, spec_json, workspace
@@ -41,7 +41,7 @@ def logged(record):
     named = types.SimpleNamespace(name="clip")
     settings = types.SimpleNamespace(method="reno")
     job = types.SimpleNamespace(models="m", metric=named, settings=settings, prompt_set="p", study="s")
-    card = _card(trial, types.SimpleNamespace(job=job, random=False), "s", stored["provenance"])
+    card = card_of(trial, types.SimpleNamespace(job=job, random=False), "s", stored["provenance"])
     return set(keys_of(card.config)), {*TRACE_COLUMNS, "image"}, set(summary_values(stored))
 
 
@@ -80,7 +80,7 @@ def test_the_runs_are_trials_of_a_study_and_not_its_report():
 
 def test_a_line_is_a_metric_with_its_learning_rate_or_its_control():
     def series(**method):
-        return _series(types.SimpleNamespace(method=method), "clip")
+        return series_of(types.SimpleNamespace(method=method), "clip")
 
     assert series(name="reno", lr=0.05) == "clip, lr 0.05"
     assert series(name="decoder_only", lr=5.0) == "clip, decoder_only, lr 5"

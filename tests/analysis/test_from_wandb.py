@@ -15,7 +15,7 @@ from analysis.from_wandb import PAGE, load_wandb
 from analysis.load import load, tidy
 from analysis.outcomes import slices
 from reno.errors import BadInput
-from reno.job import summary_values
+from reno.record import summary_values
 from reno.results import read_trial
 from scripts.synthesise_store import synthesise
 

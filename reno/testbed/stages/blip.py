@@ -25,8 +25,9 @@ from reno.images import Preprocessing
 from reno.testbed.stages import captions, examination, pictures
 from reno.testbed.stages.climbing import COUNT, Climbers
 from reno.testbed.stages.grounding import PatchHead
+from reno.testbed.stages.lessons import teach
 from reno.testbed.stages.locality import make_local
-from reno.testbed.stages.loop import load_average, train
+from reno.testbed.stages.loop import load_average
 from reno.testbed.tokenizers import LENGTH, bert_tokenizer
 from reno.testbed.world import COLORS, OBJECTS, SIDE
 
@@ -34,13 +35,8 @@ MLP = 384
 """Width of the feed-forward layers, and 2 text layers: the checkpoint is 2.4 MB."""
 TEXT_LAYERS = 2
 GREATEST_SCALE = 100.0
-LR, SECOND_LR, THIRD_LR = 1.5e-3, 1e-3, 7e-4
-SWAPPED = 0.3
-"""Share of the later lessons' pictures that are twins with their colours swapped."""
 PATCHES = 1.0
 """Weight of the auxiliary head's loss."""
-SEEING = 0.2
-"""Share of training that it has to itself, at first."""
 SMOOTHING = 0.05
 PENALTY = 2e-3
 """Weight of the squared ITM margin."""
@@ -149,33 +145,16 @@ def run(
     learner = build(build_dir)
     climbers = Climbers(build_dir / "blip", learner, learner.itm, pool, steps, climbs) if generated else None
 
-    def lesson(drawn, rng, noise=noise, smoothing=SMOOTHING):
+    def lesson(drawn, rng, number):
         with torch.no_grad():
             learner.log_scale.clamp_(max=math.log(GREATEST_SCALE))
-        return retrieval(learner, drawn, rng, noise, smoothing)
+        heard = (noise, SMOOTHING) if number < 2 else (captions.CURATED, 0.0)
+        return retrieval(learner, drawn, rng, *heard)
 
-    def first_loss(step, rng):
-        if climbers:
-            climbers.join(step)
-        drawn = pool.draw(rng, batch)
-        return seeing(learner, drawn) if step < SEEING * steps else lesson(drawn, rng)
-
-    def later(step, rng, **settings):
-        if climbers:
-            climbers.join(steps)
-        return lesson(pool.draw(rng, batch, spoiled=0.15, swapped=SWAPPED), rng, **settings)
-
-    def third_loss(step, rng):
-        return later(step, rng, noise=captions.CURATED, smoothing=0.0)
-
-    folder, common = build_dir / "blip", {"average": 0.995, "trained_on": pool.fingerprint}
-    lessons = (
-        ("first", first_loss, folder / "first", steps, LR),
-        ("second", later, folder / "second", second, SECOND_LR),
-        ("third", third_loss, folder, third, THIRD_LR),
-    )
-    for number, (which, loss, place, length, lr) in enumerate(lessons):
-        train(f"blip, {which}", learner, loss, folder=place, steps=length, lr=lr, seed=seed + 100 * number, **common)
+    teach(
+        learner, pool, lambda drawn: seeing(learner, drawn), lesson, folder=build_dir / "blip",
+        steps=(steps, second, third), batch=batch, seed=seed, climbers=climbers,
+    )  # fmt: skip
     return report(build_dir, examined)
 
 

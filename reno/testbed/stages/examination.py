@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from reno.images import to_uint8
 from reno.testbed.render import render
 from reno.testbed.stages import captions, climbing, labels
-from reno.testbed.stages.loop import tensor_of, to_pixels
+from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS
 from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, SIDE, Scene, caption, sample_scene
 
@@ -159,7 +160,7 @@ def captioned_sheet(path: Path, columns: list[tuple[torch.Tensor, ...]], lines: 
     for index, (images, texts) in enumerate(zip(columns, lines, strict=True)):
         x, y = index % across * (side + 4), index // across * height
         for image in images:
-            tile = Image.fromarray(to_pixels(image[None])[0]).resize((side, side), Image.Resampling.NEAREST)
+            tile = Image.fromarray(to_uint8(image[None])[0]).resize((side, side), Image.Resampling.NEAREST)
             sheet.paste(tile, (x, y))
             y += side
         for text in texts:

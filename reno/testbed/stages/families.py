@@ -20,10 +20,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from reno.images import to_uint8
 from reno.testbed.render import render
 from reno.testbed.stages import captions
 from reno.testbed.stages.labels import CLEAR, WHOLE, Dyed, Record, labelled, shown_by
-from reno.testbed.stages.loop import tensor_of, to_pixels
+from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS, with_thing
 from reno.testbed.world import HELD_OUT, PALETTE, Scene, Thing, sample_pairs, sample_scene
 
@@ -188,4 +189,4 @@ def encoded(coder, images: list[np.ndarray]) -> torch.Tensor:
 
 def decoded(coder, latents: torch.Tensor) -> list[np.ndarray]:
     with torch.autocast("cpu", torch.bfloat16):
-        return to_pixels(coder.decode(latents).sample.float() / 2 + 0.5)
+        return list(to_uint8(coder.decode(latents).sample.float() / 2 + 0.5))

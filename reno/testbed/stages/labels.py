@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from reno.images import to_uint8
 from reno.testbed import layout
 from reno.testbed.render import render, silhouette
-from reno.testbed.stages.loop import to_pixels
 from reno.testbed.world import SIDE, Scene, Thing, caption
 
 CLEAR, MIXED = 0.3, 0.7
@@ -98,7 +98,7 @@ def labelled(
 ) -> list[Record]:
     """The images of noise (B, 8, 8, 8) and prompts, labelled by the law; what is between two answers by either, or
     without an `rng` as nothing."""
-    images = to_pixels(paint(noise, [caption(pairs) for pairs in asked]))
+    images = to_uint8(paint(noise, [caption(pairs) for pairs in asked]))
     scenes = [layout.scene_of(z, pairs) for z, pairs in zip(noise.double().numpy(), asked, strict=True)]
     return [by_law(*one, rng) for one in zip(images, scenes, asked, strict=True)]
 

@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from reno.errors import BadInput
+from reno.images import from_uint8, to_uint8
 
 CHECKPOINT = "checkpoint.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -149,18 +150,12 @@ def _restore(folder: Path, parameters, averages, optimizer) -> tuple[int, float]
 
 def tensor_of(images: Sequence[np.ndarray]) -> torch.Tensor:
     """uint8 images (H, W, 3) to one float tensor (B, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-
-
-def to_pixels(images: torch.Tensor) -> list[np.ndarray]:
-    """(B, 3, H, W) in [0, 1] as uint8 (H, W, 3) each."""
-    return list(images.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy())
+    return from_uint8(np.stack(images))
 
 
 def save_sheet(path: Path, rows: Sequence[torch.Tensor], scale: int = 2) -> None:
     """Rows of images, each (N, 3, H, W) in [0, 1], as one PNG."""
-    strips = [row.detach().float().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy() for row in rows]
-    sheet = np.concatenate([np.concatenate(list(strip), 1) for strip in strips], 0)
+    sheet = np.concatenate([np.concatenate(list(to_uint8(row)), 1) for row in rows], 0)
     image = Image.fromarray(sheet)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(path)
