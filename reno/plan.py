@@ -106,7 +106,7 @@ def plan_with(job: JobSpec, find: Find, dtype_of: Callable[[JobSpec], str]) -> P
     trials = tuple(
         TrialSpec(prompt, seed, generator.identity, metric.identity, dtype, job.settings.identity())
         for prompt in job.prompts
-        for seed in job.seeds
+        for seed in job.seeds_for(prompt)
     )
     judges = tuple(locate_evaluator(spec, find) for spec in job.evaluators)
     return Plan(job, generator, metric, recorded, dtype, trials, judges)

@@ -146,6 +146,8 @@ class JobSpec:
     prompt_set: str | None
     """The set or file the prompts came from; None where they were typed."""
     seeds: tuple[int, ...]
+    own_noise: bool
+    """Whether each prompt has noises of its own instead of those that every prompt has."""
     models: str
     generator: Checkpoint
     metric: MetricSpec
@@ -163,6 +165,11 @@ class JobSpec:
     """Options of reno/tracking, checked there."""
     dry_run: bool
     execution: Execution = Execution()
+
+    def seeds_for(self, prompt: Prompt) -> tuple[int, ...]:
+        """The seeds of one prompt's trials, as many as `seeds`. Its own ones are below 2^32 and come from its text and
+        from `seeds` alone, so they are the same in every job, whatever other prompts it has."""
+        return tuple(_own_seed(prompt.text, seed) for seed in self.seeds) if self.own_noise else self.seeds
 
 
 @dataclass(frozen=True)
@@ -233,6 +240,7 @@ def job_from_config(config: dict[str, Any]) -> JobSpec:
         prompts=prompts,
         prompt_set=prompt_set,
         seeds=_seeds(config["seed"]),
+        own_noise=_flag("own_noise", config["own_noise"]),
         models=str(models["name"]),
         generator=_checkpoint("models.generator", models["generator"]),
         metric=_metric(config["metric"], models),
@@ -287,6 +295,10 @@ def _seeds(seed: object) -> tuple[int, ...]:
     if not seeds:
         raise BadInput("seed=[] holds no seed; give one whole number or a list such as seed=[0,1]")
     return _distinct(whole_number("seed", value, at_least=0, below=2**63) for value in seeds)
+
+
+def _own_seed(text: str, seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {text}".encode("utf-8", "surrogatepass")).digest()[:4], "big")
 
 
 def _metric(metric: dict[str, Any], models: dict[str, Any]) -> MetricSpec:

@@ -101,6 +101,15 @@ def test_batches_are_cut_from_the_whole_plan(compose):
     assert [trial.seed for trial in plan.trials] == [1, 2, 1, 2, 1, 2]
 
 
+def test_own_noises_are_a_prompts_own_whatever_it_runs_beside(compose):
+    words = ["own_noise=true", "seed=[0,1]"]
+    both = make_plan(compose(*words, "prompt=[a red car,a blue cup]")).trials
+    alone = make_plan(compose(*words, "prompt=[a blue cup]")).trials
+    assert len({trial.seed for trial in both}) == 4
+    assert both[2:] == alone
+    assert [trial.seed for trial in alone] == [0xFF746831, 0x0243C2F0]  # sha256 of "0 a blue cup", its first 8 digits
+
+
 def test_the_itc_head_has_a_name_of_its_own(compose):
     job = compose("metric=blip", "metric.head=itc")
     assert job.metric.name == "blip_itc"
@@ -128,6 +137,7 @@ def test_the_itc_head_has_a_name_of_its_own(compose):
         ("prompts=reprot", "did you mean 'report'"),
         ("optimizer.betas=[0.9]", "betas must be two numbers"),
         ("dry_run=maybe", "dry_run must be true or false"),
+        ("own_noise=2", "own_noise must be true or false"),
         ("metric.terms.0.weight=-1", "weight of metric clip"),
     ],
 )

@@ -21,13 +21,13 @@ def test_the_whole_chain_in_a_few_steps(tmp_path):
         assert (tmp_path / "build" / stage / "samples.png").stat().st_size > 1000
     measured = json.loads((tmp_path / "build" / "measure" / "numbers.json").read_text())
     rows = measured["outcomes"]["pairs_test"]
-    assert {(row["setting"], row["metric"]) for row in rows} >= {("adam 0.05", "clip"), ("best of n", "clip+blip")}
+    assert {(row["setting"], row["metric"]) for row in rows} >= {("adam 0.05", "clip"), ("best of n", "blip")}
     assert all(row["trials"] == 1 for row in rows)
     for model in ("generator", "clip", "blip", "judge"):
         assert (weights / model / "README.md").read_text().startswith("# ")
         assert (weights / model / "samples.png").exists()
     overview = (weights / "README.md").read_text()
-    assert "| best of n | clip+blip (1) |" in overview and "a trial takes" in overview
+    assert "| best of n | BLIP (1) |" in overview and "a trial takes" in overview
 
 
 def regression(folder, steps, stop=None, trained_on=""):

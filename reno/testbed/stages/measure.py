@@ -24,26 +24,23 @@ from reno.prompts import load_prompts, prompt_from_text
 from reno.results import Store, Stored
 from reno.testbed.stages.loop import save_sheet, tensor_of
 
-METRICS = ("clip", "blip", "clip+blip")
+METRICS = ("clip", "blip")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Knobs of a job, the metrics that it is run for, and at how many of the seeds (None: all)."""
+    """Knobs of a job, and at how many of the noises it is run (None: all)."""
 
     knobs: tuple[str, ...]
-    metrics: tuple[str, ...] = METRICS
     seeds: int | None = None
 
 
 SETTINGS = {
     "adam 0.05": Setting(("method=reno", "optimizer=adam", "lr=0.05")),
     "best of n": Setting(("method=best_of_n",)),
-    "adam 0.05, regularised": Setting(
-        ("method=reno", "optimizer=adam", "lr=0.05", "regularization=0.1"), METRICS[:2], seeds=1
-    ),
-    "adam 0.01": Setting(("method=reno", "optimizer=adam", "lr=0.01"), METRICS[:2], seeds=1),
-    "paper": Setting(("method=reno", "optimizer=sgd_nesterov"), METRICS[:2], seeds=1),
+    "adam 0.05, regularised": Setting(("method=reno", "optimizer=adam", "lr=0.05", "regularization=0.1"), seeds=1),
+    "adam 0.01": Setting(("method=reno", "optimizer=adam", "lr=0.01"), seeds=1),
+    "paper": Setting(("method=reno", "optimizer=sgd_nesterov"), seeds=1),
 }
 """The report's optimiser at two learning rates, the control at equal images, the noise's norm held, the paper's."""
 SETS = ("pairs_test", "triples_test")
@@ -53,7 +50,6 @@ SMOKE = {
     "prompts": ["a gold bench and a green clock"],
     "sets": ("pairs_test",),
     "seeds": 1,
-    "groups": 1,
     "settings": ("adam 0.05", "best of n"),
 }
 
@@ -64,33 +60,25 @@ def run(
     iterations: int = 50,
     sets: tuple[str, ...] = SETS,
     seeds: int = 2,
-    groups: int = 10,
     settings: tuple[str, ...] = tuple(SETTINGS),
     prompts: list[str] | None = None,
 ) -> dict:
-    """Runs and judges every set x metric x setting at `seeds` seeds a prompt; `settings` may be some of SETTINGS, and
-    `prompts` stands in for the sets' own.
-
-    A seed's noise is the same for every prompt and decides most of what goes wrong: at two seeds for all prompts the
-    numbers would be of two noises. So the prompts are dealt into `groups`, each with seeds of its own.
-    """
+    """Runs and judges every set x metric x setting at `seeds` noises a prompt; `settings` may be some of SETTINGS, and
+    `prompts` stands in for the sets' own. Each prompt has noises of its own: a noise decides most of what goes wrong,
+    and two for all prompts would say little of others."""
     asked = {name: prompts or [prompt.text for prompt in load_prompts(name)] for name in sets}
     common = [
         f"results={build_dir / 'results'}", "tracking=disabled", "threads=1", "batch_size=8", "evaluators=[oracle]",
         f"models.generator.path={weights / 'generator'}", f"iterations={iterations}",
         *(f"models.checkpoints.{name}.path={weights / name}" for name in ("clip", "blip")), "record=[]",
-        f"+models.checkpoints.oracle.path={weights / 'judge'}",
+        f"+models.checkpoints.oracle.path={weights / 'judge'}", "own_noise=true",
     ]  # fmt: skip
-    dealt = [
-        (f"prompts={_written(build_dir, name, group, texts[group::groups])}", _seeds(group, seeds))
-        for name, texts in asked.items()
-        for group in range(groups)
-    ]
+    files = [f"prompts={_written(build_dir, name, texts)}" for name, texts in asked.items()]
     wanted = [
-        [*common, words, f"seed={_listed(own[: setting.seeds])}", f"metric={metric}", *setting.knobs]
+        [*common, prompt_file, f"seed={list(range(setting.seeds or seeds))}", f"metric={metric}", *setting.knobs]
         for setting in (SETTINGS[name] for name in settings)
-        for words, own in dealt
-        for metric in setting.metrics
+        for prompt_file in files
+        for metric in METRICS
     ]
     _run_side_by_side(wanted, build_dir)
     trials = _trials(build_dir / "results", weights)
@@ -98,12 +86,12 @@ def run(
         name: [
             outcome_row(setting, metric, [t for t in trials.get((setting, metric), []) if _prompt(t) in set(texts)])
             for setting in settings
-            for metric in SETTINGS[setting].metrics
+            for metric in METRICS
         ]
         for name, texts in asked.items()
     }
     gains = {name: [gain(trials, metric, texts) for metric in METRICS] for name, texts in asked.items()}
-    for metric in METRICS[:2]:
+    for metric in METRICS:
         before_and_after(build_dir / "measure" / f"{metric}.png", trials.get(("adam 0.05", metric), []))
     return {
         "iterations": iterations,
@@ -117,19 +105,9 @@ def run(
     }
 
 
-def _seeds(group: int, count: int) -> list[int]:
-    """A group's own seeds."""
-    return list(range(count * group, count * (group + 1)))
-
-
-def _listed(seeds: list[int]) -> str:
-    """Seeds as a knob's value."""
-    return str(seeds).replace(" ", "")
-
-
-def _written(build_dir: Path, name: str, group: int, texts: list[str]) -> Path:
-    """A file of one group's prompts."""
-    path = build_dir / "measure" / "prompts" / f"{name}-{group}.txt"
+def _written(build_dir: Path, name: str, texts: list[str]) -> Path:
+    """A file of a set's prompts."""
+    path = build_dir / "measure" / "prompts" / f"{name}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(texts) + "\n", encoding="utf-8")
     return path
