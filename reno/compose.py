@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from reno.choices import named, names, register_resolver
-from reno.errors import BadInput, did_you_mean
+from reno.errors import BadInput, did_you_mean, first_line
 from reno.help import CONF, knobs, options
 
 if TYPE_CHECKING:
@@ -83,9 +83,5 @@ def explain(error: Exception) -> str | None:
             name = match.group(1).split("@")[0]
             known = [knob for knob, _, _ in knobs()]
             return f"{name} is not a knob{did_you_mean(name, known) or '; --help lists them all'}"
-        return _first_line(error)
+        return first_line(error)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""What a user did wrong, and what they may have meant."""
+"""What a user did wrong, what they may have meant, and what other libraries' errors say of it."""
 
 
 class BadInput(ValueError):
@@ -6,6 +6,18 @@ class BadInput(ValueError):
 
     Ends the command with exit status 2, before anything is written.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, cut to one sentence's part: its first line, without the full stop; its type
+    where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
+
+
+def typed_line(error: BaseException) -> str:
+    """The first line with the error's type before it, for an error that nobody foresaw."""
+    line, name = first_line(error), type(error).__name__
+    return name if line == name else f"{name}: {line}"
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

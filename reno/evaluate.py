@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from reno.choices import named, names
-from reno.errors import BadInput, did_you_mean
+from reno.errors import BadInput, did_you_mean, typed_line
 from reno.outcome import Outcome
 from reno.plan import LocatedEvaluator, locate_evaluator
 from reno.prompts import Binding, Prompt
@@ -215,8 +215,7 @@ def _prompt(trial: Stored) -> Prompt:
 
 
 def _reason(error: Exception) -> str:
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return first if isinstance(error, BadInput) else f"{type(error).__name__}: {first}"
+    return str(error) if isinstance(error, BadInput) else typed_line(error)
 
 
 class _Bar:

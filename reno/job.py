@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reno.display import Display
-from reno.errors import BadInput
+from reno.errors import BadInput, typed_line
 from reno.outcome import Outcome
 from reno.plan import Plan, estimate_seconds, make_plan
 from reno.record import card_of, provenance_of, summary_values, trial_record, write_job_record
@@ -40,13 +40,12 @@ PENDING_COMMITS = 8
 """Trials that may wait for the disk before the next batch waits for them."""
 
 
-def run_job(
-    job: JobSpec, folder: Path, *, group: str, overrides: tuple[str, ...] = (), reference: float | None = None
-) -> Outcome:
+def run_job(job: JobSpec, folder: Path, *, group: str, command: str = "", reference: float | None = None) -> Outcome:
     """Runs what is missing of a job and shows the whole. Raises BadInput before anything is written.
 
     folder: where the job's log, record and contact sheet go. group: the study or sweep, for the tracker.
-    reference: seconds per image of a trial of these models, for the estimate of a first dry run.
+    command: what the user typed, for the record. reference: seconds per image of a trial of these models, for the
+    estimate of a first dry run.
     """
     plan = make_plan(job)
     store = Store(job.results)
@@ -65,7 +64,7 @@ def run_job(
     store.prepare()
     outcome = Outcome(skipped=[trial.id for trial in plan.trials if trial.id in finished])
     with _log_in(folder):
-        return _run(plan, store, finished, missing, models, cut, tracking, display, outcome, folder, group, overrides)
+        return _run(plan, store, finished, missing, models, cut, tracking, display, outcome, folder, group, command)
 
 
 def _missing(plan: Plan, finished: dict[str, Stored]) -> list[tuple[TrialSpec, ...]]:
@@ -73,7 +72,7 @@ def _missing(plan: Plan, finished: dict[str, Stored]) -> list[tuple[TrialSpec, .
     return [batch for batch in plan.batches() if any(trial.id not in finished for trial in batch)]
 
 
-def _run(plan, store, finished, missing, models, cut, tracking, display, outcome, folder, group, overrides) -> Outcome:
+def _run(plan, store, finished, missing, models, cut, tracking, display, outcome, folder, group, command) -> Outcome:
     """The part of a job that writes."""
     job = plan.job
     tracker = make_tracker(tracking, job.results, display.warn)
@@ -90,7 +89,7 @@ def _run(plan, store, finished, missing, models, cut, tracking, display, outcome
         display.stop()
         where = tracker.close()
     stored = plan.finished(store)
-    write_job_record(folder, plan, outcome, group, overrides, time.perf_counter() - started)
+    write_job_record(folder, plan, outcome, group, command, time.perf_counter() - started)
     display.summary(outcome, stored, _contact_sheet(plan, stored, folder), where)
     return outcome
 
@@ -219,7 +218,7 @@ def _attempt(batch, cards, plan, models, tracker, display) -> BatchRun | Broken:
             display.step(run, cards)
         return run
     except (RuntimeError, ValueError, MemoryError) as error:  # one batch that breaks must not stop the others
-        reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
+        reason = typed_line(error)
         log.error("a batch of %d failed: %s", len(batch), reason, exc_info=not out_of_memory(error))
         broken = Broken(reason, out_of_memory(error))
         if broken.out_of_memory and len(batch) > 1 and started:

@@ -150,9 +150,7 @@ def summary_values(record: dict[str, Any]) -> dict[str, float | int | bool | str
     return values
 
 
-def write_job_record(
-    folder: Path, plan: Plan, outcome: Outcome, group: str, overrides: tuple[str, ...], seconds: float
-) -> None:
+def write_job_record(folder: Path, plan: Plan, outcome: Outcome, group: str, command: str, seconds: float) -> None:
     """job.json: what was asked, which trials that is, and how each ended. Also the code's uncommitted changes, if
     any."""
     state = (
@@ -164,8 +162,7 @@ def write_job_record(
         "group": group,
         "labels": labels_of(plan),
         "spec": {key: value for key, value in plan.trials[0].identity.items() if key not in ("prompt", "seed")},
-        "overrides": list(overrides),
-        "command": f"python -m reno.run {' '.join(overrides)}".strip(),
+        "command": command,
         "status": outcome.status,
         "seconds": round(seconds, 3),
         "trials": [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import traceback
@@ -20,6 +21,8 @@ from reno.compose import explain, quoted, values_of
 from reno.help import CONF, help_text
 from reno.quiet import quieten_libraries
 
+COMMAND = "RENO_COMMAND"
+"""The variable in which a job finds what the user typed, in whichever process a launcher runs it."""
 INTERRUPTED = 130
 """Exit status of a command that the user stopped, as a shell has it for SIGINT."""
 
@@ -48,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = [word for word in arguments if word in ("-m", "--multirun")]  # Hydra wants them before the knobs
     words = [quoted(word, sweeping=bool(flags)) for word in arguments if word not in flags]
     try:
+        os.environ[COMMAND] = shlex.join(["python", "-m", "reno.run", *arguments])
         return _run_with_hydra([*flags[:1], *words])
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
@@ -95,14 +99,13 @@ def run_composed(config) -> int:
 
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
-    overrides = tuple(context.overrides.task)
     sweeping = context.mode.name == "MULTIRUN"
     debug = False
     try:
         debug = config.debug is True
         if sweeping:
-            print(f"job {context.job.num}: {' '.join(overrides)}")
-        status = _run_job(config, folder, overrides, group=folder.parent.name if sweeping else folder.name)
+            print(f"job {context.job.num}: {' '.join(context.overrides.task)}")
+        status = _run_job(config, folder, group=folder.parent.name if sweeping else folder.name)
         if status == INTERRUPTED and sweeping:
             raise KeyboardInterrupt  # the user meant the sweep, not one of its jobs
         return status
@@ -120,7 +123,7 @@ def run_composed(config) -> int:
         _remove_if_empty(folder)
 
 
-def _run_job(config, folder: Path, overrides: tuple[str, ...], group: str) -> int:
+def _run_job(config, folder: Path, group: str) -> int:
     from reno.spec import job_from_config
 
     values = values_of(config)
@@ -129,7 +132,7 @@ def _run_job(config, folder: Path, overrides: tuple[str, ...], group: str) -> in
     from reno.job import run_job
 
     reference = values["models"].get("reference_seconds")
-    return run_job(spec, folder, group=spec.study or group, overrides=overrides, reference=reference).status
+    return run_job(spec, folder, group=spec.study or group, command=os.environ[COMMAND], reference=reference).status
 
 
 def _remove_if_empty(folder: Path) -> None:

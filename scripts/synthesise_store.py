@@ -166,7 +166,6 @@ class _Writer:
             "group": "clip_vs_blip",
             "labels": labels,
             "spec": {key: value for key, value in spec.identity.items() if key not in ("prompt", "seed")},
-            "overrides": [],
             "command": f"python scripts/synthesise_store.py {self.store.root}",
             "status": int(any(entry["state"] == "failed" for entry in entries)),
             "seconds": 1.0,

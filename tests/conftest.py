@@ -14,6 +14,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from reno.quiet import quieten_libraries
+
+quieten_libraries()  # the libraries look once, as they are imported: before the first fixture, as before the first job
+
 NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "clip_vit_l", "mask2former", "owlv2")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +196,22 @@ def test_one_bad_job_of_a_sweep_does_not_stop_the_others(knobs, tmp_path, capsys
     assert main(words) == 2
     assert len(list(Store(tmp_path))) == 2
     assert "error: job 1: lr must be" in capsys.readouterr().err
+
+
+def test_the_record_of_every_job_holds_the_command_as_it_was_typed(knobs, tmp_path):
+    words = [
+        "-m",
+        *knobs,
+        "iterations=0,1",
+        f"results={tmp_path}",
+        "tracking=disabled",
+        """prompt='"a red car, a blue cup"'""",
+    ]
+    assert main(words) == 0
+    records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("jobs/*/*/job.json"))]
+    assert len(records) == 2
+    for record in records:
+        assert shlex.split(record["command"]) == ["python", "-m", "reno.run", *words]
 
 
 def test_debug_shows_the_traceback(knobs, tmp_path, capsys):

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from reno.checkpointing import set_checkpointing
-from reno.errors import BadInput
+from reno.errors import BadInput, first_line
 from reno.residence import bring, send_away, visiting
 from reno.skeleton import model_without_weights
 from reno.spec import Execution
@@ -39,7 +39,7 @@ class OneStepGenerator:
                     folder / name, variant=variant, torch_dtype=dtype, use_safetensors=True, local_files_only=True
                 )
             except (OSError, ValueError, RuntimeError) as error:
-                raise BadInput(f"cannot load {name} of the generator in {folder}: {_first_line(error)}") from None
+                raise BadInput(f"cannot load {name} of the generator in {folder}: {first_line(error)}") from None
             return model.eval().requires_grad_(False)
 
         self.folder, self.dtype, self.device = folder, dtype, device
@@ -52,7 +52,7 @@ class OneStepGenerator:
             self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
             scheduler = EulerDiscreteScheduler.from_pretrained(folder / "scheduler")
         except (OSError, ValueError) as error:
-            raise BadInput(f"cannot load the generator in {folder}: {_first_line(error)}") from None
+            raise BadInput(f"cannot load the generator in {folder}: {first_line(error)}") from None
         self._take_step(scheduler)
 
     def _take_step(self, scheduler) -> None:
@@ -130,7 +130,3 @@ class OneStepGenerator:
         """Latents (B, C, h, w) to images (B, 3, H, W) in [0, 1], by the VAE alone."""
         decoded = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
         return (decoded.to(latents.dtype) / 2 + 0.5).clamp(0, 1)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

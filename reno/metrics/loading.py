@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from reno.checkpointing import set_checkpointing
-from reno.errors import BadInput
+from reno.errors import BadInput, first_line
 from reno.residence import bring, send_away
 from reno.skeleton import model_without_weights
 
@@ -47,8 +47,7 @@ def load_model(model_class, folder: Path, dtype: torch.dtype, device: torch.devi
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"cannot load {model_class.__name__} from {folder}: {reason}") from None
+        raise BadInput(f"cannot load {model_class.__name__} from {folder}: {first_line(error)}") from None
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(TRAINING_ONLY))
     if missing:
         raise BadInput(
@@ -72,8 +71,7 @@ def load_tokenizer(folder: Path):
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"cannot load the tokenizer in {folder}: {reason}") from None
+        raise BadInput(f"cannot load the tokenizer in {folder}: {first_line(error)}") from None
 
 
 def text_limit(tokenizer, text_config) -> int:

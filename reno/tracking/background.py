@@ -12,14 +12,10 @@ import threading
 import time
 from collections.abc import Callable
 
+from reno.errors import typed_line
+
 LENGTH = 256  # calls that may wait: 200 MB if each holds an image of 512 x 512
 POLL = 0.02  # seconds between two looks at a thread we wait for
-
-
-def first_line(error: BaseException) -> str:
-    """An error's type and the first line of its message; W&B's go on with advice that is not for our user."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__
 
 
 class Background:
@@ -92,6 +88,6 @@ class Background:
                 self.step("a call")
                 call()
             except BaseException as error:  # also a SystemExit that the library raises
-                self._give_up(f"{self._step[0]} failed: {first_line(error)}")
+                self._give_up(f"{self._step[0]} failed: {typed_line(error)}")
             finally:
                 self._step = ("", 0.0)

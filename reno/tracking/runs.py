@@ -18,8 +18,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from reno.errors import typed_line
 from reno.tracking import folder
-from reno.tracking.background import Background, first_line
+from reno.tracking.background import Background
 
 if TYPE_CHECKING:
     from reno.tracking import TrackingSpec, TrialCard
@@ -142,7 +143,7 @@ class _Runs:
             except Exception as error:
                 if self._mode == "offline":
                     raise
-                self._go_offline(first_line(error))
+                self._go_offline(typed_line(error))
                 folder.discard(self._results, card.id)
                 run = self._init(card)
         except BaseException:
@@ -257,7 +258,7 @@ class _Runs:
                             "`wandb login` or WANDB_API_KEY gives it one"
                         )
             except Exception as error:  # a key that cannot be one
-                self._go_offline(first_line(error))
+                self._go_offline(typed_line(error))
 
     def _init(self, card: TrialCard) -> Any:
         import wandb

@@ -27,7 +27,7 @@ def test_the_whole_chain_in_a_few_steps(tmp_path):
         assert (weights / model / "README.md").read_text().startswith("# ")
         assert (weights / model / "samples.png").exists()
     overview = (weights / "README.md").read_text()
-    assert "| best of n | BLIP (1) |" in overview and "a trial takes" in overview
+    assert "| best of n | blip (1) |" in overview and "a trial takes" in overview
 
 
 def regression(folder, steps, stop=None, trained_on=""):
