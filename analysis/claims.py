@@ -57,12 +57,13 @@ class Part:
         test = f", p {p_text(self.p_holm)} (Holm)" if self.above == 0 else ""
         both = effect.crossed.kind == "random effects"
         crossed = f"; over prompts and seeds {crossed_text(effect)}" if both else ""
+        own = ", which the interval is over as well" if effect.crossed.kind == "nested" else ""
         kind = effect.difference.kind
         interval = f" (95% {kind})" if kind in ("BCa", "percentile") else ""
         return (
             f"{self.quantity}: {number(effect.a)} against {number(effect.b)}, difference {bracketed(effect.difference)}"
             f"{interval}, has to be above {number(self.above)}{test}: {self.verdict}{crossed}; "
-            f"{effect.prompts} prompts, {effect.seeds} seed{'s' * (effect.seeds != 1)}, {effect.pairs} pairs, "
+            f"{effect.noises.in_words}{own}, {effect.pairs} pairs, "
             f"win / tie / loss {effect.win} / {effect.tie} / {effect.loss}"
         )
 
@@ -268,6 +269,7 @@ def claims_frame(found: Sequence[Claim]) -> pd.DataFrame:
                 "interval": part.effect.difference.kind,
                 "crossed_low": part.effect.crossed.low,
                 "crossed_high": part.effect.crossed.high,
+                "crossed_interval": part.effect.crossed.kind,
                 "above": part.above,
                 "p": part.effect.p,
                 "p_holm": part.p_holm,

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.effects import level
 from analysis.load import Results
 from analysis.outcomes import Measure, Slice
-from analysis.tables.table import Table, accounting, bracketed, configurations, counted, interval_note, spread
+from analysis.tables.table import Table, accounting, bracketed, configurations, counted, interval_note, n_note, spread
 from analysis.writing import number
 
 BROKEN = Measure("broken", "broken, of right before", "broken", "right", better=-1)
@@ -29,7 +29,7 @@ def broken(cell: Sequence[Slice], results: Results) -> Table:
             rows.append(row)
             shown.append(line)
     notes = [
-        "Of single bindings: right before and wrong after, and the other way round. n: prompts × seeds (trials). "
+        f"Of single bindings: right before and wrong after, and the other way round. {n_note(cell, 'trials')} "
         "The next table names the trials.",
         interval_note([row[f"{name}_interval"] for row in rows for name in ("broken", "mended")]),
         *accounting(cell),

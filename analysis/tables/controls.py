@@ -20,6 +20,7 @@ from analysis.tables.table import (
     counted,
     effect_columns,
     interval_note,
+    n_note,
     p_text,
     spread,
     starred,
@@ -59,7 +60,7 @@ def controls(cell: Sequence[Slice], results: Results) -> Table:
     notes = [
         "reno − control, paired on prompt and seed; win: pairs in which reno is better. Seconds: of the "
         "control's trials over reno's, medians. own score: of the optimised metric, best of what both had made "
-        "by the seconds of the shorter trial. n: prompts × seeds (pairs).",
+        f"by the seconds of the shorter trial. {n_note(cell, 'pairs')}",
         interval_note([row["difference_interval"] for row in rows]),
         TEST_NOTE,
     ]

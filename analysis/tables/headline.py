@@ -19,6 +19,7 @@ from analysis.tables.table import (
     counted,
     effect_columns,
     interval_note,
+    n_note,
     spread,
     starred,
 )  # fmt: skip
@@ -40,7 +41,7 @@ def headline(cell: Sequence[Slice]) -> Table:
     kinds = [value for row in rows for key, value in row.items() if key.endswith("_change_interval")]
     notes = [
         "Before: the image of the initial noise; after: the image with the best score of the optimised metric. "
-        "Shares are of images (fully bound) or of bindings. n: prompts × seeds (trials).",
+        f"Shares are of images (fully bound) or of bindings. {n_note(cell, 'trials')}",
         interval_note(kinds),
         TEST_NOTE,
         *accounting(cell),

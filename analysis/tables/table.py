@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.effects import Effect, Level
+from analysis.effects import Effect, Level, noises
 from analysis.outcomes import KIN_MARK, Slice
 from analysis.statistics import Interval
 
@@ -135,7 +135,8 @@ FEW_SEEDS = 10
 
 
 def cautions(cell: Sequence[Slice]) -> list[str]:
-    """Sentences on what no interval of this generator and prompt set covers: judges that changed, few shared noises."""
+    """Sentences on what the intervals of this generator and prompt set do not cover, judges that changed and few shared
+    noises, or do where one might think otherwise: noises that each prompt has of its own."""
     found = []
     names = [one.judge.partition("[")[0] for one in cell]
     for name in dict.fromkeys(names):
@@ -147,15 +148,20 @@ def cautions(cell: Sequence[Slice]) -> list[str]:
                 "treated as different judges, and no number is of both; "
                 f"`python -m reno.evaluate evaluators={name}` judges every trial with one."
             )
-    rows = cell[0].rows
-    seeds, prompts = rows["seed"].nunique(), rows["prompt"].nunique()
-    if seeds < FEW_SEEDS and prompts > 1:
-        noises = f"the same {seeds} noises (seeds)" if seeds > 1 else "one noise (seed)"
+    started = noises(cell[0].rows)
+    seeds = started.seeds
+    if started.own:
+        found.append(
+            f"Each prompt has noises of its own ({started.each} a prompt): intervals and tests over prompts are about "
+            "other prompts and other noises alike."
+        )
+    elif seeds < FEW_SEEDS and started.prompts > 1:
+        shared = f"the same {seeds} noises (seeds)" if seeds > 1 else "one noise (seed)"
         both = "the intervals over prompts and seeds, where there are any, cover those as well" if seeds >= 3 else (
             "it takes 3 seeds or more to say how much other noises would change"
         )  # fmt: skip
         found.append(
-            f"All prompts start from {noises}: intervals and tests over prompts are about other prompts on "
+            f"All prompts start from {shared}: intervals and tests over prompts are about other prompts on "
             f"{'these noises' if seeds > 1 else 'this noise'}, not about other noises; {both}."
         )
     return found
@@ -184,6 +190,31 @@ TEST_NOTE = (
 )
 
 
+OVER_SEEDS = "over seeds too"
+"""The column that CROSSED_NOTE explains."""
+
+
+def crossed_note(effects: Sequence[Effect]) -> str:
+    """What is to be said of the intervals over prompts and seeds of a table."""
+    kinds = {effect.crossed.kind for effect in effects}
+    if kinds == {"nested"}:
+        return "Each prompt has noises of its own, so the interval over prompts is over noises too."
+    own = " own: each prompt has noises of its own, and the interval over prompts is over noises too."
+    return CROSSED_NOTE + own * ("nested" in kinds)
+
+
+def without_idle(shown: pd.DataFrame, effects: Sequence[Effect]) -> pd.DataFrame:
+    """Without the column OVER_SEEDS, where no prompts share their seeds and it has nothing to say."""
+    idle = {effect.crossed.kind for effect in effects} == {"nested"}
+    return shown.drop(columns=OVER_SEEDS) if idle else shown
+
+
+def n_note(cell: Sequence[Slice], what: str) -> str:
+    """What the column n is, for rows that count `trials` or `pairs`."""
+    own = noises(cell[0].rows).own
+    return f"n: prompts × {'noises that each prompt has of its own' if own else 'seeds'} ({what})."
+
+
 def spread(prefix: str, interval: Interval) -> dict[str, float | str]:
     """An interval as columns of a frame."""
     return {
@@ -205,9 +236,9 @@ def effect_columns(effect: Effect, prefix: str = "") -> dict[str, float | str]:
 
 
 def counted(number: Level | Effect) -> str:
-    """`100 × 2 (200)`: prompts x seeds (trials or pairs)."""
+    """`100 × 2 (200)`: prompts x seeds (trials or pairs); `100 × 2 own (200)` where each prompt has its own."""
     count = number.trials if isinstance(number, Level) else number.pairs
-    return f"{number.prompts} × {number.seeds} ({count})"
+    return f"{number.noises.times} ({count})"
 
 
 def crossed_text(effect: Effect) -> str:
@@ -215,6 +246,8 @@ def crossed_text(effect: Effect) -> str:
     from analysis.writing import number
 
     interval = effect.crossed
+    if interval.kind == "nested":
+        return "own"
     return "–" if interval.kind in ("none", "equal") else f"[{number(interval.low)}, {number(interval.high)}]"
 
 

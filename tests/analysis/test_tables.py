@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from analysis.claims import claims_on
 from analysis.load import tidy
 from analysis.outcomes import slices
 from analysis.statistics import holm
@@ -288,3 +289,46 @@ def test_few_shared_noises_are_said_and_three_get_an_interval_over_them(record):
             assert row["crossed_low"] < row["difference"] < row["crossed_high"]
             assert shown.startswith("[")
     assert not any("All prompts start from" in note for note in table_of(10).notes)
+
+
+def own_noise_store(record, prompts=9, seeds=2):
+    """Two metrics and no optimisation, on noises that each prompt has of its own."""
+    configured = (("clip", "reno"), ("blip", "reno"), ("clip", "none"))
+    records = [
+        record(f"p{k}", 1000 * k + seed, metric, method, after=RIGHT if (k + seed) % 3 and metric == "blip" else WRONG)
+        for k in range(prompts)
+        for seed in range(seeds)
+        for metric, method in configured
+    ]
+    results = tidy(records)
+    return traces(results, {row["id"]: ([1.0, 2.0], 1.0) for row in records})
+
+
+def test_noises_of_each_prompts_own_are_said_and_no_caution_is(record):
+    results = own_noise_store(record)
+    found = slices(results)
+    cell = cell_of(results)
+    for table in tables_of(cell, found, results):
+        said = " ".join(table.notes)
+        assert said.count("Each prompt has noises of its own (2 a prompt): intervals and tests over prompts") == 1
+        assert "All prompts start from" not in said and "seeds (" not in said, table.name
+        if "n" in table.shown:
+            assert set(table.shown["n"]) <= {"9 × 2 own (18)", "9 × 2 own (36)"}, table.name
+    table = metric_against_metric(cell)
+    assert set(table.frame["crossed_interval"]) == {"nested"} and "over seeds too" not in table.shown
+    assert table.frame.set_index("measure").loc["fully_bound", ["pairs", "seeds"]].tolist() == [18, 18]
+    control = controls(cell, results).frame.query("metric == 'blip' and measure == 'fully_bound'").iloc[0]
+    assert (control["control"], control["pairs"], control["unpaired_reno"]) == ("no optimisation", 18, 0)
+    claim = claims_on(found[0])[1]
+    (part,) = claim.parts
+    assert "9 prompts with 2 noises of their own each, which the interval is over as well, 18 pairs" in part.sentence
+    assert not any("All prompts start from" in caution for caution in claim.cautions)
+
+
+def test_noises_of_which_some_are_shared_are_counted_as_seeds(record):
+    records = [
+        record(f"p{k}", seed, metric) for k in range(8) for seed in (0, 1, 2, 100 + k) for metric in ("clip", "blip")
+    ]
+    table = metric_against_metric(cell_of(tidy(records)))
+    assert "nested" not in set(table.frame["crossed_interval"])
+    assert set(table.shown["n"]) == {"8 × 11 (32)"} and set(table.shown["over seeds too"]) == {"–"}
