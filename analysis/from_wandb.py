@@ -4,7 +4,7 @@
 
 A trial's run holds trial.json in its summary (reno/record.py) and what a job planned in its config. What W&B cannot
 tell, and a store can: the trials of batches that never started, the commands, and the prompt sets that a trial was
-asked for in again after it had run. Traces and images are fetched when a figure wants them.
+asked for in again after it had run. Traces and images are fetched when a figure or the page wants them, and frames never are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,9 @@ class Tracked(Results):
     """The run of each trial, by id, as wandb.Api gives it."""
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """The histories fetched so far: a request each."""
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """trial.json of each trial, by id, as its run holds it."""
+    in_folders: ClassVar[bool] = False
 
     def stored(self, trial: str) -> TrackedTrial:
         return TrackedTrial(self, trial)
@@ -76,18 +79,21 @@ class Tracked(Results):
 
 @dataclass(frozen=True)
 class TrackedTrial:
-    """One trial of W&B, with the face of reno.results.Stored that figures need."""
+    """One trial of W&B, with the face of reno.results.Stored that figures and the report need. Its frames stay where
+    they are: they are a request each."""
 
     results: Tracked
     id: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.results.records[self.id]
 
     def image(self, which: str) -> np.ndarray:
         """The `initial` or `best` image, uint8 (H, W, 3). Raises BadInput if W&B does not have it."""
         from PIL import Image
 
-        trials = self.results.trials
-        best = int(trials.loc[trials["trial"] == self.id, "best_iteration"].iloc[0])
-        wanted = best if which == "best" else 0
+        wanted = int(self.record["best_iteration"]) if which == "best" else 0
         path = next((r["image"]["path"] for r in self.results.history(self.id)
                      if r["iteration"] == wanted and r.get("image")), None)  # fmt: skip
         if path is None:
@@ -135,7 +141,11 @@ def load_wandb(path: str, api: Any = None) -> Tracked:
         raise BadInput(f"{place} holds no whole trial; its runs are: {counts}")
     records.sort(key=lambda record: record["id"])
     results = tidy(records, _jobs(runs, records), root=Path(place), broken=broken, unread=notes)
-    return Tracked(**{one.name: getattr(results, one.name) for one in fields(Results)}, runs=found)
+    return Tracked(
+        **{one.name: getattr(results, one.name) for one in fields(Results)},
+        runs=found,
+        records={record["id"]: record for record in records},
+    )
 
 
 def _fetch(path: str, api: Any) -> list[Any]:

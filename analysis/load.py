@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -76,6 +76,8 @@ class Results:
     """A sentence for each trial and each job record that could not be read."""
     commands: tuple[str, ...]
     """The commands whose jobs filled the store, in the order they ran."""
+    in_folders: ClassVar[bool] = True
+    """Each trial lies in its folder with all of its images; else an image is a request to a server."""
 
     def folder(self, trial: str) -> Path:
         return self.root / "trials" / trial

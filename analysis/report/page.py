@@ -21,7 +21,7 @@ from analysis.figures import Figure
 from analysis.load import Results
 from analysis.report.exhibits import Exhibit
 from analysis.report.ground import Ground
-from analysis.report.pictures import data_uri, figure_uri, strip, thumbnail
+from analysis.report.pictures import data_uri, ends, figure_uri, strip, thumbnail
 from analysis.report.words import MEANINGS, OUTCOMES, Verdict, in_words, verdicts
 from analysis.tables import Table
 from analysis.tuning import is_dev
@@ -59,6 +59,7 @@ def write_page(
         groups=grouped(tables, figures),
         cards=cards,
         of=len(shown),
+        whole=results.in_folders,
         outcomes=[name for name in OUTCOMES if any(name in one["outcomes"] for one in cards)],
         meanings=MEANINGS,
         sets=list(dict.fromkeys(f"{one['models']} · {one['prompt_set']}" for one in cards)),
@@ -179,7 +180,8 @@ def _moving(results: Results, row, trace) -> dict[str, Any]:
     """A trial's strip and its loss curve; a part that cannot be read is empty."""
     curve = [_rounded(value) for value in trace["loss"]]
     try:
-        strip_of = strip(results.stored(row["trial"]), max(1, len(curve))).data
+        draw = strip if results.in_folders else ends
+        strip_of = draw(results.stored(row["trial"]), max(1, len(curve))).data
     except (BadInput, OSError, ValueError, KeyError):
         strip_of = None
     return {"curve": curve, "best": int(row["best_iteration"]), "strip": strip_of}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -35,12 +35,22 @@ def write_pics(results: Results, shown: Sequence[Exhibit], folder: Path) -> Path
         several = list(own)
         here = folder / slug(prompt)
         here.mkdir(parents=True, exist_ok=True)
-        text = analysis_text(prompt, several, words)
-        for models, those in groupby(several, key=lambda one: one.models):
-            for one in sorted(_once(those), key=lambda one: one.seed)[:SEEDS]:
-                text += _copy(results, one, here, file_name(models))
+        text = analysis_text(prompt, several, words) + "".join(_images(results, several, here))
         (here / "analysis.txt").write_bytes(text.encode("utf-8", "replace"))
     return folder
+
+
+def _images(results: Results, shown: Sequence[Exhibit], here: Path) -> Iterator[str]:
+    """Copies a prompt's images; yields a line for what is not here."""
+    if not results.in_folders:
+        yield f"\nThe images are in the runs of {results.root}.\n"
+        return
+    for models, those in groupby(shown, key=lambda one: one.models):
+        several = sorted(_once(those), key=lambda one: one.seed)
+        if len(several) > SEEDS:
+            yield f"\nImages of the first {SEEDS} seeds on {models} are here; the others are in the store.\n"
+        for one in several[:SEEDS]:
+            yield from _copy(results, one, here, file_name(models))
 
 
 def _once(shown) -> list[Exhibit]:
@@ -48,18 +58,16 @@ def _once(shown) -> list[Exhibit]:
     return list({one.seed: one for one in shown}.values())
 
 
-def _copy(results: Results, one: Exhibit, here: Path, prefix: str) -> str:
-    """Copies the images; answers what could not be copied."""
+def _copy(results: Results, one: Exhibit, here: Path, prefix: str) -> Iterator[str]:
+    """Copies the images of one prompt and seed; yields a line for each that could not be copied."""
     stem = f"{prefix}_seed{one.seed}"
     wanted = [("initial", one.base, f"{stem}_before.png")]
     wanted += [("best", row, f"{stem}_{file_name(metric)}.png") for metric, row in one.trials.items()]
-    failed = []
     for image, row, name in wanted:
         try:
             shutil.copyfile(results.folder(row["trial"]) / f"{image}.png", here / name)
         except OSError:
-            failed.append(name)
-    return "".join(f"{name} is not here: the trial's image cannot be read.\n" for name in failed)
+            yield f"{name} is not here: the trial's image cannot be read.\n"
 
 
 def analysis_text(prompt: str, shown: Sequence[Exhibit], words: dict[str, dict[str, Verdict]]) -> str:
@@ -83,8 +91,6 @@ def analysis_text(prompt: str, shown: Sequence[Exhibit], words: dict[str, dict[s
             for metric, row in one.trials.items():
                 verdict = told.get(row["trial"], Verdict())
                 lines += [f"  {metric}: {in_words(verdict.after)}{_moved(verdict)}"]
-        if len(several) > SEEDS:
-            lines += ["", f"Images of the first {SEEDS} seeds are here; the others are in the store."]
     return "\n".join(lines) + "\n"
 
 
