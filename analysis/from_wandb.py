@@ -4,7 +4,8 @@
 
 A trial's run holds trial.json in its summary (reno/record.py) and what a job planned in its config. What W&B cannot
 tell, and a store can: the trials of batches that never started, the commands, and the prompt sets that a trial was
-asked for in again after it had run. Traces and images are fetched when a figure or the page wants them, and frames never are.
+asked for in again after it had run. Traces and images are fetched when a figure or the page wants
+them, frames never.
 """
 
 from __future__ import annotations

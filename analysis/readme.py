@@ -20,24 +20,14 @@ from analysis.report.answer import about, answer
 from analysis.tables import Table
 from analysis.tables.table import cautions, metrics_of
 from analysis.tuning import choose, dev_slices, is_dev
-from analysis.writing import markdown_text
-from reno.errors import BadInput
+from analysis.writing import markdown_table, markdown_text
+from reno.marks import Marks
 
-BEGIN, END = "<!-- answer: made by `make readme-answer` -->", "<!-- end of the answer -->"
+MARKS = Marks("<!-- answer: made by `make readme-answer` -->", "<!-- end of the answer -->")
 FIGURE = "wins"
 PICTURE = Path("docs/answer.png")
 LEFT_OUT = ("judge", "failed, missing")
 """Columns of the headline table that the README does without: the one judge is named above it."""
-
-
-def check_readme(readme: Path) -> None:
-    """Raises BadInput if the README cannot be read or does not have both marks, in order, once."""
-    try:
-        text = readme.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise BadInput(f"{readme} cannot be read; give the README that has the marks: --readme FILE") from None
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise BadInput(f"{readme} needs the line {BEGIN} and, below it, the line {END}, each once")
 
 
 def write_readme(
@@ -48,8 +38,8 @@ def write_readme(
     figures: Sequence[Figure],
     readme: Path,
 ) -> None:
-    """Writes the figure and what is between the marks. Raises BadInput as check_readme does."""
-    check_readme(readme)
+    """Writes the figure and what is between MARKS. Raises BadInput as MARKS.check does."""
+    MARKS.check(readme)
     models, prompt_set, judge = about(found)
     one = next(one for one in slices if (one.models, one.prompt_set, one.judge) == (models, prompt_set, judge))
     drawn = next(
@@ -64,10 +54,7 @@ def write_readme(
         shutil.copyfile(drawn.png, picture)
         parts.insert(0, f"![{markdown_text(drawn.caption)} Judge: {markdown_text(judge)}.]({PICTURE.as_posix()})")
     parts.append("```sh\n" + "\n".join((*_commands(results), "make readme-answer")) + "\n```")
-    text = readme.read_text("utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    whole = f"{before}{BEGIN}\n" + "\n\n".join(parts) + f"\n{END}{after}"
-    readme.write_bytes(whole.encode("utf-8", "replace"))
+    MARKS.replace(readme, "\n\n".join(parts))
 
 
 def _sentences(results: Results, slices: Sequence[Slice], found: Sequence[Claim]) -> str:
@@ -83,10 +70,7 @@ def _table(table: Table, one: Slice, slices: Sequence[Slice]) -> str:
         if choice:
             keep &= (frame["method"] != "reno") | (frame["metric"] != metric) | (frame["settings"] == choice.settings)
     rows = shown[keep.to_numpy()].drop(columns=list(LEFT_OUT))
-    lines = [list(map(str, rows.columns)), ["---" if table.is_text(name) else "---:" for name in rows.columns]]
-    cells = [*rows.itertuples(index=False, name=None)]
-    text = [[markdown_text(cell) for cell in lines[0]], lines[1], *([markdown_text(c) for c in row] for row in cells)]
-    return "\n".join(["| " + " | ".join(row) + " |" for row in text])
+    return "\n".join(markdown_table(table, rows))
 
 
 def _notes(table: Table) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.tables.table import Table
+from reno.marks import markdown_rows
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -96,13 +97,18 @@ def _latex_rows(table: Table, shown: pd.DataFrame) -> list[str]:
 
 def to_markdown(table: Table) -> str:
     shown, cut = table.cut()
-    rule = ["---" if table.is_text(name) else "---:" for name in shown.columns]
-    rows = [[markdown_text(cell) for cell in row] for row in shown.itertuples(index=False, name=None)]
-    header = [markdown_text(name) for name in shown.columns]
-    lines = [f"**{markdown_text(table.caption)}**", ""]
-    lines += ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)] if len(header) else []
+    lines = [f"**{markdown_text(table.caption)}**", "", *markdown_table(table, shown)]
     lines += [""] + [f"- {markdown_text(note)}" for note in (*table.notes, *cut)]
     return "\n".join(lines) + "\n"
+
+
+def markdown_table(table: Table, shown: pd.DataFrame) -> list[str]:
+    """The lines of some of the table's columns and rows; none where there is no column."""
+    if not len(shown.columns):
+        return []
+    rows = [[markdown_text(cell) for cell in row] for row in shown.itertuples(index=False, name=None)]
+    numeric = [not table.is_text(name) for name in shown.columns]
+    return markdown_rows([markdown_text(name) for name in shown.columns], numeric, rows)
 
 
 def to_csv(table: Table) -> str:

@@ -10,11 +10,12 @@ from analysis.claims import claims
 from analysis.figures import Figure
 from analysis.load import tidy
 from analysis.outcomes import slices
-from analysis.readme import BEGIN, END, check_readme, write_readme
+from analysis.readme import MARKS, write_readme
 from analysis.tables import cells
 from analysis.tables.headline import headline
 from reno.errors import BadInput
 
+BEGIN, END = MARKS.begin, MARKS.end
 RIGHT, WRONG = ("right",) * 2, ("gone",) * 2
 
 
@@ -53,10 +54,10 @@ def test_a_readme_without_its_marks_is_refused_and_stays(text, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(text, "utf-8")
     with pytest.raises(BadInput, match="needs the line"):
-        check_readme(readme)
+        MARKS.check(readme)
     with pytest.raises(BadInput, match="cannot be read"):
-        check_readme(tmp_path / "none.md")
+        MARKS.check(tmp_path / "none.md")
 
 
 def test_the_projects_own_readme_has_the_marks():
-    check_readme(Path(__file__).parents[2] / "README.md")
+    MARKS.check(Path(__file__).parents[2] / "README.md")
