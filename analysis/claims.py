@@ -24,7 +24,7 @@ import pandas as pd
 from analysis.effects import PAIR, Effect, change, versus
 from analysis.outcomes import BY_NAME, KIN_MARK, Slice
 from analysis.statistics import FEWEST_PROMPTS, holm
-from analysis.tables.table import accounting, bracketed, configurations, crossed_text, families_of, p_text
+from analysis.tables.table import accounting, bracketed, cautions, configurations, crossed_text, families_of, p_text
 from analysis.tuning import choose, dev_slices, is_dev
 from analysis.writing import markdown_text, number
 
@@ -142,7 +142,8 @@ def claims(slices: Sequence[Slice]) -> list[Claim]:
 
 
 def claims_on(one: Slice, slices: Sequence[Slice] = ()) -> list[Claim]:
-    """The four claims on one slice; `slices` holds the dev prompts' slices to choose settings on."""
+    """The four claims on one slice; `slices` holds the dev prompts' slices to choose settings on, and what other judges
+    say of the same trials."""
     trials, on, basis = _trials(one, slices)
     clip, blip = _named(trials, "clip"), _named(trials, "blip")
     parts: dict[str, list[Part]] = {key: [] for key in STATEMENTS}
@@ -157,7 +158,9 @@ def claims_on(one: Slice, slices: Sequence[Slice] = ()) -> list[Claim]:
         parts["c"] = [compare("objects", clip, blip, -MARGIN), compare("bound_given_present", blip, clip)]
         parts["d"] = [compare("attributes", blip, clip, -MARGIN), compare("swapped", blip, clip)]
     parts = _adjusted(parts)
-    cautions = tuple(note for note in accounting([one]) if one.judge or "judge" not in note)
+    cell = [other for other in slices if (other.models, other.prompt_set) == (one.models, one.prompt_set)] or [one]
+    said = dict.fromkeys((*cautions(cell), *accounting([one])))
+    careful = tuple(note for note in said if one.judge or "judge" not in note)
     found = []
     for key, (statement, definition) in STATEMENTS.items():
         compared = [trials[name] for name in ((clip, blip) if key != "a" else trials) if name]
@@ -166,7 +169,7 @@ def claims_on(one: Slice, slices: Sequence[Slice] = ()) -> list[Claim]:
             Claim(
                 key, statement, definition, one.models, one.prompt_set, one.judge, kin, basis, tuple(parts[key]),
                 beside=tuple(_against_best_of_n(one, trials)) if key == "a" and one.judge else (),
-                cautions=cautions, why_not=_why_not(one, parts[key], key, clip, blip),
+                cautions=careful, why_not=_why_not(one, parts[key], key, clip, blip),
             )
         )  # fmt: skip
     return found

@@ -41,13 +41,14 @@ def write_readme(
     """Writes the figure and what is between MARKS. Raises BadInput as MARKS.check does."""
     MARKS.check(readme)
     models, prompt_set, judge = about(found)
-    one = next(one for one in slices if (one.models, one.prompt_set, one.judge) == (models, prompt_set, judge))
+    cell = [one for one in slices if (one.models, one.prompt_set) == (models, prompt_set)]
+    one = next(one for one in cell if one.judge == judge)
     drawn = next(
         (f for f in figures if (f.name, f.models, f.prompt_set, f.judge) == (FIGURE, models, prompt_set, judge)), None
     )
     table = next(t for t in tables if (t.name, t.models, t.prompt_set) == ("headline", models, prompt_set))
     parts = [_sentences(results, slices, found), _table(table, one, slices)]
-    parts.append("\n".join(f"- {markdown_text(note)}" for note in (*_notes(table), *cautions([one]))))
+    parts.append("\n".join(f"- {markdown_text(note)}" for note in (table.caption, *table.notes, *cautions(cell))))
     if drawn:
         picture = readme.parent / PICTURE
         picture.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +72,6 @@ def _table(table: Table, one: Slice, slices: Sequence[Slice]) -> str:
             keep &= (frame["method"] != "reno") | (frame["metric"] != metric) | (frame["settings"] == choice.settings)
     rows = shown[keep.to_numpy()].drop(columns=list(LEFT_OUT))
     return "\n".join(markdown_table(table, rows))
-
-
-def _notes(table: Table) -> list[str]:
-    """Those that say what the numbers are; the claims' own counts are in the sentences."""
-    return [table.caption, *table.notes[:3]]
 
 
 def _commands(results: Results) -> list[str]:

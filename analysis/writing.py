@@ -75,7 +75,10 @@ def to_latex(table: Table) -> str:
         rf"\caption{{{latex_text(table.caption)}}}",
         rf"\label{{tab:{file_name(table.name, table.models, table.prompt_set)}}}",
         *(_latex_rows(table, shown) if len(shown.columns) else []),
-        *(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {latex_text(note)}}}" for note in (*table.notes, *cut)),
+        *(
+            rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {latex_text(note)}}}"
+            for note in (*table.all_notes, *cut)
+        ),
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
@@ -98,7 +101,7 @@ def _latex_rows(table: Table, shown: pd.DataFrame) -> list[str]:
 def to_markdown(table: Table) -> str:
     shown, cut = table.cut()
     lines = [f"**{markdown_text(table.caption)}**", "", *markdown_table(table, shown)]
-    lines += [""] + [f"- {markdown_text(note)}" for note in (*table.notes, *cut)]
+    lines += [""] + [f"- {markdown_text(note)}" for note in (*table.all_notes, *cut)]
     return "\n".join(lines) + "\n"
 
 

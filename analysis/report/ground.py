@@ -35,8 +35,18 @@ class Ground:
 
 def ground(results: Results, slices: Sequence[Slice], out: Path) -> Ground:
     reported = [one for one in slices if not is_dev(one.prompt_set)] or list(slices)
-    careful = dict.fromkeys(sentence for cell in cells(reported) for sentence in cautions(cell))
-    return Ground(tuple(_facts(results)), tuple(_commands(results, out)), tuple(_missing(results)), tuple(careful))
+    careful = tuple(_cautions(cells(reported)))
+    return Ground(tuple(_facts(results)), tuple(_commands(results, out)), tuple(_missing(results)), careful)
+
+
+def _cautions(reported: Sequence[Sequence[Slice]]):
+    """Each caution once, with the generators and prompt sets it is about where it is not about all."""
+    about: dict[str, list[str]] = {}
+    for cell in reported:
+        for sentence in cautions(cell):
+            about.setdefault(sentence, []).append(f"{cell[0].models}, prompts {cell[0].prompt_set}")
+    for sentence, places in about.items():
+        yield sentence if len(places) == len(reported) else f"On {'; '.join(places)}: {sentence}"
 
 
 def _facts(results: Results):

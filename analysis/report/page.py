@@ -24,6 +24,7 @@ from analysis.report.ground import Ground
 from analysis.report.pictures import data_uri, ends, figure_uri, strip, thumbnail
 from analysis.report.words import MEANINGS, OUTCOMES, Verdict, in_words, verdicts
 from analysis.tables import Table
+from analysis.tables.table import MOST_ROWS
 from analysis.tuning import is_dev
 from analysis.writing import file_name
 from reno.errors import BadInput
@@ -97,7 +98,8 @@ def grouped(tables: Sequence[Table], figures: Sequence[Figure]) -> list[dict[str
             "models": models,
             "prompt_set": prompt_set,
             "dev": is_dev(prompt_set),
-            "tables": [_table(table) for table in tables if (table.models, table.prompt_set) == (models, prompt_set)],
+            "tables": [shown_table(table) for table in own],
+            "notes": own[0].accounting,
             "figures": [
                 {"caption": one.caption, "judge": one.judge, "name": one.png.stem, "uri": figure_uri(one.png)}
                 for one in sorted(figures, key=lambda one: one.name == "contact_sheet")  # the wide ones last
@@ -105,11 +107,13 @@ def grouped(tables: Sequence[Table], figures: Sequence[Figure]) -> list[dict[str
             ],
         }
         for models, prompt_set in keys
+        for own in [[table for table in tables if (table.models, table.prompt_set) == (models, prompt_set)]]
     ]
 
 
-def _table(table: Table) -> dict[str, Any]:
-    shown, cut = table.cut()
+def shown_table(table: Table, most: int = MOST_ROWS) -> dict[str, Any]:
+    """The first `most` rows of a table, and the notes under it, among them that there are more."""
+    shown, cut = table.cut(most)
     return {
         "number": table.number,
         "caption": table.caption,

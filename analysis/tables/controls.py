@@ -14,7 +14,6 @@ from analysis.statistics import holm
 from analysis.tables.table import (
     TEST_NOTE,
     Table,
-    accounting,
     bracketed,
     configurations,
     counted,
@@ -24,6 +23,7 @@ from analysis.tables.table import (
     p_text,
     spread,
     starred,
+    table_of,
 )  # fmt: skip
 from analysis.writing import number
 
@@ -71,11 +71,8 @@ def controls(cell: Sequence[Slice], results: Results) -> Table:
         notes.append(f"Not run here: {', '.join(lacking)}.")
     if any(row["unpaired_reno"] or row["unpaired_control"] for row in rows):
         notes.append("Trials without a partner are left out of a row; the CSV counts them.")
-    notes += accounting(cell)
-    return Table(
-        5, "controls", "ReNO against its controls", cell[0].models, cell[0].prompt_set, pd.DataFrame(rows),
-        pd.DataFrame(shown), tuple(notes),
-    )  # fmt: skip
+    title = "ReNO against its controls"
+    return table_of(cell, 5, "controls", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def _comparisons(one: Slice, results: Results) -> Iterator[tuple[str, str, str, str, float, Measure, Effect]]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.effects import noises
 from analysis.outcomes import Slice
-from analysis.tables.table import Table, absences, accounting, configurations, n_note
+from analysis.tables.table import Table, absences, configurations, n_note, table_of
 from analysis.writing import number
 
 
@@ -43,11 +43,8 @@ def cost(cell: Sequence[Slice]) -> Table:
         "Seconds a trial: of the optimisation, without scoring by other metrics and judging; the median and the "
         "middle half. A trial in a batch counts its share of the batch's seconds. Host memory: of the whole "
         f"process until then. {n_note(cell, 'trials')}",
-        *accounting(cell),
     )
-    return Table(
-        7, "cost", "What a trial costs", one.models, one.prompt_set, pd.DataFrame(rows), pd.DataFrame(shown), notes
-    )
+    return table_of(cell, 7, "cost", "What a trial costs", pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def _shown(row: dict, counts: str) -> dict[str, str]:

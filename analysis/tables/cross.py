@@ -12,7 +12,6 @@ from analysis.statistics import holm
 from analysis.tables.table import (
     TEST_NOTE,
     Table,
-    accounting,
     bracketed,
     configurations,
     counted,
@@ -20,6 +19,7 @@ from analysis.tables.table import (
     n_note,
     spread,
     starred,
+    table_of,
 )  # fmt: skip
 from analysis.writing import number
 
@@ -61,12 +61,9 @@ def cross_metric(cell: Sequence[Slice]) -> Table:
         f"{n_note(cell, 'trials')}",
         interval_note([row["gain_interval"] for row in rows]),
         TEST_NOTE.replace(" and judge", ""),
-        *accounting(cell),
     )
-    return Table(
-        4, "cross_metric", "Optimised by row, scored by column", first.models, first.prompt_set, frame,
-        pd.DataFrame(lines), notes,
-    )  # fmt: skip
+    title = "Optimised by row, scored by column"
+    return table_of(cell, 4, "cross_metric", title, frame, pd.DataFrame(lines), notes)
 
 
 def _row(

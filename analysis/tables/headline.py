@@ -13,7 +13,6 @@ from analysis.tables.table import (
     TEST_NOTE,
     Table,
     absences,
-    accounting,
     bracketed,
     configurations,
     counted,
@@ -22,6 +21,7 @@ from analysis.tables.table import (
     n_note,
     spread,
     starred,
+    table_of,
 )  # fmt: skip
 from analysis.writing import number
 
@@ -44,13 +44,9 @@ def headline(cell: Sequence[Slice]) -> Table:
         f"Shares are of images (fully bound) or of bindings. {n_note(cell, 'trials')}",
         interval_note(kinds),
         TEST_NOTE,
-        *accounting(cell),
     ]
-    first = cell[0]
     title = "What each method does to binding"
-    return Table(
-        1, "headline", title, first.models, first.prompt_set, pd.DataFrame(rows), pd.DataFrame(shown), tuple(notes)
-    )
+    return table_of(cell, 1, "headline", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def _measures(one: Slice) -> tuple[Measure, ...]:

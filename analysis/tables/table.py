@@ -46,10 +46,18 @@ class Table:
     shown: pd.DataFrame
     """Texts, one column a printed column."""
     notes: tuple[str, ...] = ()
+    """What has to be said of this table."""
+    accounting: tuple[str, ...] = ()
+    """What has to be said of every table of this generator and prompt set; where they stand together, once."""
 
     @property
     def caption(self) -> str:
         return f"{self.title}. Generator {self.models}, prompts {self.prompt_set}."
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What has to be said beside the table where it stands alone."""
+        return (*self.notes, *self.accounting)
 
     def is_text(self, column: str) -> bool:
         return column in TEXT
@@ -59,6 +67,15 @@ class Table:
         if len(self.shown) <= most:
             return self.shown, ()
         return self.shown[:most], (f"The first {most} of {len(self.shown)} rows; the CSV has all.",)
+
+
+def table_of(
+    cell: Sequence[Slice], number: int, name: str, title: str, frame: pd.DataFrame, shown: pd.DataFrame,
+    notes: Sequence[str],
+) -> Table:  # fmt: skip
+    """A table of one generator and prompt set, with what has to be said of all of theirs."""
+    first = cell[0]
+    return Table(number, name, title, first.models, first.prompt_set, frame, shown, tuple(notes), accounting(cell))
 
 
 def metric_order(metric: str) -> tuple:
@@ -101,8 +118,8 @@ def absences(absent: pd.DataFrame, **wanted: str) -> dict[str, int]:
     return {state: int(counts.get(state, 0)) for state in ("failed", "damaged", "missing")}
 
 
-def accounting(cell: Sequence[Slice]) -> list[str]:
-    """Sentences that a table of this generator and prompt set must carry: what is missing, failed, not judged, kin,
+def accounting(cell: Sequence[Slice]) -> tuple[str, ...]:
+    """Sentences that tables of this generator and prompt set must carry: what is missing, failed, not judged, kin,
     random."""
     first = cell[0]
     notes = []
@@ -127,7 +144,7 @@ def accounting(cell: Sequence[Slice]) -> list[str]:
             notes.append(f"{one.judge} did not judge {unjudged} of the {len(one.rows)} trials.")
         if one.is_kin(families_of(one.rows)):
             notes.append(f"{KIN_MARK} {one.judge} is kin to {one.kin} and may favour it.")
-    return notes
+    return tuple(notes)
 
 
 FEW_SEEDS = 10

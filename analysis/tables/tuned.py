@@ -14,7 +14,6 @@ from analysis.tables.table import (
     OVER_SEEDS,
     TEST_NOTE,
     Table,
-    accounting,
     bracketed,
     counted,
     crossed_note,
@@ -27,6 +26,7 @@ from analysis.tables.table import (
     p_text,
     spread,
     starred,
+    table_of,
     without_idle,
 )  # fmt: skip
 from analysis.tables.versus import unbalanced
@@ -65,12 +65,10 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
             crossed_note(effects),
             TEST_NOTE,
         ]
-    notes += [*unbalanced(unpaired), *accounting(cell)]
+    notes += unbalanced(unpaired)
     title = "Each metric at its own best settings, chosen on dev prompts"
-    return Table(
-        3, "tuned", title, cell[0].models, cell[0].prompt_set, pd.DataFrame(rows),
-        without_idle(pd.DataFrame(shown), effects), tuple(notes),
-    )  # fmt: skip
+    shown = without_idle(pd.DataFrame(shown), effects)
+    return table_of(cell, 3, "tuned", title, pd.DataFrame(rows), shown, notes)
 
 
 def _why_not(cell: Sequence[Slice]) -> str:

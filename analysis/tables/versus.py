@@ -14,7 +14,6 @@ from analysis.tables.table import (
     OVER_SEEDS,
     TEST_NOTE,
     Table,
-    accounting,
     bracketed,
     configurations,
     counted,
@@ -28,6 +27,7 @@ from analysis.tables.table import (
     p_text,
     spread,
     starred,
+    table_of,
     without_idle,
 )  # fmt: skip
 from analysis.writing import number
@@ -52,17 +52,14 @@ def metric_against_metric(cell: Sequence[Slice]) -> Table:
         crossed_note(effects),
         TEST_NOTE,
         *unbalanced(unpaired),
-        *accounting(cell),
     ]
     if not rows:
         notes.insert(
             0, "No two metrics were run by the same method at the same settings and judged: nothing to compare."
         )
     title = "Metric against metric, paired on prompt and seed"
-    return Table(
-        2, "versus", title, cell[0].models, cell[0].prompt_set, pd.DataFrame(rows),
-        without_idle(pd.DataFrame(shown), effects), tuple(notes),
-    )  # fmt: skip
+    shown = without_idle(pd.DataFrame(shown), effects)
+    return table_of(cell, 2, "versus", title, pd.DataFrame(rows), shown, notes)
 
 
 def unbalanced(unpaired: set[tuple[str, str, str, str, int, int]]) -> list[str]:
