@@ -60,8 +60,7 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
     if readme:
         MARKS.check(readme)  # before minutes of work
     results = load(root)
-    states = results.absent.drop_duplicates("trial")["state"].value_counts().to_dict()
-    counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none missing"
+    counts = ", ".join(f"{count} {state}" for state, count in results.lacking.items()) or "none missing"
     print(f"{len(results.trials)} trials in {root}; of those planned: {counts}")
     for sentence in results.damaged:
         print(f"left out: {sentence}", file=sys.stderr)

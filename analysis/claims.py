@@ -23,9 +23,18 @@ import pandas as pd
 
 from analysis.effects import PAIR, Effect, change, versus
 from analysis.outcomes import BY_NAME, KIN_MARK, Slice
-from analysis.statistics import FEWEST_PROMPTS, holm
-from analysis.tables.table import accounting, bracketed, cautions, configurations, crossed_text, families_of, p_text
-from analysis.tuning import choose, dev_slices, is_dev
+from analysis.statistics import FEWEST_PROMPTS, LEVEL, holm
+from analysis.tables.table import (
+    SIGNIFICANT,
+    accounting,
+    bracketed,
+    cautions,
+    configurations,
+    crossed_text,
+    families_of,
+    p_text,
+)
+from analysis.tuning import chosen, reported
 from analysis.writing import markdown_text, number
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided"
@@ -45,7 +54,7 @@ class Part:
     @property
     def verdict(self) -> str:
         interval = self.effect.difference
-        if self.above == 0 and not self.p_holm < 0.05:
+        if self.above == 0 and not self.p_holm < SIGNIFICANT:
             return UNDECIDED
         if interval.low > self.above:
             return SUPPORTED
@@ -59,7 +68,7 @@ class Part:
         crossed = f"; over prompts and seeds {crossed_text(effect)}" if both else ""
         own = ", which the interval is over as well" if effect.crossed.kind == "nested" else ""
         kind = effect.difference.kind
-        interval = f" (95% {kind})" if kind in ("BCa", "percentile") else ""
+        interval = f" ({LEVEL:.0%} {kind})" if kind in ("BCa", "percentile") else ""
         return (
             f"{self.quantity}: {number(effect.a)} against {number(effect.b)}, difference {bracketed(effect.difference)}"
             f"{interval}, has to be above {number(self.above)}{test}: {self.verdict}{crossed}; "
@@ -137,8 +146,7 @@ STATEMENTS = {
 
 def claims(slices: Sequence[Slice]) -> list[Claim]:
     """The four claims on each generator, prompt set and judge, but on dev prompts only where there are no others."""
-    reported = [one for one in slices if not is_dev(one.prompt_set)] or list(slices)
-    return [claim for one in reported for claim in claims_on(one, slices)]
+    return [claim for one in reported(slices) for claim in claims_on(one, slices)]
 
 
 def claims_on(one: Slice, slices: Sequence[Slice] = ()) -> list[Claim]:
@@ -179,11 +187,11 @@ def _trials(one: Slice, slices: Sequence[Slice]) -> tuple[dict[str, pd.DataFrame
     """ReNO's trials by metric, what to pair them on besides, and in words which they are."""
     reno = one.select(method="reno")
     metrics = {metric: rows for method, metric, _, rows in configurations(reno)}
-    chosen = {metric: choose(dev_slices(slices, one), one, metric) for metric in metrics}
-    if metrics and all(chosen.values()) and not is_dev(one.prompt_set):
-        trials = {m: reno[(reno["metric"] == m) & (reno["settings"] == c.settings)] for m, c in chosen.items()}
-        named = "; ".join(f"{metric}: {choice.settings}" for metric, choice in chosen.items())
-        dev = ", ".join(next(iter(chosen.values())).dev_sets)
+    choices = {metric: chosen(slices, one, metric) for metric in metrics}
+    if metrics and all(choices.values()):
+        trials = {m: reno[(reno["metric"] == m) & (reno["settings"] == c.settings)] for m, c in choices.items()}
+        named = "; ".join(f"{metric}: {choice.settings}" for metric, choice in choices.items())
+        dev = ", ".join(next(iter(choices.values())).dev_sets)
         return trials, PAIR, f"each metric at its own best settings, chosen on {dev} ({named})"
     by_metric = {metric: reno[reno["metric"] == metric] for metric in metrics}
     pair = [name for name in (_named(by_metric, "clip"), _named(by_metric, "blip")) if name]

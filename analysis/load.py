@@ -50,6 +50,7 @@ MEMBER_COLUMNS = ("trial", "prompt_set", "study")
 ABSENT_COLUMNS = (
     "trial", "models", "prompt_set", "study", "metric", "method", "settings", "prompt", "seed", "state", "reason",
 )  # fmt: skip
+ABSENT_STATES = ("failed", "damaged", "missing")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,12 @@ class Results:
     """The commands whose jobs filled the store, in the order they ran."""
     in_folders: ClassVar[bool] = True
     """Each trial lies in its folder with all of its images; else an image is a request to a server."""
+
+    @property
+    def lacking(self) -> dict[str, int]:
+        """How many planned trials the store lacks, by state, the most frequent first; a trial of several prompt sets
+        counts once."""
+        return self.absent.drop_duplicates("trial")["state"].value_counts().to_dict()
 
     def folder(self, trial: str) -> Path:
         return self.root / "trials" / trial

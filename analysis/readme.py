@@ -19,7 +19,7 @@ from analysis.outcomes import Slice
 from analysis.report.answer import about, answer
 from analysis.tables import Table
 from analysis.tables.table import cautions, metrics_of
-from analysis.tuning import choose, dev_slices, is_dev
+from analysis.tuning import chosen
 from analysis.writing import markdown_table, markdown_text
 from reno.marks import Marks
 
@@ -67,7 +67,7 @@ def _table(table: Table, one: Slice, slices: Sequence[Slice]) -> str:
     frame, shown = table.frame, table.shown
     keep = frame["judge"] == one.judge
     for metric in metrics_of(one.rows):
-        choice = choose(dev_slices(slices, one), one, metric) if not is_dev(one.prompt_set) else None
+        choice = chosen(slices, one, metric)
         if choice:
             keep &= (frame["method"] != "reno") | (frame["metric"] != metric) | (frame["settings"] == choice.settings)
     rows = shown[keep.to_numpy()].drop(columns=list(LEFT_OUT))

@@ -62,7 +62,7 @@ class Interval:
     low: float
     high: float
     kind: str
-    """`BCa` or `percentile`, 95%, over prompts; `random effects`, 95%, over prompts and seeds; `nested`: each prompt
+    """`BCa` or `percentile`, of LEVEL, over prompts; `random effects`, over prompts and seeds; `nested`: each prompt
     has noises of its own, so the interval over prompts is over noises too, and there is no other; `equal`: every
     prompt has the same value, which a bootstrap cannot widen; `none`: too few prompts, or seeds."""
 
@@ -78,7 +78,7 @@ def prompt_draws(prompts: int, resamples: int, seed: int) -> np.ndarray:
     return draws / prompts
 
 
-def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa", level: float = LEVEL) -> Interval:
+def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa") -> Interval:
     """The interval of `of` of the mean row, over resampled prompts.
 
     rows: (n prompts, k), finite. method: `BCa` (bias-corrected and accelerated, Efron 1987, with the jackknife's
@@ -96,7 +96,7 @@ def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa", level: fl
     drawn = drawn[np.isfinite(drawn)]  # a ratio is undefined in a resample where nothing is present
     if len(drawn) < 0.9 * RESAMPLES:
         return Interval(value, np.nan, np.nan, "none")
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    tails = np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     kind = "percentile"
     if method == "BCa" and (adjusted := _bca_tails(rows, of, value, drawn, tails)) is not None:
         tails, kind = adjusted, "BCa"
@@ -122,7 +122,7 @@ def _bca_tails(rows: np.ndarray, of: Of, value: float, drawn: np.ndarray, tails:
     return stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
 
 
-def crossed_interval(cells: np.ndarray, of: Of = mean, *, level: float = LEVEL) -> Interval:
+def crossed_interval(cells: np.ndarray, of: Of = mean) -> Interval:
     """The interval of `of` of the mean row where both prompts and seeds stand for others.
 
     For seeds that prompts share: the data are crossed, and an interval over prompts alone speaks of other prompts on
@@ -151,7 +151,7 @@ def crossed_interval(cells: np.ndarray, of: Of = mean, *, level: float = LEVEL) 
     variance = max(parts[0], parts[0] + parts[1] - parts[2])
     if not variance > 1e-24:
         return Interval(value, value, value, "equal")
-    reach = stats.t.ppf((1 + level) / 2, max(1.0, variance**2 / (parts**2 / freedom).sum())) * np.sqrt(variance)
+    reach = stats.t.ppf((1 + LEVEL) / 2, max(1.0, variance**2 / (parts**2 / freedom).sum())) * np.sqrt(variance)
     return Interval(value, value - reach, value + reach, "random effects")
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.claims import Claim
 from analysis.figures import Figure
 from analysis.from_wandb import REPORT
-from analysis.load import Results
+from analysis.load import ABSENT_STATES, Results
 from analysis.tables import Table
 from analysis.writing import file_name
 from reno.errors import BadInput
@@ -86,8 +86,7 @@ def logged_values(results: Results, tables: Sequence[Table], figures: Sequence[F
 
 def summary_of(results: Results, found: Sequence[Claim]) -> dict[str, int | str]:
     """How many trials the numbers rest on, and each claim's verdict."""
-    states = results.absent.drop_duplicates("trial")["state"].value_counts()
-    counts = {state: int(states.get(state, 0)) for state in ("failed", "damaged", "missing")}
+    counts = {state: results.lacking.get(state, 0) for state in ABSENT_STATES}
     verdicts = {
         f"claim/{one.key}/{file_name(one.models, one.prompt_set, one.judge or 'no judge')}": one.verdict
         for one in found

@@ -95,11 +95,9 @@ def _rests(results: Results, slices: Sequence[Slice], found: Sequence[Claim], ma
     trials = results.trials
     count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
     text = f"All this rests on {count} of {_made_on(first, slices)}"
-    missing = results.absent.drop_duplicates("trial")["state"].value_counts()
-    if len(missing):
-        text += (
-            f"; of those planned, {listed([f'{count} {state}' for state, count in missing.items()])} and are not in it"
-        )
+    if results.lacking:
+        counts = listed([f"{count} {state}" for state, count in results.lacking.items()])
+        text += f"; of those planned, {counts} and are not in it"
     others = [one for one in found if one not in main]
     if others:
         same = {one.key: one.verdict for one in main}

@@ -18,7 +18,7 @@ from analysis.figures import Figure
 from analysis.report.ground import Ground
 from analysis.report.page import shown_table
 from analysis.tables import Table
-from analysis.tuning import is_dev
+from analysis.tuning import reported
 
 MOST_ROWS = 24
 """Rows of a table on paper."""
@@ -34,8 +34,8 @@ def write_paper(
 ) -> Path:
     import typst
 
-    reported = [one for one in tables if not is_dev(one.prompt_set)] or list(tables)
-    places = {(one.models, one.prompt_set) for one in reported}
+    shown = reported(tables)
+    places = {(one.models, one.prompt_set) for one in shown}
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)
         drawn = []
@@ -62,7 +62,7 @@ def write_paper(
                     "notes": list(own[0].accounting),
                     "tables": [_paper_table(one) for one in own],
                 }
-                for (models, prompt_set), those in groupby(reported, key=lambda one: (one.models, one.prompt_set))
+                for (models, prompt_set), those in groupby(shown, key=lambda one: (one.models, one.prompt_set))
                 for own in [list(those)]
             ],
             "figures": drawn,

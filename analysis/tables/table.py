@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.effects import Effect, Level, noises
+from analysis.load import ABSENT_STATES
 from analysis.outcomes import KIN_MARK, Slice
-from analysis.statistics import Interval
+from analysis.statistics import FEWEST_PROMPTS, FEWEST_SEEDS, LEVEL, Interval
 
 MOST_ROWS = 60
 """A table shows no more; its CSV has all."""
@@ -115,7 +116,7 @@ def absences(absent: pd.DataFrame, **wanted: str) -> dict[str, int]:
     for column, value in wanted.items():
         absent = absent[absent[column] == value]
     counts = absent["state"].value_counts()
-    return {state: int(counts.get(state, 0)) for state in ("failed", "damaged", "missing")}
+    return {state: int(counts.get(state, 0)) for state in ABSENT_STATES}
 
 
 def accounting(cell: Sequence[Slice]) -> tuple[str, ...]:
@@ -174,9 +175,9 @@ def cautions(cell: Sequence[Slice]) -> list[str]:
         )
     elif seeds < FEW_SEEDS and started.prompts > 1:
         shared = f"the same {seeds} noises (seeds)" if seeds > 1 else "one noise (seed)"
-        both = "the intervals over prompts and seeds, where there are any, cover those as well" if seeds >= 3 else (
-            "it takes 3 seeds or more to say how much other noises would change"
-        )  # fmt: skip
+        both = f"it takes {FEWEST_SEEDS} seeds or more to say how much other noises would change"
+        if seeds >= FEWEST_SEEDS:
+            both = "the intervals over prompts and seeds, where there are any, cover those as well"
         found.append(
             f"All prompts start from {shared}: intervals and tests over prompts are about other prompts on "
             f"{'these noises' if seeds > 1 else 'this noise'}, not about other noises; {both}."
@@ -187,23 +188,24 @@ def cautions(cell: Sequence[Slice]) -> list[str]:
 def interval_note(intervals: Sequence[str]) -> str:
     """How the intervals of a table were made, from their kinds."""
     kinds = set(intervals)
-    text = "Intervals are 95%, bootstrapped over prompts (all seeds of a prompt together), "
+    text = f"Intervals are {LEVEL:.0%}, bootstrapped over prompts (all seeds of a prompt together), "
     named = [kind for kind in ("BCa", "percentile") if kind in kinds]
     text += " or ".join(named) + ("; the CSV says which" if len(named) > 1 else "") if named else "where they can be"
     if "equal" in kinds:
         text += "; (=): every prompt has the same value, and no interval can be bootstrapped"
     if "none" in kinds:
-        text += "; –: too few prompts"
+        text += f"; no brackets: fewer than {FEWEST_PROMPTS} prompts"
     return text + "."
 
 
 CROSSED_NOTE = (
-    "Over seeds too: the 95% interval of the same difference where prompts and seeds both stand for others, from "
-    "two-way random effects; –: fewer than 3 seeds."
+    f"Over seeds too: the {LEVEL:.0%} interval of the same difference where prompts and seeds both stand for others, "
+    f"from two-way random effects; –: there are fewer than {FEWEST_SEEDS} seeds, or fewer than {FEWEST_PROMPTS} "
+    "prompts have all of them."
 )
 TEST_NOTE = (
     "p: two-sided test by swapping the two sides of whole prompts, Holm-adjusted over all tests of this table "
-    "and judge; * p < 0.05."
+    f"and judge; * p < {SIGNIFICANT}."
 )
 
 
@@ -265,7 +267,9 @@ def crossed_text(effect: Effect) -> str:
     interval = effect.crossed
     if interval.kind == "nested":
         return "own"
-    return "–" if interval.kind in ("none", "equal") else f"[{number(interval.low)}, {number(interval.high)}]"
+    if interval.kind == "equal":
+        return "(=)"
+    return "–" if interval.kind == "none" else f"[{number(interval.low)}, {number(interval.high)}]"
 
 
 def bracketed(interval: Interval, digits: int = 2, signed: bool = True) -> str:

@@ -30,7 +30,7 @@ from analysis.tables.table import (
     without_idle,
 )  # fmt: skip
 from analysis.tables.versus import unbalanced
-from analysis.tuning import Choice, choose, dev_slices, is_dev
+from analysis.tuning import Choice, chosen, is_dev
 from analysis.writing import number
 
 
@@ -41,9 +41,9 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
     """
     rows, shown, effects, notes, unpaired = [], [], [], [], set()
     for one in cell:
-        choices = {metric: choose(dev_slices(slices, one), one, metric) for metric in metrics_of(one.rows)}
+        choices = {metric: chosen(slices, one, metric) for metric in metrics_of(one.rows)}
         choices = {metric: choice for metric, choice in choices.items() if choice is not None}
-        found = list(_effects(one, choices)) if not is_dev(one.prompt_set) else []
+        found = list(_effects(one, choices))
         adjusted = holm([effect.p for *_, effect in found])
         for (row, a, b, measure, families, effect), p in zip(found, adjusted, strict=True):
             effects.append(effect)
@@ -51,7 +51,7 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
             shown.append(_shown(one, row, choices[a], choices.get(b), measure, families, effect, p))
             if effect.unpaired_a or effect.unpaired_b:
                 unpaired.add(("reno", "tuned", a, b, effect.unpaired_a, effect.unpaired_b))
-        notes += _choice_notes(one, list(choices.values())) if found else []
+        notes += _choice_notes(one, list(choices.values()))
     if not rows:
         reason = "these are the dev prompts themselves" if is_dev(cell[0].prompt_set) else _why_not(cell)
         notes.insert(0, f"Empty: {reason}.")
