@@ -21,10 +21,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from analysis.load import Results, tidy
+from analysis.load import WANDB, Results, tidy
 from reno.errors import BadInput
 
-PREFIX = "wandb:"
 REPORT = "report"
 """The job_type of a study's summary run, which is no trial."""
 BESIDE_SPEC = ("prompt", "seed", "bindings", "labels", "series", "provenance")
@@ -116,9 +115,9 @@ def load_wandb(path: str, api: Any = None) -> Tracked:
 
     path: `entity/project`, or `project` of the key's own entity. api: what answers, by default wandb.Api().
     """
-    place = f"{PREFIX}{path}"
+    place = f"{WANDB}{path}"
     if not 1 <= len(path.split("/")) <= 2 or not all(path.split("/")):
-        raise BadInput(f"{place} is no project; write {PREFIX}entity/project")
+        raise BadInput(f"{place} is no project; write {WANDB}entity/project")
     runs = _fetch(path, api)
     records, broken, notes, found = [], {}, [], {}
     for run in runs:
@@ -157,12 +156,12 @@ def _fetch(path: str, api: Any) -> list[Any]:
         if api is None:
             if not wandb.login(prompt=False, verify=False):
                 raise BadInput(
-                    f"reading {PREFIX}{path} needs a key and W&B online; `wandb login` or WANDB_API_KEY gives the key"
+                    f"reading {WANDB}{path} needs a key and W&B online; `wandb login` or WANDB_API_KEY gives the key"
                 )
             api = wandb.Api(timeout=60)
         runs = list(api.runs(path, order="+created_at", per_page=PAGE, lazy=False))
     except (wandb.errors.Error, ValueError, OSError) as error:
-        raise BadInput(f"{PREFIX}{path} cannot be read ({_first_line(error)})") from error
+        raise BadInput(f"{WANDB}{path} cannot be read ({_first_line(error)})") from error
     return [run for run in runs if run.job_type != REPORT and {"labels", "method", "prompt"} <= set(run.config)]
 
 

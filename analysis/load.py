@@ -26,8 +26,10 @@ import numpy as np
 import pandas as pd
 
 from reno.errors import BadInput
-from reno.results import Store, Stored, identity_digest, read_trial
+from reno.results import Store, Stored, identity_digest, read_record, read_trial
 
+WANDB = "wandb:"
+"""Before a project's name where a store's folder could stand."""
 TYPED = "typed"
 """The prompt set of prompts that were typed and not named."""
 
@@ -107,10 +109,10 @@ class Results:
 
 def load(root: Path) -> Results:
     """Reads the store in `root`, or a project: `wandb:entity/project`. Raises BadInput if it holds no whole trial."""
-    if str(root).startswith("wandb:"):
+    if str(root).startswith(WANDB):
         from analysis.from_wandb import load_wandb
 
-        return load_wandb(str(root).removeprefix("wandb:"))
+        return load_wandb(str(root).removeprefix(WANDB))
     records, broken = _read_trials(root)
     jobs, unread = _read_jobs(root)
     damaged = (*broken.values(), *unread)
@@ -184,7 +186,7 @@ def _read_jobs(root: Path) -> tuple[list[dict[str, Any]], list[str]]:
     jobs, unread = [], []
     for path in sorted((root / "jobs").glob("**/job.json"), key=_job_order):
         try:
-            job = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))  # as it was written
+            job = read_record(path)
             for trial in job["trials"]:
                 trial["id"], trial["prompt"], trial["seed"], trial["state"]
             job["labels"]["metric"], job["labels"]["method"], job["labels"]["models"]
