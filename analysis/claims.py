@@ -50,6 +50,8 @@ class Part:
     effect: Effect
     above: float = 0.0
     p_holm: float = float("nan")
+    metric: str | None = None
+    """The one metric it is about; None where it compares two."""
 
     @property
     def verdict(self) -> str:
@@ -159,7 +161,7 @@ def claims_on(one: Slice, slices: Sequence[Slice] = ()) -> list[Claim]:
     if one.judge:
         for metric, rows in trials.items():
             quantity = f"{fully.title}, after − before, {metric}"
-            parts["a"].append(Part(quantity, change(rows, fully)))
+            parts["a"].append(Part(quantity, change(rows, fully), metric=metric))
     if one.judge and clip and blip:
         compare = _comparer(trials, on)
         parts["b"] = [compare("fully_bound", clip, blip)]
@@ -237,7 +239,8 @@ def _against_best_of_n(one: Slice, trials: dict[str, pd.DataFrame]) -> list[Part
             continue
         effect = versus(rows, best, BY_NAME["fully_bound"], (*PAIR, "images"))
         if effect.pairs:
-            found.append(Part(f"beside it: fully bound, ReNO − best of n at equal images, {metric}", effect))
+            quantity = f"beside it: fully bound, ReNO − best of n at equal images, {metric}"
+            found.append(Part(quantity, effect, metric=metric))
     adjusted = holm([part.effect.p for part in found])
     return [replace(part, p_holm=float(p)) for part, p in zip(found, adjusted, strict=True)]
 

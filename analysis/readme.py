@@ -24,6 +24,8 @@ from analysis.writing import markdown_table, markdown_text
 from reno.marks import Marks
 
 MARKS = Marks("<!-- answer: made by `make readme-answer` -->", "<!-- end of the answer -->")
+UNANSWERED = "Not answered yet: `make report` makes an answer of what is stored, `make readme-answer` writes it here."
+"""What stands between the marks while there is no answer."""
 FIGURE = "wins"
 PICTURE = Path("docs/answer.png")
 LEFT_OUT = ("judge", "failed, missing")
@@ -56,6 +58,11 @@ def write_readme(
         parts.insert(0, f"![{markdown_text(drawn.caption)} Judge: {markdown_text(judge)}.]({PICTURE.as_posix()})")
     parts.append("```sh\n" + "\n".join((*_commands(results), "make readme-answer")) + "\n```")
     MARKS.replace(readme, "\n\n".join(parts))
+
+
+def write_unanswered(readme: Path) -> None:
+    """Writes that there is no answer yet. Raises BadInput as MARKS.check does."""
+    MARKS.replace(readme, UNANSWERED)
 
 
 def _sentences(results: Results, slices: Sequence[Slice], found: Sequence[Claim]) -> str:

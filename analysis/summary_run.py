@@ -22,7 +22,7 @@ from analysis.figures import Figure
 from analysis.from_wandb import REPORT
 from analysis.load import ABSENT_STATES, Results
 from analysis.tables import Table
-from analysis.writing import file_name
+from analysis.writing import file_name, table_stem
 from reno.errors import BadInput
 from reno.tracking import TrackingSpec, TrialCard, make_tracker
 
@@ -77,8 +77,7 @@ def logged_values(results: Results, tables: Sequence[Table], figures: Sequence[F
     values: dict[str, Any] = {"tables/trials": _as_table(_trials(results), images)}
     for table in tables:
         if len(table.frame.columns):
-            key = file_name(f"{table.number}_{table.name}", table.models, table.prompt_set)
-            values[f"tables/{key}"] = _as_table(table.frame, images)
+            values[f"tables/{table_stem(table)}"] = _as_table(table.frame, images)
     for figure in figures:
         values[f"figures/{figure.png.stem}"] = wandb.Image(str(figure.png), caption=figure.caption)
     return values

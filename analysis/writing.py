@@ -66,6 +66,11 @@ def file_name(*parts: object) -> str:
     return "__".join(stem[:60] for stem in stems)
 
 
+def table_stem(table: Table) -> str:
+    """What a table's files are called: `1_headline__sd_turbo__pairs_test`."""
+    return file_name(f"{table.number}_{table.name}", table.models, table.prompt_set)
+
+
 def to_latex(table: Table) -> str:
     """A table* for a two-column paper; needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,textcomp,graphicx}."""
     shown, cut = table.cut(LATEX_ROWS)
@@ -122,7 +127,7 @@ def to_csv(table: Table) -> str:
 def write_table(table: Table, folder: Path) -> list[Path]:
     """Writes the three formats; answers with their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    stem = file_name(f"{table.number}_{table.name}", table.models, table.prompt_set)
+    stem = table_stem(table)
     paths = []
     for suffix, write in (("csv", to_csv), ("tex", to_latex), ("md", to_markdown)):
         path = folder / f"{stem}.{suffix}"

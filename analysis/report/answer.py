@@ -58,7 +58,7 @@ def _moved(a: Claim) -> str:
     """How the share of images with every binding right moved with each metric."""
     where = f"On {a.models}, prompts {a.prompt_set}"
     moves = [
-        f"from {number(part.effect.b)} to {number(part.effect.a)} with {part.quantity.rpartition(', ')[2].upper()} "
+        f"from {number(part.effect.b)} to {number(part.effect.a)} with {part.metric.upper()} "
         f"(change {bracketed(part.effect.difference)}, {part.effect.prompts} prompts)"
         for part in a.parts
     ]
@@ -83,10 +83,7 @@ def _beside(a: Claim) -> str:
     """Whether the gradient did more than as many images drawn at random would."""
     if not a.beside:
         return ""
-    parts = [
-        f"{part.quantity.rpartition(', ')[2].upper()} {bracketed(part.effect.difference)}: {part.verdict}"
-        for part in a.beside
-    ]
+    parts = [f"{part.metric.upper()} {bracketed(part.effect.difference)}: {part.verdict}" for part in a.beside]
     return f"; that it does so by more than best of n at as many images is another matter ({'; '.join(parts)})"
 
 

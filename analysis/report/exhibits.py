@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.figures.sheets import usual
+from analysis.load import Results
 from analysis.outcomes import Slice
+from analysis.report.words import Told, verdicts
 from analysis.tables import cells
 from analysis.tables.table import method_order, metrics_of
 from analysis.tuning import chosen, reported
@@ -39,6 +41,15 @@ def exhibits(slices: Sequence[Slice]) -> list[Exhibit]:
     """Every prompt and seed with a trial of ReNO (of another method only where ReNO did not run), dev prompts only
     where there are no others. Each metric at the settings chosen on the dev prompts, else at those that most share."""
     return [exhibit for cell in cells(reported(slices)) for exhibit in _of(cell[0], slices)]
+
+
+def told_of(results: Results, shown: Sequence[Exhibit]) -> Told:
+    """What each exhibit's judge says of its trials."""
+    trials: dict[str, list[str]] = {}
+    for one in shown:
+        if one.judge:
+            trials.setdefault(one.judge, []).extend(row["trial"] for row in one.trials.values())
+    return {judge: verdicts(results, judge, own) for judge, own in trials.items()}
 
 
 def _of(one: Slice, slices: Sequence[Slice]) -> list[Exhibit]:

@@ -22,11 +22,10 @@ from analysis.load import Results
 from analysis.report.exhibits import Exhibit
 from analysis.report.ground import Ground
 from analysis.report.pictures import data_uri, ends, figure_uri, strip, thumbnail
-from analysis.report.words import MEANINGS, OUTCOMES, Verdict, in_words, verdicts
+from analysis.report.words import MEANINGS, OUTCOMES, Told, Verdict, in_words
 from analysis.tables import Table
 from analysis.tables.table import MOST_ROWS
 from analysis.tuning import is_dev
-from analysis.writing import file_name
 from reno.errors import BadInput
 
 MOST_CARDS = 120
@@ -41,11 +40,13 @@ def write_page(
     found: Sequence[Claim],
     figures: Sequence[Figure],
     shown: Sequence[Exhibit],
+    told: Told,
     answer: Sequence[str],
     ground: Ground,
     path: Path,
 ) -> Path:
-    cards = gallery(results, shown)
+    """Writes the page; answers with its path. told: the judges' word on the trials of `shown`."""
+    cards = gallery(results, shown, told)
     room = files("analysis.report")
     environment = Environment(
         loader=DictLoader({"page.html": (room / "page.html").read_text("utf-8")}),
@@ -120,11 +121,10 @@ def shown_table(table: Table, most: int = MOST_ROWS) -> dict[str, Any]:
         "columns": [(name, "text" if table.is_text(name) else "number") for name in shown.columns],
         "rows": list(shown.itertuples(index=False, name=None)),
         "notes": [*table.notes, *cut],
-        "file": file_name(f"{table.number}_{table.name}", table.models, table.prompt_set),
     }
 
 
-def gallery(results: Results, shown: Sequence[Exhibit]) -> list[dict[str, Any]]:
+def gallery(results: Results, shown: Sequence[Exhibit], told: Told) -> list[dict[str, Any]]:
     """The cards, as many as MOST_CARDS and MOST_BYTES allow."""
     order = list(range(len(shown)))
     random.Random(0).shuffle(order)
@@ -132,15 +132,13 @@ def gallery(results: Results, shown: Sequence[Exhibit]) -> list[dict[str, Any]]:
     for place in order[:MOST_CARDS]:
         if size > MOST_BYTES:
             break
-        cards[place] = _card(results, shown[place])
+        cards[place] = _card(results, shown[place], told.get(shown[place].judge, {}))
         size += len(json.dumps(cards[place]["data"]))
     return [cards[place] for place in sorted(cards)]
 
 
-def _card(results: Results, one: Exhibit) -> dict[str, Any]:
-    ids = [row["trial"] for row in one.trials.values()]
-    told = verdicts(results, one.judge, ids) if one.judge else {}
-    traces = results.traces(ids)
+def _card(results: Results, one: Exhibit, told: dict[str, Verdict]) -> dict[str, Any]:
+    traces = results.traces([row["trial"] for row in one.trials.values()])
     sides, data = [], []
     for metric, row in one.trials.items():
         verdict = told.get(row["trial"], Verdict())
@@ -150,11 +148,9 @@ def _card(results: Results, one: Exhibit) -> dict[str, Any]:
             {
                 "metric": metric,
                 "settings": row["settings"] or row["method"],
-                "trial": row["trial"],
                 "words": in_words(verdict.after),
                 "outcomes": verdict.outcomes,
                 "best": int(row["best_iteration"]),
-                "score": (_rounded(row["score_initial"]), _rounded(row["score_best"])),
             }
         )
     base = one.base["trial"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from analysis.load import Results
 from analysis.report.exhibits import Exhibit
-from analysis.report.words import Verdict, in_words, listed, verdicts
+from analysis.report.words import Told, Verdict, in_words, listed
 from analysis.writing import file_name
 
 SEEDS = 4
@@ -25,17 +25,14 @@ def slug(prompt: str) -> str:
     return f"{words or 'prompt'}-{digest}"
 
 
-def write_pics(results: Results, shown: Sequence[Exhibit], folder: Path) -> Path:
-    """Writes a folder a prompt; of a folder that is there already it replaces the prompts that it writes."""
-    words: dict[str, dict[str, Verdict]] = {}
-    for judge in {one.judge for one in shown if one.judge}:
-        trials = [row["trial"] for one in shown if one.judge == judge for row in one.trials.values()]
-        words[judge] = verdicts(results, judge, trials)
+def write_pics(results: Results, shown: Sequence[Exhibit], told: Told, folder: Path) -> Path:
+    """Writes a folder a prompt; of a folder that is there already it replaces the prompts that it writes. told: the
+    judges' word on the trials of `shown`."""
     for prompt, own in groupby(sorted(shown, key=lambda one: (one.prompt, one.models)), key=lambda one: one.prompt):
         several = list(own)
         here = folder / slug(prompt)
         here.mkdir(parents=True, exist_ok=True)
-        text = analysis_text(prompt, several, words) + "".join(_images(results, several, here))
+        text = analysis_text(prompt, several, told) + "".join(_images(results, several, here))
         (here / "analysis.txt").write_bytes(text.encode("utf-8", "replace"))
     return folder
 
@@ -70,13 +67,13 @@ def _copy(results: Results, one: Exhibit, here: Path, prefix: str) -> Iterator[s
             yield f"{name} is not here: the trial's image cannot be read.\n"
 
 
-def analysis_text(prompt: str, shown: Sequence[Exhibit], words: dict[str, dict[str, Verdict]]) -> str:
-    """What each metric got right and wrong, from the judgements alone. words: by judge and trial."""
+def analysis_text(prompt: str, shown: Sequence[Exhibit], told: Told) -> str:
+    """What each metric got right and wrong, from the judgements alone."""
     lines = [f"Prompt: {' '.join(prompt.split())}"]
     for models, those in groupby(shown, key=lambda one: one.models):
         several = _once(those)
         first = several[0]
-        told = words.get(first.judge, {})
+        own = told.get(first.judge, {})
         seeds = "1 seed" if len(several) == 1 else f"{len(several)} seeds"
         judge = f"judged by {first.marked}" if first.judge else "no judge looked at the images"
         lines += ["", f"Generator {models}, {seeds}, {judge}.", ""]
@@ -84,12 +81,12 @@ def analysis_text(prompt: str, shown: Sequence[Exhibit], words: dict[str, dict[s
             lines += ["† kin to a metric that is shown here, and may favour it.", ""]
         for metric in dict.fromkeys(metric for one in several for metric in one.trials):
             rows = [one.trials[metric] for one in several if metric in one.trials]
-            seen = [told[row["trial"]] for row in rows if row["trial"] in told]
+            seen = [own[row["trial"]] for row in rows if row["trial"] in own]
             lines += [f"{metric.upper()} ({rows[0]['settings'] or rows[0]['method']}): {_summary(seen)}"]
         for one in several:
-            lines += ["", f"Seed {one.seed}", f"  before: {in_words(told.get(one.base['trial'], Verdict()).before)}"]
+            lines += ["", f"Seed {one.seed}", f"  before: {in_words(own.get(one.base['trial'], Verdict()).before)}"]
             for metric, row in one.trials.items():
-                verdict = told.get(row["trial"], Verdict())
+                verdict = own.get(row["trial"], Verdict())
                 lines += [f"  {metric}: {in_words(verdict.after)}{_moved(verdict)}"]
     return "\n".join(lines) + "\n"
 

@@ -22,7 +22,6 @@ from analysis.tables.headline import headline
 from reno.errors import BadInput
 from reno.record import summary_values
 from reno.results import read_trial
-from scripts.synthesise_store import synthesise
 
 FRAMES = ("trials", "judged", "scores", "members", "absent")
 
@@ -78,14 +77,6 @@ def same(one, other, names=FRAMES):
         if name in ("members", "absent"):
             frames = [frame.sort_values(list(frame.columns[:3])).reset_index(drop=True) for frame in frames]
         pd.testing.assert_frame_equal(*frames, check_dtype=not frames[0].empty)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    """A synthetic store of complete jobs: what it lacks no run could tell."""
-    root = tmp_path_factory.mktemp("synthetic") / "results"
-    synthesise(root, 60)
-    return root
 
 
 @pytest.fixture(autouse=True)
@@ -238,13 +229,9 @@ def test_what_cannot_be_read_gets_one_sentence(record, monkeypatch):
         load_wandb("a/b/c")
 
 
-def test_without_a_key_the_command_says_what_is_needed(tmp_path, monkeypatch, capsys):
+def test_without_a_key_the_command_says_what_is_needed(no_key, tmp_path, capsys):
     from analysis.__main__ import main
 
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in (("HOME", tmp_path), ("NETRC", tmp_path / ".netrc"), ("WANDB_SILENT", "true")):
-        monkeypatch.setenv(name, str(value))
     assert main(["wandb:lab/study", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "reading wandb:lab/study needs a key" in said and "WANDB_API_KEY" in said

@@ -10,22 +10,16 @@ from analysis.claims import claims
 from analysis.figures import Figure
 from analysis.load import tidy
 from analysis.outcomes import slices
-from analysis.readme import MARKS, write_readme
+from analysis.readme import MARKS, UNANSWERED, write_readme, write_unanswered
 from analysis.tables import cells
 from analysis.tables.headline import headline
 from reno.errors import BadInput
 
 BEGIN, END = MARKS.begin, MARKS.end
-RIGHT, WRONG = ("right",) * 2, ("gone",) * 2
 
 
-def test_the_answer_stands_between_the_marks(record, job, tmp_path):
-    records = []
-    for metric, good in (("clip", 0.01), ("blip", 0.05)):
-        for lr in (0.01, 0.05):
-            after = RIGHT if lr == good else WRONG
-            records += [record(f"d{k}", metric=metric, lr=lr, after=after, prompts="pairs_dev") for k in range(6)]
-            records += [record(f"t{k}", metric=metric, lr=lr, after=after) for k in range(8)]
+def test_the_answer_stands_between_the_marks(tuned, job, tmp_path):
+    records = tuned(8)
     command = "python -m reno.run -m +experiments=clip_vs_blip results=/somewhere/else"
     results = tidy(records, [job(records[:1], command=command)])
     cut = slices(results)
@@ -47,6 +41,14 @@ def test_the_answer_stands_between_the_marks(record, job, tmp_path):
     assert str(tmp_path) not in text and "/somewhere" not in text
     write_readme(results, cut, tables, found, figures, readme)
     assert readme.read_text("utf-8") == text
+
+
+def test_without_an_answer_it_says_so_in_a_sentence(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\n{END}\nafter\n", "utf-8")
+    write_unanswered(readme)
+    assert readme.read_text("utf-8") == f"before\n{BEGIN}\n{UNANSWERED}\n{END}\nafter\n"
+    assert UNANSWERED.startswith("Not answered yet: `make report`")
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}\n{END}\n{BEGIN}\n{END}"])
