@@ -213,13 +213,15 @@ OVER_SEEDS = "over seeds too"
 """The column that CROSSED_NOTE explains."""
 
 
-def crossed_note(effects: Sequence[Effect]) -> str:
-    """What is to be said of the intervals over prompts and seeds of a table."""
+def crossed_notes(cell: Sequence[Slice], effects: Sequence[Effect]) -> list[str]:
+    """What is to be said of the intervals over prompts and seeds of a table: nothing where no prompts of the whole cell
+    share seeds, as `cautions` then says."""
     kinds = {effect.crossed.kind for effect in effects}
     if kinds == {"nested"}:
-        return "Each prompt has noises of its own, so the interval over prompts is over noises too."
-    own = " own: each prompt has noises of its own, and the interval over prompts is over noises too."
-    return CROSSED_NOTE + own * ("nested" in kinds)
+        own = "No prompts share seeds in this table: its intervals over prompts are over noises too."
+        return [] if noises(cell[0].rows).own else [own]
+    own = " own: prompts share no seeds there, and the interval over prompts is over noises too."
+    return [CROSSED_NOTE + own * ("nested" in kinds)]
 
 
 def without_idle(shown: pd.DataFrame, effects: Sequence[Effect]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from analysis.tables.table import (
     Table,
     bracketed,
     counted,
-    crossed_note,
+    crossed_notes,
     crossed_text,
     effect_columns,
     families_of,
@@ -62,7 +62,7 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
             f"{n_note(cell, 'pairs')}",
             *dict.fromkeys(notes),
             interval_note([row["difference_interval"] for row in rows]),
-            crossed_note(effects),
+            *crossed_notes(cell, effects),
             TEST_NOTE,
         ]
     notes += unbalanced(unpaired)

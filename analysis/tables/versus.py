@@ -17,7 +17,7 @@ from analysis.tables.table import (
     bracketed,
     configurations,
     counted,
-    crossed_note,
+    crossed_notes,
     crossed_text,
     effect_columns,
     families_of,
@@ -49,7 +49,7 @@ def metric_against_metric(cell: Sequence[Slice]) -> Table:
         "Both sides at the same settings, on the same prompts and seeds. a − b; win, tie, loss: pairs in which a "
         f"is better, equal, worse. {n_note(cell, 'pairs')}",
         interval_note([row["difference_interval"] for row in rows]),
-        crossed_note(effects),
+        *crossed_notes(cell, effects),
         TEST_NOTE,
         *unbalanced(unpaired),
     ]
