@@ -1,6 +1,7 @@
-"""From the results store to an answer: tidy frames, statistics, tables, claims and figures.
+"""The analysis: what was measured, read from a results store, and the report made of it.
 
-Reads only the store; never imports torch and never runs a model.
+It answers which metric makes each attribute land on its object, in tables, statistics, named claims and figures. It
+reads only the store, or a project of Weights & Biases; it never imports torch and never runs a model.
 
     python -m analysis results report      # RESULTS OUT: what `make report` runs
 

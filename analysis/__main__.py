@@ -51,17 +51,16 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
     from analysis.figures import write_figures
     from analysis.load import load
     from analysis.outcomes import slices
-    from analysis.readme import check_readme, write_readme
+    from analysis.readme import MARKS, write_readme
     from analysis.report import write_report
     from analysis.summary_run import log_summary_run
     from analysis.tables import all_tables
     from analysis.writing import write_table
 
     if readme:
-        check_readme(readme)  # before minutes of work
+        MARKS.check(readme)  # before minutes of work
     results = load(root)
-    states = results.absent.drop_duplicates("trial")["state"].value_counts().to_dict()
-    counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none missing"
+    counts = ", ".join(f"{count} {state}" for state, count in results.lacking.items()) or "none missing"
     print(f"{len(results.trials)} trials in {root}; of those planned: {counts}")
     for sentence in results.damaged:
         print(f"left out: {sentence}", file=sys.stderr)

@@ -23,9 +23,18 @@ import pandas as pd
 
 from analysis.effects import PAIR, Effect, change, versus
 from analysis.outcomes import BY_NAME, KIN_MARK, Slice
-from analysis.statistics import FEWEST_PROMPTS, holm
-from analysis.tables.table import accounting, bracketed, configurations, crossed_text, families_of, p_text
-from analysis.tuning import choose, dev_slices, is_dev
+from analysis.statistics import FEWEST_PROMPTS, LEVEL, holm
+from analysis.tables.table import (
+    SIGNIFICANT,
+    accounting,
+    bracketed,
+    cautions,
+    configurations,
+    crossed_text,
+    families_of,
+    p_text,
+)
+from analysis.tuning import chosen, reported
 from analysis.writing import markdown_text, number
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided"
@@ -41,11 +50,13 @@ class Part:
     effect: Effect
     above: float = 0.0
     p_holm: float = float("nan")
+    metric: str | None = None
+    """The one metric it is about; None where it compares two."""
 
     @property
     def verdict(self) -> str:
         interval = self.effect.difference
-        if self.above == 0 and not self.p_holm < 0.05:
+        if self.above == 0 and not self.p_holm < SIGNIFICANT:
             return UNDECIDED
         if interval.low > self.above:
             return SUPPORTED
@@ -57,12 +68,13 @@ class Part:
         test = f", p {p_text(self.p_holm)} (Holm)" if self.above == 0 else ""
         both = effect.crossed.kind == "random effects"
         crossed = f"; over prompts and seeds {crossed_text(effect)}" if both else ""
+        own = ", which the interval is over as well" if effect.crossed.kind == "nested" else ""
         kind = effect.difference.kind
-        interval = f" (95% {kind})" if kind in ("BCa", "percentile") else ""
+        interval = f" ({LEVEL:.0%} {kind})" if kind in ("BCa", "percentile") else ""
         return (
             f"{self.quantity}: {number(effect.a)} against {number(effect.b)}, difference {bracketed(effect.difference)}"
             f"{interval}, has to be above {number(self.above)}{test}: {self.verdict}{crossed}; "
-            f"{effect.prompts} prompts, {effect.seeds} seed{'s' * (effect.seeds != 1)}, {effect.pairs} pairs, "
+            f"{effect.noises.in_words}{own}, {effect.pairs} pairs, "
             f"win / tie / loss {effect.win} / {effect.tie} / {effect.loss}"
         )
 
@@ -136,12 +148,12 @@ STATEMENTS = {
 
 def claims(slices: Sequence[Slice]) -> list[Claim]:
     """The four claims on each generator, prompt set and judge, but on dev prompts only where there are no others."""
-    reported = [one for one in slices if not is_dev(one.prompt_set)] or list(slices)
-    return [claim for one in reported for claim in claims_on(one, slices)]
+    return [claim for one in reported(slices) for claim in claims_on(one, slices)]
 
 
 def claims_on(one: Slice, slices: Sequence[Slice] = ()) -> list[Claim]:
-    """The four claims on one slice; `slices` holds the dev prompts' slices to choose settings on."""
+    """The four claims on one slice; `slices` holds the dev prompts' slices to choose settings on, and what other judges
+    say of the same trials."""
     trials, on, basis = _trials(one, slices)
     clip, blip = _named(trials, "clip"), _named(trials, "blip")
     parts: dict[str, list[Part]] = {key: [] for key in STATEMENTS}
@@ -149,14 +161,16 @@ def claims_on(one: Slice, slices: Sequence[Slice] = ()) -> list[Claim]:
     if one.judge:
         for metric, rows in trials.items():
             quantity = f"{fully.title}, after − before, {metric}"
-            parts["a"].append(Part(quantity, change(rows, fully)))
+            parts["a"].append(Part(quantity, change(rows, fully), metric=metric))
     if one.judge and clip and blip:
         compare = _comparer(trials, on)
         parts["b"] = [compare("fully_bound", clip, blip)]
         parts["c"] = [compare("objects", clip, blip, -MARGIN), compare("bound_given_present", blip, clip)]
         parts["d"] = [compare("attributes", blip, clip, -MARGIN), compare("swapped", blip, clip)]
     parts = _adjusted(parts)
-    cautions = tuple(note for note in accounting([one]) if one.judge or "judge" not in note)
+    cell = [other for other in slices if (other.models, other.prompt_set) == (one.models, one.prompt_set)] or [one]
+    said = dict.fromkeys((*cautions(cell), *accounting([one])))
+    careful = tuple(note for note in said if one.judge or "judge" not in note)
     found = []
     for key, (statement, definition) in STATEMENTS.items():
         compared = [trials[name] for name in ((clip, blip) if key != "a" else trials) if name]
@@ -165,7 +179,7 @@ def claims_on(one: Slice, slices: Sequence[Slice] = ()) -> list[Claim]:
             Claim(
                 key, statement, definition, one.models, one.prompt_set, one.judge, kin, basis, tuple(parts[key]),
                 beside=tuple(_against_best_of_n(one, trials)) if key == "a" and one.judge else (),
-                cautions=cautions, why_not=_why_not(one, parts[key], key, clip, blip),
+                cautions=careful, why_not=_why_not(one, parts[key], key, clip, blip),
             )
         )  # fmt: skip
     return found
@@ -175,11 +189,11 @@ def _trials(one: Slice, slices: Sequence[Slice]) -> tuple[dict[str, pd.DataFrame
     """ReNO's trials by metric, what to pair them on besides, and in words which they are."""
     reno = one.select(method="reno")
     metrics = {metric: rows for method, metric, _, rows in configurations(reno)}
-    chosen = {metric: choose(dev_slices(slices, one), one, metric) for metric in metrics}
-    if metrics and all(chosen.values()) and not is_dev(one.prompt_set):
-        trials = {m: reno[(reno["metric"] == m) & (reno["settings"] == c.settings)] for m, c in chosen.items()}
-        named = "; ".join(f"{metric}: {choice.settings}" for metric, choice in chosen.items())
-        dev = ", ".join(next(iter(chosen.values())).dev_sets)
+    choices = {metric: chosen(slices, one, metric) for metric in metrics}
+    if metrics and all(choices.values()):
+        trials = {m: reno[(reno["metric"] == m) & (reno["settings"] == c.settings)] for m, c in choices.items()}
+        named = "; ".join(f"{metric}: {choice.settings}" for metric, choice in choices.items())
+        dev = ", ".join(next(iter(choices.values())).dev_sets)
         return trials, PAIR, f"each metric at its own best settings, chosen on {dev} ({named})"
     by_metric = {metric: reno[reno["metric"] == metric] for metric in metrics}
     pair = [name for name in (_named(by_metric, "clip"), _named(by_metric, "blip")) if name]
@@ -225,7 +239,8 @@ def _against_best_of_n(one: Slice, trials: dict[str, pd.DataFrame]) -> list[Part
             continue
         effect = versus(rows, best, BY_NAME["fully_bound"], (*PAIR, "images"))
         if effect.pairs:
-            found.append(Part(f"beside it: fully bound, ReNO − best of n at equal images, {metric}", effect))
+            quantity = f"beside it: fully bound, ReNO − best of n at equal images, {metric}"
+            found.append(Part(quantity, effect, metric=metric))
     adjusted = holm([part.effect.p for part in found])
     return [replace(part, p_holm=float(p)) for part, p in zip(found, adjusted, strict=True)]
 
@@ -268,6 +283,7 @@ def claims_frame(found: Sequence[Claim]) -> pd.DataFrame:
                 "interval": part.effect.difference.kind,
                 "crossed_low": part.effect.crossed.low,
                 "crossed_high": part.effect.crossed.high,
+                "crossed_interval": part.effect.crossed.kind,
                 "above": part.above,
                 "p": part.effect.p,
                 "p_holm": part.p_holm,

@@ -27,12 +27,70 @@ PAIR = ("prompt", "seed")
 
 
 @dataclass(frozen=True)
-class Level:
+class Noises:
+    """Which noises the trials of some prompts start from."""
+
+    prompts: int
+    seeds: int
+    """Different seeds, over all prompts."""
+    fewest: int
+    """Seeds of the prompt that has the fewest."""
+    most: int
+    own: bool
+    """No two prompts share a seed: the noises are nested in the prompts. False for a single prompt."""
+
+    @property
+    def each(self) -> str:
+        """Seeds a prompt: `2`, or `1–2` where prompts differ."""
+        return f"{self.most}" if self.fewest == self.most else f"{self.fewest}–{self.most}"
+
+    @property
+    def in_words(self) -> str:
+        """`40 prompts, 3 seeds`, or `40 prompts with 2 noises of their own each`."""
+        if self.own:
+            return f"{self.prompts} prompts with {_some(self.most, self.each, 'noise')} of their own each"
+        return f"{_some(self.prompts, self.prompts, 'prompt')}, {_some(self.seeds, self.seeds, 'seed')}"
+
+    @property
+    def times(self) -> str:
+        """`40 × 3`, prompts x seeds, or `40 × 2 own`, prompts x noises of each prompt's own."""
+        return f"{self.prompts} × {self.each} own" if self.own else f"{self.prompts} × {self.seeds}"
+
+
+def noises(rows: pd.DataFrame) -> Noises:
+    """Of rows with a `prompt` and a `seed`."""
+    pairs = rows[["prompt", "seed"]].drop_duplicates()
+    counts = pairs["prompt"].value_counts()
+    if counts.empty:
+        return Noises(0, 0, 0, 0, own=False)
+    own = len(counts) > 1 and not pairs["seed"].duplicated().any()
+    return Noises(len(counts), pairs["seed"].nunique(), int(counts.min()), int(counts.max()), own)
+
+
+def _some(count: int, shown: object, what: str) -> str:
+    return f"{shown} {what}{'s' * (count != 1)}"
+
+
+class _Counted:
+    """What a number rests on, by the names that tables have for it."""
+
+    noises: Noises
+
+    @property
+    def prompts(self) -> int:
+        return self.noises.prompts
+
+    @property
+    def seeds(self) -> int:
+        return self.noises.seeds
+
+
+@dataclass(frozen=True)
+class Level(_Counted):
     """A measure of one set of images."""
 
     interval: Interval
-    prompts: int
-    seeds: int
+    noises: Noises
     trials: int
 
     @property
@@ -41,7 +99,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(_Counted):
     """A measure of the images of one side minus that of the other, paired."""
 
     a: float
@@ -49,7 +107,8 @@ class Effect:
     difference: Interval
     """a - b, over prompts."""
     crossed: Interval
-    """The same over prompts and seeds: where the seeds, too, stand for others."""
+    """The same over prompts and seeds, where prompts share seeds and the seeds, too, stand for others; of the kind
+    `nested` where each prompt has noises of its own."""
     p: float
     """Two-sided, of the swap test, not adjusted."""
     d_z: float
@@ -58,8 +117,7 @@ class Effect:
     """Pairs in which a is better than b, by the measure's own direction."""
     tie: int
     loss: int
-    prompts: int
-    seeds: int
+    noises: Noises
     pairs: int
     unpaired_a: int = 0
     """Trials of a that have no partner in b, and are left out."""
@@ -70,9 +128,7 @@ def level(rows: pd.DataFrame, measure: Measure, image: str = "best") -> Level:
     """A measure of the `initial` or `best` images of these trials."""
     columns = measure.columns(image)
     rows = rows[["prompt", "seed", *columns]].dropna()
-    return Level(
-        bootstrap(_by_prompt(rows, columns), measure.of), rows["prompt"].nunique(), rows["seed"].nunique(), len(rows)
-    )
+    return Level(bootstrap(_by_prompt(rows, columns), measure.of), noises(rows), len(rows))
 
 
 def change(rows: pd.DataFrame, measure: Measure) -> Effect:
@@ -103,19 +159,22 @@ def _effect(
     ahead = measure.better * (of(values[:, :width]) - of(values[:, width:]))
     tie = np.abs(ahead) <= 1e-9
     ends = rows.mean(axis=0) if len(rows) else np.full(2 * width, np.nan)
+    over_prompts, started = bootstrap(rows, difference(of, width)), noises(pairs)
+    crossed = Interval(over_prompts.value, np.nan, np.nan, "nested")
+    if not started.own:
+        crossed = crossed_interval(_cells(pairs, [*a, *b]), difference(of, width))
     return Effect(
         a=float(of(ends[:width])),
         b=float(of(ends[width:])),
-        difference=bootstrap(rows, difference(of, width)),
-        crossed=crossed_interval(_cells(pairs, [*a, *b]), difference(of, width)),
+        difference=over_prompts,
+        crossed=crossed,
         p=swap_test(rows[:, :width], rows[:, width:], of),
         d_z=cohen_dz(moves),
         rank_biserial=rank_biserial(moves),
         win=int((ahead > 1e-9).sum()),
         tie=int(tie.sum()),
         loss=int((ahead < -1e-9).sum()),
-        prompts=len(rows),
-        seeds=pairs["seed"].nunique(),
+        noises=started,
         pairs=len(pairs),
         unpaired_a=unpaired_a,
         unpaired_b=unpaired_b,

@@ -4,7 +4,8 @@
 
 A trial's run holds trial.json in its summary (reno/record.py) and what a job planned in its config. What W&B cannot
 tell, and a store can: the trials of batches that never started, the commands, and the prompt sets that a trial was
-asked for in again after it had run. Traces and images are fetched when a figure wants them.
+asked for in again after it had run. Traces and images are fetched when a figure or the page wants
+them, frames never.
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from analysis.load import Results, tidy
+from analysis.load import WANDB, Results, tidy
 from reno.errors import BadInput
 
-PREFIX = "wandb:"
 REPORT = "report"
 """The job_type of a study's summary run, which is no trial."""
 BESIDE_SPEC = ("prompt", "seed", "bindings", "labels", "series", "provenance")
@@ -41,6 +41,9 @@ class Tracked(Results):
     """The run of each trial, by id, as wandb.Api gives it."""
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """The histories fetched so far: a request each."""
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """trial.json of each trial, by id, as its run holds it."""
+    in_folders: ClassVar[bool] = False
 
     def stored(self, trial: str) -> TrackedTrial:
         return TrackedTrial(self, trial)
@@ -76,18 +79,21 @@ class Tracked(Results):
 
 @dataclass(frozen=True)
 class TrackedTrial:
-    """One trial of W&B, with the face of reno.results.Stored that figures need."""
+    """One trial of W&B, with the face of reno.results.Stored that figures and the report need. Its frames stay where
+    they are: they are a request each."""
 
     results: Tracked
     id: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.results.records[self.id]
 
     def image(self, which: str) -> np.ndarray:
         """The `initial` or `best` image, uint8 (H, W, 3). Raises BadInput if W&B does not have it."""
         from PIL import Image
 
-        trials = self.results.trials
-        best = int(trials.loc[trials["trial"] == self.id, "best_iteration"].iloc[0])
-        wanted = best if which == "best" else 0
+        wanted = int(self.record["best_iteration"]) if which == "best" else 0
         path = next((r["image"]["path"] for r in self.results.history(self.id)
                      if r["iteration"] == wanted and r.get("image")), None)  # fmt: skip
         if path is None:
@@ -109,9 +115,9 @@ def load_wandb(path: str, api: Any = None) -> Tracked:
 
     path: `entity/project`, or `project` of the key's own entity. api: what answers, by default wandb.Api().
     """
-    place = f"{PREFIX}{path}"
+    place = f"{WANDB}{path}"
     if not 1 <= len(path.split("/")) <= 2 or not all(path.split("/")):
-        raise BadInput(f"{place} is no project; write {PREFIX}entity/project")
+        raise BadInput(f"{place} is no project; write {WANDB}entity/project")
     runs = _fetch(path, api)
     records, broken, notes, found = [], {}, [], {}
     for run in runs:
@@ -135,7 +141,11 @@ def load_wandb(path: str, api: Any = None) -> Tracked:
         raise BadInput(f"{place} holds no whole trial; its runs are: {counts}")
     records.sort(key=lambda record: record["id"])
     results = tidy(records, _jobs(runs, records), root=Path(place), broken=broken, unread=notes)
-    return Tracked(**{one.name: getattr(results, one.name) for one in fields(Results)}, runs=found)
+    return Tracked(
+        **{one.name: getattr(results, one.name) for one in fields(Results)},
+        runs=found,
+        records={record["id"]: record for record in records},
+    )
 
 
 def _fetch(path: str, api: Any) -> list[Any]:
@@ -146,12 +156,12 @@ def _fetch(path: str, api: Any) -> list[Any]:
         if api is None:
             if not wandb.login(prompt=False, verify=False):
                 raise BadInput(
-                    f"reading {PREFIX}{path} needs a key and W&B online; `wandb login` or WANDB_API_KEY gives the key"
+                    f"reading {WANDB}{path} needs a key and W&B online; `wandb login` or WANDB_API_KEY gives the key"
                 )
             api = wandb.Api(timeout=60)
         runs = list(api.runs(path, order="+created_at", per_page=PAGE, lazy=False))
     except (wandb.errors.Error, ValueError, OSError) as error:
-        raise BadInput(f"{PREFIX}{path} cannot be read ({_first_line(error)})") from error
+        raise BadInput(f"{WANDB}{path} cannot be read ({_first_line(error)})") from error
     return [run for run in runs if run.job_type != REPORT and {"labels", "method", "prompt"} <= set(run.config)]
 
 

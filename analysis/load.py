@@ -20,14 +20,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from reno.errors import BadInput
-from reno.results import Store, Stored, identity_digest, read_trial
+from reno.results import Store, Stored, identity_digest, read_record, read_trial
 
+WANDB = "wandb:"
+"""Before a project's name where a store's folder could stand."""
 TYPED = "typed"
 """The prompt set of prompts that were typed and not named."""
 
@@ -50,6 +52,7 @@ MEMBER_COLUMNS = ("trial", "prompt_set", "study")
 ABSENT_COLUMNS = (
     "trial", "models", "prompt_set", "study", "metric", "method", "settings", "prompt", "seed", "state", "reason",
 )  # fmt: skip
+ABSENT_STATES = ("failed", "damaged", "missing")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,14 @@ class Results:
     """A sentence for each trial and each job record that could not be read."""
     commands: tuple[str, ...]
     """The commands whose jobs filled the store, in the order they ran."""
+    in_folders: ClassVar[bool] = True
+    """Each trial lies in its folder with all of its images; else an image is a request to a server."""
+
+    @property
+    def lacking(self) -> dict[str, int]:
+        """How many planned trials the store lacks, by state, the most frequent first; a trial of several prompt sets
+        counts once."""
+        return self.absent.drop_duplicates("trial")["state"].value_counts().to_dict()
 
     def folder(self, trial: str) -> Path:
         return self.root / "trials" / trial
@@ -98,10 +109,10 @@ class Results:
 
 def load(root: Path) -> Results:
     """Reads the store in `root`, or a project: `wandb:entity/project`. Raises BadInput if it holds no whole trial."""
-    if str(root).startswith("wandb:"):
+    if str(root).startswith(WANDB):
         from analysis.from_wandb import load_wandb
 
-        return load_wandb(str(root).removeprefix("wandb:"))
+        return load_wandb(str(root).removeprefix(WANDB))
     records, broken = _read_trials(root)
     jobs, unread = _read_jobs(root)
     damaged = (*broken.values(), *unread)
@@ -175,7 +186,7 @@ def _read_jobs(root: Path) -> tuple[list[dict[str, Any]], list[str]]:
     jobs, unread = [], []
     for path in sorted((root / "jobs").glob("**/job.json"), key=_job_order):
         try:
-            job = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))  # as it was written
+            job = read_record(path)
             for trial in job["trials"]:
                 trial["id"], trial["prompt"], trial["seed"], trial["state"]
             job["labels"]["metric"], job["labels"]["method"], job["labels"]["models"]

@@ -19,25 +19,17 @@ from analysis.outcomes import Slice
 from analysis.report.answer import about, answer
 from analysis.tables import Table
 from analysis.tables.table import cautions, metrics_of
-from analysis.tuning import choose, dev_slices, is_dev
-from analysis.writing import markdown_text
-from reno.errors import BadInput
+from analysis.tuning import chosen
+from analysis.writing import markdown_table, markdown_text
+from reno.marks import Marks
 
-BEGIN, END = "<!-- answer: made by `make readme-answer` -->", "<!-- end of the answer -->"
+MARKS = Marks("<!-- answer: made by `make readme-answer` -->", "<!-- end of the answer -->")
+UNANSWERED = "Not answered yet: `make report` makes an answer of what is stored, `make readme-answer` writes it here."
+"""What stands between the marks while there is no answer."""
 FIGURE = "wins"
 PICTURE = Path("docs/answer.png")
 LEFT_OUT = ("judge", "failed, missing")
 """Columns of the headline table that the README does without: the one judge is named above it."""
-
-
-def check_readme(readme: Path) -> None:
-    """Raises BadInput if the README cannot be read or does not have both marks, in order, once."""
-    try:
-        text = readme.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise BadInput(f"{readme} cannot be read; give the README that has the marks: --readme FILE") from None
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise BadInput(f"{readme} needs the line {BEGIN} and, below it, the line {END}, each once")
 
 
 def write_readme(
@@ -48,26 +40,29 @@ def write_readme(
     figures: Sequence[Figure],
     readme: Path,
 ) -> None:
-    """Writes the figure and what is between the marks. Raises BadInput as check_readme does."""
-    check_readme(readme)
+    """Writes the figure and what is between MARKS. Raises BadInput as MARKS.check does."""
+    MARKS.check(readme)
     models, prompt_set, judge = about(found)
-    one = next(one for one in slices if (one.models, one.prompt_set, one.judge) == (models, prompt_set, judge))
+    cell = [one for one in slices if (one.models, one.prompt_set) == (models, prompt_set)]
+    one = next(one for one in cell if one.judge == judge)
     drawn = next(
         (f for f in figures if (f.name, f.models, f.prompt_set, f.judge) == (FIGURE, models, prompt_set, judge)), None
     )
     table = next(t for t in tables if (t.name, t.models, t.prompt_set) == ("headline", models, prompt_set))
     parts = [_sentences(results, slices, found), _table(table, one, slices)]
-    parts.append("\n".join(f"- {markdown_text(note)}" for note in (*_notes(table), *cautions([one]))))
+    parts.append("\n".join(f"- {markdown_text(note)}" for note in (table.caption, *table.notes, *cautions(cell))))
     if drawn:
         picture = readme.parent / PICTURE
         picture.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(drawn.png, picture)
         parts.insert(0, f"![{markdown_text(drawn.caption)} Judge: {markdown_text(judge)}.]({PICTURE.as_posix()})")
     parts.append("```sh\n" + "\n".join((*_commands(results), "make readme-answer")) + "\n```")
-    text = readme.read_text("utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    whole = f"{before}{BEGIN}\n" + "\n\n".join(parts) + f"\n{END}{after}"
-    readme.write_bytes(whole.encode("utf-8", "replace"))
+    MARKS.replace(readme, "\n\n".join(parts))
+
+
+def write_unanswered(readme: Path) -> None:
+    """Writes that there is no answer yet. Raises BadInput as MARKS.check does."""
+    MARKS.replace(readme, UNANSWERED)
 
 
 def _sentences(results: Results, slices: Sequence[Slice], found: Sequence[Claim]) -> str:
@@ -79,19 +74,11 @@ def _table(table: Table, one: Slice, slices: Sequence[Slice]) -> str:
     frame, shown = table.frame, table.shown
     keep = frame["judge"] == one.judge
     for metric in metrics_of(one.rows):
-        choice = choose(dev_slices(slices, one), one, metric) if not is_dev(one.prompt_set) else None
+        choice = chosen(slices, one, metric)
         if choice:
             keep &= (frame["method"] != "reno") | (frame["metric"] != metric) | (frame["settings"] == choice.settings)
     rows = shown[keep.to_numpy()].drop(columns=list(LEFT_OUT))
-    lines = [list(map(str, rows.columns)), ["---" if table.is_text(name) else "---:" for name in rows.columns]]
-    cells = [*rows.itertuples(index=False, name=None)]
-    text = [[markdown_text(cell) for cell in lines[0]], lines[1], *([markdown_text(c) for c in row] for row in cells)]
-    return "\n".join(["| " + " | ".join(row) + " |" for row in text])
-
-
-def _notes(table: Table) -> list[str]:
-    """Those that say what the numbers are; the claims' own counts are in the sentences."""
-    return [table.caption, *table.notes[:3]]
+    return "\n".join(markdown_table(table, rows))
 
 
 def _commands(results: Results) -> list[str]:

@@ -1,5 +1,9 @@
 """Intervals, tests and effect sizes. The prompt is the unit: seeds of one prompt agree, and are not independent data.
 
+Where prompts share their seeds, the noises are crossed with the prompts, and `crossed_interval` speaks of other noises
+as well. Where each prompt has noises of its own, they are nested in it: a prompt drawn anew brings noises drawn anew,
+and what is resampled or swapped by whole prompts covers both.
+
 Everything here takes one row a prompt, already averaged over that prompt's seeds, so that resampling rows resamples
 whole prompts with all their seeds. That is the cluster bootstrap without resampling inside a cluster (Davison and
 Hinkley 1997, section 3.8; Field and Welsh 2007, who show that it is the consistent one where clusters differ).
@@ -58,8 +62,9 @@ class Interval:
     low: float
     high: float
     kind: str
-    """`BCa` or `percentile`, 95%, over prompts; `random effects`, 95%, over prompts and seeds; `equal`: every prompt
-    has the same value, which a bootstrap cannot widen; `none`: too few prompts, or seeds."""
+    """`BCa` or `percentile`, of LEVEL, over prompts; `random effects`, over prompts and seeds; `nested`: each prompt
+    has noises of its own, so the interval over prompts is over noises too, and there is no other; `equal`: every
+    prompt has the same value, which a bootstrap cannot widen; `none`: too few prompts, or seeds."""
 
     @property
     def excludes_zero(self) -> bool:
@@ -73,7 +78,7 @@ def prompt_draws(prompts: int, resamples: int, seed: int) -> np.ndarray:
     return draws / prompts
 
 
-def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa", level: float = LEVEL) -> Interval:
+def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa") -> Interval:
     """The interval of `of` of the mean row, over resampled prompts.
 
     rows: (n prompts, k), finite. method: `BCa` (bias-corrected and accelerated, Efron 1987, with the jackknife's
@@ -91,7 +96,7 @@ def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa", level: fl
     drawn = drawn[np.isfinite(drawn)]  # a ratio is undefined in a resample where nothing is present
     if len(drawn) < 0.9 * RESAMPLES:
         return Interval(value, np.nan, np.nan, "none")
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    tails = np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     kind = "percentile"
     if method == "BCa" and (adjusted := _bca_tails(rows, of, value, drawn, tails)) is not None:
         tails, kind = adjusted, "BCa"
@@ -117,11 +122,11 @@ def _bca_tails(rows: np.ndarray, of: Of, value: float, drawn: np.ndarray, tails:
     return stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
 
 
-def crossed_interval(cells: np.ndarray, of: Of = mean, *, level: float = LEVEL) -> Interval:
+def crossed_interval(cells: np.ndarray, of: Of = mean) -> Interval:
     """The interval of `of` of the mean row where both prompts and seeds stand for others.
 
-    A seed's noise is the same for every prompt: the data are crossed, and an interval over prompts alone speaks of
-    other prompts on these very noises. Here both are random effects, without replication (Searle, Casella and
+    For seeds that prompts share: the data are crossed, and an interval over prompts alone speaks of other prompts on
+    these very noises. Here both are random effects, without replication (Searle, Casella and
     McCulloch 1992, chapter 4): the variance of the mean is (MS_prompt + MS_seed - MS_rest) / (prompts x seeds), never
     less than over prompts alone, with Satterthwaite's degrees of freedom (1946) for t; `of` is linearised at the mean
     row.
@@ -146,7 +151,7 @@ def crossed_interval(cells: np.ndarray, of: Of = mean, *, level: float = LEVEL) 
     variance = max(parts[0], parts[0] + parts[1] - parts[2])
     if not variance > 1e-24:
         return Interval(value, value, value, "equal")
-    reach = stats.t.ppf((1 + level) / 2, max(1.0, variance**2 / (parts**2 / freedom).sum())) * np.sqrt(variance)
+    reach = stats.t.ppf((1 + LEVEL) / 2, max(1.0, variance**2 / (parts**2 / freedom).sum())) * np.sqrt(variance)
     return Interval(value, value - reach, value + reach, "random effects")
 
 

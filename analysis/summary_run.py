@@ -20,9 +20,9 @@ import pandas as pd
 from analysis.claims import Claim
 from analysis.figures import Figure
 from analysis.from_wandb import REPORT
-from analysis.load import Results
+from analysis.load import ABSENT_STATES, Results
 from analysis.tables import Table
-from analysis.writing import file_name
+from analysis.writing import file_name, table_stem
 from reno.errors import BadInput
 from reno.tracking import TrackingSpec, TrialCard, make_tracker
 
@@ -77,8 +77,7 @@ def logged_values(results: Results, tables: Sequence[Table], figures: Sequence[F
     values: dict[str, Any] = {"tables/trials": _as_table(_trials(results), images)}
     for table in tables:
         if len(table.frame.columns):
-            key = file_name(f"{table.number}_{table.name}", table.models, table.prompt_set)
-            values[f"tables/{key}"] = _as_table(table.frame, images)
+            values[f"tables/{table_stem(table)}"] = _as_table(table.frame, images)
     for figure in figures:
         values[f"figures/{figure.png.stem}"] = wandb.Image(str(figure.png), caption=figure.caption)
     return values
@@ -86,8 +85,7 @@ def logged_values(results: Results, tables: Sequence[Table], figures: Sequence[F
 
 def summary_of(results: Results, found: Sequence[Claim]) -> dict[str, int | str]:
     """How many trials the numbers rest on, and each claim's verdict."""
-    states = results.absent.drop_duplicates("trial")["state"].value_counts()
-    counts = {state: int(states.get(state, 0)) for state in ("failed", "damaged", "missing")}
+    counts = {state: results.lacking.get(state, 0) for state in ABSENT_STATES}
     verdicts = {
         f"claim/{one.key}/{file_name(one.models, one.prompt_set, one.judge or 'no judge')}": one.verdict
         for one in found

@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import pandas as pd
 
 from analysis.effects import PAIR
 from analysis.outcomes import Slice
+
+
+class _OfPrompts(Protocol):
+    @property
+    def prompt_set(self) -> str: ...
+
+
+Part = TypeVar("Part", bound=_OfPrompts)
 
 
 @dataclass(frozen=True)
@@ -35,9 +44,21 @@ def is_dev(prompt_set: str) -> bool:
     return Path(prompt_set).stem.endswith("_dev")
 
 
+def reported(parts: Sequence[Part]) -> list[Part]:
+    """Those whose prompt set settings were not chosen on; all of them where there are no others.
+
+    parts: slices, tables, or whatever else has a `prompt_set`."""
+    return [one for one in parts if not is_dev(one.prompt_set)] or list(parts)
+
+
 def dev_slices(slices: Sequence[Slice], test: Slice) -> list[Slice]:
     """The dev slices of the same generator and judge."""
     return [one for one in slices if one.models == test.models and one.judge == test.judge and is_dev(one.prompt_set)]
+
+
+def chosen(slices: Sequence[Slice], one: Slice, metric: str, method: str = "reno") -> Choice | None:
+    """What `choose` says on the dev prompts among a store's slices; None where `one` is of dev prompts itself."""
+    return None if is_dev(one.prompt_set) else choose(dev_slices(slices, one), one, metric, method)
 
 
 def choose(dev: Sequence[Slice], test: Slice, metric: str, method: str = "reno") -> Choice | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.tables.table import Table
+from reno.marks import markdown_rows
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -65,6 +66,11 @@ def file_name(*parts: object) -> str:
     return "__".join(stem[:60] for stem in stems)
 
 
+def table_stem(table: Table) -> str:
+    """What a table's files are called: `1_headline__sd_turbo__pairs_test`."""
+    return file_name(f"{table.number}_{table.name}", table.models, table.prompt_set)
+
+
 def to_latex(table: Table) -> str:
     """A table* for a two-column paper; needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,textcomp,graphicx}."""
     shown, cut = table.cut(LATEX_ROWS)
@@ -74,7 +80,10 @@ def to_latex(table: Table) -> str:
         rf"\caption{{{latex_text(table.caption)}}}",
         rf"\label{{tab:{file_name(table.name, table.models, table.prompt_set)}}}",
         *(_latex_rows(table, shown) if len(shown.columns) else []),
-        *(rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {latex_text(note)}}}" for note in (*table.notes, *cut)),
+        *(
+            rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {latex_text(note)}}}"
+            for note in (*table.all_notes, *cut)
+        ),
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
@@ -96,13 +105,18 @@ def _latex_rows(table: Table, shown: pd.DataFrame) -> list[str]:
 
 def to_markdown(table: Table) -> str:
     shown, cut = table.cut()
-    rule = ["---" if table.is_text(name) else "---:" for name in shown.columns]
-    rows = [[markdown_text(cell) for cell in row] for row in shown.itertuples(index=False, name=None)]
-    header = [markdown_text(name) for name in shown.columns]
-    lines = [f"**{markdown_text(table.caption)}**", ""]
-    lines += ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)] if len(header) else []
-    lines += [""] + [f"- {markdown_text(note)}" for note in (*table.notes, *cut)]
+    lines = [f"**{markdown_text(table.caption)}**", "", *markdown_table(table, shown)]
+    lines += [""] + [f"- {markdown_text(note)}" for note in (*table.all_notes, *cut)]
     return "\n".join(lines) + "\n"
+
+
+def markdown_table(table: Table, shown: pd.DataFrame) -> list[str]:
+    """The lines of some of the table's columns and rows; none where there is no column."""
+    if not len(shown.columns):
+        return []
+    rows = [[markdown_text(cell) for cell in row] for row in shown.itertuples(index=False, name=None)]
+    numeric = [not table.is_text(name) for name in shown.columns]
+    return markdown_rows([markdown_text(name) for name in shown.columns], numeric, rows)
 
 
 def to_csv(table: Table) -> str:
@@ -113,7 +127,7 @@ def to_csv(table: Table) -> str:
 def write_table(table: Table, folder: Path) -> list[Path]:
     """Writes the three formats; answers with their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    stem = file_name(f"{table.number}_{table.name}", table.models, table.prompt_set)
+    stem = table_stem(table)
     paths = []
     for suffix, write in (("csv", to_csv), ("tex", to_latex), ("md", to_markdown)):
         path = folder / f"{stem}.{suffix}"

@@ -116,7 +116,7 @@ class Stored:
 
     def _judgement_in(self, folder: Path) -> dict[str, Any] | None:
         try:
-            entry = json.loads((folder / f"{self.id}.json").read_bytes().decode("utf-8", "surrogatepass"))
+            entry = read_record(folder / f"{self.id}.json")
         except (OSError, ValueError):
             return None  # not judged, or not readable: then it is judged again
         return entry if entry.get("images") == self.image_digests() else None
@@ -212,8 +212,7 @@ class Store:
         record = {"trial": trial.id, "judge": judge, "images": trial.image_digests(), **entry}
         part = folder / f".{trial.id}-{uuid.uuid4().hex}.part"
         try:
-            text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-            _write_through(part, text.encode("utf-8", "surrogatepass"))
+            _write_through(part, record_bytes(record))
             part.replace(folder / f"{trial.id}.json")
         finally:
             part.unlink(missing_ok=True)
@@ -230,8 +229,7 @@ class Store:
         try:
             for name, data in files.items():
                 _write_through(part / name, data)
-            text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-            _write_through(part / "trial.json", text.encode("utf-8", "surrogatepass"))
+            _write_through(part / "trial.json", record_bytes(record))
             try:
                 part.rename(self.trials / record["id"])
             except OSError:
@@ -263,6 +261,18 @@ def _judge_folders(root: Path) -> list[Path]:
         return []
 
 
+def record_bytes(record: dict[str, Any]) -> bytes:
+    """A record as the store keeps it: JSON in UTF-8, in which a prompt's bytes that were no text stay what they were.
+
+    Raises ValueError at a number that is not finite, which JSON does not have."""
+    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+
+
+def read_record(path: Path) -> Any:
+    """What `record_bytes` was given. Raises OSError or ValueError if the file cannot be read."""
+    return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+
+
 def read_trial(folder: Path) -> Stored:
     """A trial's record, with the presence and sizes of its files checked. Raises BadInput if it is damaged."""
 
@@ -272,7 +282,7 @@ def read_trial(folder: Path) -> Stored:
         )
 
     try:
-        record = json.loads((folder / "trial.json").read_bytes().decode("utf-8", "surrogatepass"))  # as it was written
+        record = read_record(folder / "trial.json")
     except FileNotFoundError:
         raise damaged("trial.json is missing") from None
     except (OSError, ValueError):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 NAME = "CLIP vs BLIP: which metric binds"
-JUDGES = ("oracle", "blip_vqa", "detector")
+JUDGES = ("oracle", "blip_vqa", "detector", "detector_open")
 SERIES = "series"
 """The key of a run's config that names its metric and learning rate together."""
 RUNS = 1000

@@ -137,7 +137,9 @@ def test_the_prompts_are_distinct_and_of_the_embedded_world():
 
 # --- The command --------------------------------------------------------------------------------------------
 
-README = f"before\n{CPU_MARKS[0]}\nstale\n{CPU_MARKS[1]}\nbetween\n{GPU_MARKS[0]}\nblank\n{GPU_MARKS[1]}\nafter\n"
+README = (
+    f"before\n{CPU_MARKS.begin}\nstale\n{CPU_MARKS.end}\nbetween\n{GPU_MARKS.begin}\nblank\n{GPU_MARKS.end}\nafter\n"
+)
 
 
 def test_one_part_from_the_command_to_the_files_and_kept(tmp_path, monkeypatch, capsys):
@@ -156,8 +158,8 @@ def test_one_part_from_the_command_to_the_files_and_kept(tmp_path, monkeypatch, 
     assert record["environment"]["threads"] == 1
     assert len((out / "bench.csv").read_text().splitlines()) == 3
     written = readme.read_text("utf-8")
-    assert written.startswith(f"before\n{CPU_MARKS[0]}\n") and table.strip() in written and "stale" not in written
-    assert written.endswith(README[README.index(CPU_MARKS[1]) :])
+    assert written.startswith(f"before\n{CPU_MARKS.begin}\n") and table.strip() in written and "stale" not in written
+    assert written.endswith(README[README.index(CPU_MARKS.end) :])
     for text in (page, written, (out / "bench.json").read_text(), (out / "bench.csv").read_text()):
         assert str(tmp_path) not in text
     assert not (tmp_path / "cache").exists()  # a quick look teaches batch_size=auto nothing
@@ -199,7 +201,7 @@ def test_a_quick_look_is_refused_where_there_is_none(words, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", README.replace(CPU_MARKS[0], ""), README + README])
+@pytest.mark.parametrize("text", ["", README.replace(CPU_MARKS.begin, ""), README + README])
 def test_a_readme_without_its_marks_is_refused_and_stays(text, tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text(text, "utf-8")

@@ -19,6 +19,7 @@ from reno.errors import BadInput
 from reno.help import CONF, knobs, options
 from reno.results import Store
 from reno.run import main
+from tests.offline_runs import read_back
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUPS = ("models", "metric", "method", "optimizer", "tracking")
@@ -238,15 +239,7 @@ def test_a_tracked_run_read_back_holds_51_images_and_51_losses(knobs, tmp_path):
     assert "wandb sync" in done.stdout
     (trial,) = Store(results)
     (folder,) = (results / "wandb").glob(f"offline-run-*-{trial.id}")
-    read = subprocess.run(
-        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    records: dict[str, list[dict]] = {}
-    for record in map(json.loads, read.stdout.splitlines()):
-        records.setdefault(record["type"], []).append(record[record["type"]])
+    records = read_back(folder)
     rows = [record["item"] for record in records["history"]]
     trace = trial.trace()
     assert [row["iteration"] for row in rows] == list(range(51))

@@ -19,6 +19,7 @@ from PIL import Image
 
 from reno.errors import BadInput
 from reno.tracking import NullTracker, TrackingSpec, TrialCard, logged, make_tracker, runs
+from tests.offline_runs import read_back
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "0123456789abcdef0123456789abcdef01234567"  # has the form of a key, and belongs to nobody
@@ -78,16 +79,6 @@ def show(tracker, ids, iterations=51, pause=0.0, finish=True) -> None:
 
 def directories(results: Path, trial_id: str = "") -> list[Path]:
     return sorted(path for path in (results / "wandb").glob("*run-*") if trial_id in path.name)
-
-
-def read_back(directory: Path) -> dict[str, list[dict]]:
-    """The records of a run, by type, as W&B's own reader prints them."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(directory)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    records: dict[str, list[dict]] = {}
-    for record in map(json.loads, said.splitlines()):
-        records.setdefault(record["type"], []).append(record[record["type"]])
-    return records
 
 
 def no_key_in(folder: Path) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from analysis.effects import PAIR, level
+from analysis.effects import PAIR, level, noises
 from analysis.figures.style import COLUMN, FAINT, heading, metric_colors
 from analysis.load import Results
 from analysis.outcomes import BY_NAME, Measure, Slice
@@ -55,9 +55,7 @@ def curves(one: Slice, results: Results):
         axes[1, column].set_xlabel("iteration")
     axes[0, 0].set_ylabel("score")
     axes[1, 0].set_ylabel("loss")
-    prompts, seeds = reno["prompt"].nunique(), reno["seed"].nunique()
-    over = f"{prompts} prompts, {seeds} seed{'s' * (seeds != 1)} each"
-    heading(figure, "Score and loss", f"mean and 95% band over {over}; the longest runs")
+    heading(figure, "Score and loss", f"mean and 95% band over {noises(reno).in_words}; the longest runs")
     return figure
 
 

@@ -22,7 +22,7 @@ from analysis.figures import Figure
 from analysis.load import Results
 from analysis.outcomes import Slice
 from analysis.report.answer import answer
-from analysis.report.exhibits import exhibits
+from analysis.report.exhibits import exhibits, told_of
 from analysis.report.ground import ground
 from analysis.report.page import write_page
 from analysis.report.paper import write_paper
@@ -44,8 +44,9 @@ def write_report(
     shown = exhibits(slices)
     sentences = answer(results, slices, found)
     standing = ground(results, slices, out)
+    told = told_of(results, shown)
     return [
-        write_page(results, tables, found, figures, shown, sentences, standing, out / "index.html"),
+        write_page(results, tables, found, figures, shown, told, sentences, standing, out / "index.html"),
         write_paper(tables, found, figures, sentences, standing, out / "report.pdf"),
-        write_pics(results, shown, out / "pics"),
+        write_pics(results, shown, told, out / "pics"),
     ]

@@ -58,7 +58,7 @@ def _moved(a: Claim) -> str:
     """How the share of images with every binding right moved with each metric."""
     where = f"On {a.models}, prompts {a.prompt_set}"
     moves = [
-        f"from {number(part.effect.b)} to {number(part.effect.a)} with {part.quantity.rpartition(', ')[2].upper()} "
+        f"from {number(part.effect.b)} to {number(part.effect.a)} with {part.metric.upper()} "
         f"(change {bracketed(part.effect.difference)}, {part.effect.prompts} prompts)"
         for part in a.parts
     ]
@@ -83,10 +83,7 @@ def _beside(a: Claim) -> str:
     """Whether the gradient did more than as many images drawn at random would."""
     if not a.beside:
         return ""
-    parts = [
-        f"{part.quantity.rpartition(', ')[2].upper()} {bracketed(part.effect.difference)}: {part.verdict}"
-        for part in a.beside
-    ]
+    parts = [f"{part.metric.upper()} {bracketed(part.effect.difference)}: {part.verdict}" for part in a.beside]
     return f"; that it does so by more than best of n at as many images is another matter ({'; '.join(parts)})"
 
 
@@ -95,11 +92,9 @@ def _rests(results: Results, slices: Sequence[Slice], found: Sequence[Claim], ma
     trials = results.trials
     count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
     text = f"All this rests on {count} of {_made_on(first, slices)}"
-    missing = results.absent.drop_duplicates("trial")["state"].value_counts()
-    if len(missing):
-        text += (
-            f"; of those planned, {listed([f'{count} {state}' for state, count in missing.items()])} and are not in it"
-        )
+    if results.lacking:
+        counts = listed([f"{count} {state}" for state, count in results.lacking.items()])
+        text += f"; of those planned, {counts} and are not in it"
     others = [one for one in found if one not in main]
     if others:
         same = {one.key: one.verdict for one in main}

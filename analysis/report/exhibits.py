@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.figures.sheets import usual
+from analysis.load import Results
 from analysis.outcomes import Slice
+from analysis.report.words import Told, verdicts
 from analysis.tables import cells
 from analysis.tables.table import method_order, metrics_of
-from analysis.tuning import choose, dev_slices, is_dev
+from analysis.tuning import chosen, reported
 
 
 @dataclass(frozen=True)
@@ -38,26 +40,32 @@ class Exhibit:
 def exhibits(slices: Sequence[Slice]) -> list[Exhibit]:
     """Every prompt and seed with a trial of ReNO (of another method only where ReNO did not run), dev prompts only
     where there are no others. Each metric at the settings chosen on the dev prompts, else at those that most share."""
-    reported = [one for one in slices if not is_dev(one.prompt_set)] or list(slices)
-    return [exhibit for cell in cells(reported) for exhibit in _of(cell[0], slices)]
+    return [exhibit for cell in cells(reported(slices)) for exhibit in _of(cell[0], slices)]
+
+
+def told_of(results: Results, shown: Sequence[Exhibit]) -> Told:
+    """What each exhibit's judge says of its trials."""
+    trials: dict[str, list[str]] = {}
+    for one in shown:
+        if one.judge:
+            trials.setdefault(one.judge, []).extend(row["trial"] for row in one.trials.values())
+    return {judge: verdicts(results, judge, own) for judge, own in trials.items()}
 
 
 def _of(one: Slice, slices: Sequence[Slice]) -> list[Exhibit]:
     method = min(one.rows["method"].unique(), key=lambda name: (name == "none", method_order(name)))
     rows = one.select(method=method)
-    chosen = {metric: _chosen(one, slices, rows[rows["metric"] == metric], metric) for metric in metrics_of(rows)}
-    together = pd.concat(list(chosen.values()))
+    shown = {metric: _shown(one, slices, rows[rows["metric"] == metric], metric) for metric in metrics_of(rows)}
+    together = pd.concat(list(shown.values()))
     marked = one.marked(*together["families"].unique())
     found = []
     for (prompt, seed), trials in together.groupby(["prompt", "seed"]):
         by_metric = {row["metric"]: row for _, row in trials.iterrows()}
-        ordered = {metric: by_metric[metric] for metric in chosen if metric in by_metric}
+        ordered = {metric: by_metric[metric] for metric in shown if metric in by_metric}
         found.append(Exhibit(one.models, one.prompt_set, prompt, int(seed), one.judge, marked, ordered))
     return found
 
 
-def _chosen(one: Slice, slices: Sequence[Slice], trials: pd.DataFrame, metric: str) -> pd.DataFrame:
-    choice = choose(dev_slices(slices, one), one, metric, trials["method"].iloc[0]) if one.judge else None
-    if choice is None or is_dev(one.prompt_set):
-        return usual(trials)
-    return trials[trials["settings"] == choice.settings]
+def _shown(one: Slice, slices: Sequence[Slice], trials: pd.DataFrame, metric: str) -> pd.DataFrame:
+    choice = chosen(slices, one, metric, trials["method"].iloc[0])
+    return usual(trials) if choice is None else trials[trials["settings"] == choice.settings]

@@ -14,7 +14,7 @@ from analysis.load import Results
 from analysis.outcomes import Slice
 from analysis.tables import cells
 from analysis.tables.table import cautions
-from analysis.tuning import is_dev
+from analysis.tuning import reported
 from reno.errors import BadInput
 
 MOST_NAMED = 20
@@ -34,9 +34,18 @@ class Ground:
 
 
 def ground(results: Results, slices: Sequence[Slice], out: Path) -> Ground:
-    reported = [one for one in slices if not is_dev(one.prompt_set)] or list(slices)
-    careful = dict.fromkeys(sentence for cell in cells(reported) for sentence in cautions(cell))
-    return Ground(tuple(_facts(results)), tuple(_commands(results, out)), tuple(_missing(results)), tuple(careful))
+    careful = tuple(_cautions(cells(reported(slices))))
+    return Ground(tuple(_facts(results)), tuple(_commands(results, out)), tuple(_missing(results)), careful)
+
+
+def _cautions(shown: Sequence[Sequence[Slice]]):
+    """Each caution once, with the generators and prompt sets it is about where it is not about all."""
+    about: dict[str, list[str]] = {}
+    for cell in shown:
+        for sentence in cautions(cell):
+            about.setdefault(sentence, []).append(f"{cell[0].models}, prompts {cell[0].prompt_set}")
+    for sentence, places in about.items():
+        yield sentence if len(places) == len(shown) else f"On {'; '.join(places)}: {sentence}"
 
 
 def _facts(results: Results):
@@ -96,6 +105,8 @@ def _commands(results: Results, out: Path):
         yield f"git checkout {shlex.quote(commits.index[0])}"
     yield from results.commands
     yield f"make report RESULTS={shlex.quote(str(results.root))} OUT={shlex.quote(str(out))}"
+    if not results.in_folders:
+        return
     first = results.trials["trial"].iloc[0]
     root = "" if str(results.root) == "results" else f" --results {shlex.quote(str(results.root))}"
     yield f"python -m reno.reproduce {first[:12]}{root}"
@@ -108,7 +119,7 @@ def _missing(results: Results):
         return
     planned = len(results.trials) + len(absent)
     if len(absent):
-        counts = ", ".join(f"{count} {state}" for state, count in absent["state"].value_counts().items())
+        counts = ", ".join(f"{count} {state}" for state, count in results.lacking.items())
         yield (
             f"{len(absent)} of {planned} planned trials are not in any number here: {counts}. "
             "Run the same commands again to fill in what is missing."

@@ -21,11 +21,11 @@ from analysis.figures import Figure
 from analysis.load import Results
 from analysis.report.exhibits import Exhibit
 from analysis.report.ground import Ground
-from analysis.report.pictures import data_uri, figure_uri, strip, thumbnail
-from analysis.report.words import MEANINGS, OUTCOMES, Verdict, in_words, verdicts
+from analysis.report.pictures import data_uri, ends, figure_uri, strip, thumbnail
+from analysis.report.words import MEANINGS, OUTCOMES, Told, Verdict, in_words
 from analysis.tables import Table
+from analysis.tables.table import MOST_ROWS
 from analysis.tuning import is_dev
-from analysis.writing import file_name
 from reno.errors import BadInput
 
 MOST_CARDS = 120
@@ -40,11 +40,13 @@ def write_page(
     found: Sequence[Claim],
     figures: Sequence[Figure],
     shown: Sequence[Exhibit],
+    told: Told,
     answer: Sequence[str],
     ground: Ground,
     path: Path,
 ) -> Path:
-    cards = gallery(results, shown)
+    """Writes the page; answers with its path. told: the judges' word on the trials of `shown`."""
+    cards = gallery(results, shown, told)
     room = files("analysis.report")
     environment = Environment(
         loader=DictLoader({"page.html": (room / "page.html").read_text("utf-8")}),
@@ -59,6 +61,7 @@ def write_page(
         groups=grouped(tables, figures),
         cards=cards,
         of=len(shown),
+        whole=results.in_folders,
         outcomes=[name for name in OUTCOMES if any(name in one["outcomes"] for one in cards)],
         meanings=MEANINGS,
         sets=list(dict.fromkeys(f"{one['models']} · {one['prompt_set']}" for one in cards)),
@@ -96,7 +99,8 @@ def grouped(tables: Sequence[Table], figures: Sequence[Figure]) -> list[dict[str
             "models": models,
             "prompt_set": prompt_set,
             "dev": is_dev(prompt_set),
-            "tables": [_table(table) for table in tables if (table.models, table.prompt_set) == (models, prompt_set)],
+            "tables": [shown_table(table) for table in own],
+            "notes": own[0].accounting,
             "figures": [
                 {"caption": one.caption, "judge": one.judge, "name": one.png.stem, "uri": figure_uri(one.png)}
                 for one in sorted(figures, key=lambda one: one.name == "contact_sheet")  # the wide ones last
@@ -104,22 +108,23 @@ def grouped(tables: Sequence[Table], figures: Sequence[Figure]) -> list[dict[str
             ],
         }
         for models, prompt_set in keys
+        for own in [[table for table in tables if (table.models, table.prompt_set) == (models, prompt_set)]]
     ]
 
 
-def _table(table: Table) -> dict[str, Any]:
-    shown, cut = table.cut()
+def shown_table(table: Table, most: int = MOST_ROWS) -> dict[str, Any]:
+    """The first `most` rows of a table, and the notes under it, among them that there are more."""
+    shown, cut = table.cut(most)
     return {
         "number": table.number,
         "caption": table.caption,
         "columns": [(name, "text" if table.is_text(name) else "number") for name in shown.columns],
         "rows": list(shown.itertuples(index=False, name=None)),
         "notes": [*table.notes, *cut],
-        "file": file_name(f"{table.number}_{table.name}", table.models, table.prompt_set),
     }
 
 
-def gallery(results: Results, shown: Sequence[Exhibit]) -> list[dict[str, Any]]:
+def gallery(results: Results, shown: Sequence[Exhibit], told: Told) -> list[dict[str, Any]]:
     """The cards, as many as MOST_CARDS and MOST_BYTES allow."""
     order = list(range(len(shown)))
     random.Random(0).shuffle(order)
@@ -127,15 +132,13 @@ def gallery(results: Results, shown: Sequence[Exhibit]) -> list[dict[str, Any]]:
     for place in order[:MOST_CARDS]:
         if size > MOST_BYTES:
             break
-        cards[place] = _card(results, shown[place])
+        cards[place] = _card(results, shown[place], told.get(shown[place].judge, {}))
         size += len(json.dumps(cards[place]["data"]))
     return [cards[place] for place in sorted(cards)]
 
 
-def _card(results: Results, one: Exhibit) -> dict[str, Any]:
-    ids = [row["trial"] for row in one.trials.values()]
-    told = verdicts(results, one.judge, ids) if one.judge else {}
-    traces = results.traces(ids)
+def _card(results: Results, one: Exhibit, told: dict[str, Verdict]) -> dict[str, Any]:
+    traces = results.traces([row["trial"] for row in one.trials.values()])
     sides, data = [], []
     for metric, row in one.trials.items():
         verdict = told.get(row["trial"], Verdict())
@@ -145,11 +148,9 @@ def _card(results: Results, one: Exhibit) -> dict[str, Any]:
             {
                 "metric": metric,
                 "settings": row["settings"] or row["method"],
-                "trial": row["trial"],
                 "words": in_words(verdict.after),
                 "outcomes": verdict.outcomes,
                 "best": int(row["best_iteration"]),
-                "score": (_rounded(row["score_initial"]), _rounded(row["score_best"])),
             }
         )
     base = one.base["trial"]
@@ -179,7 +180,8 @@ def _moving(results: Results, row, trace) -> dict[str, Any]:
     """A trial's strip and its loss curve; a part that cannot be read is empty."""
     curve = [_rounded(value) for value in trace["loss"]]
     try:
-        strip_of = strip(results.stored(row["trial"]), max(1, len(curve))).data
+        draw = strip if results.in_folders else ends
+        strip_of = draw(results.stored(row["trial"]), max(1, len(curve))).data
     except (BadInput, OSError, ValueError, KeyError):
         strip_of = None
     return {"curve": curve, "best": int(row["best_iteration"]), "strip": strip_of}

@@ -10,14 +10,15 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 
 from analysis.claims import Claim
 from analysis.figures import Figure
 from analysis.report.ground import Ground
-from analysis.report.page import _table
+from analysis.report.page import shown_table
 from analysis.tables import Table
-from analysis.tuning import is_dev
+from analysis.tuning import reported
 
 MOST_ROWS = 24
 """Rows of a table on paper."""
@@ -33,8 +34,8 @@ def write_paper(
 ) -> Path:
     import typst
 
-    reported = [one for one in tables if not is_dev(one.prompt_set)] or list(tables)
-    places = {(one.models, one.prompt_set) for one in reported}
+    shown = reported(tables)
+    places = {(one.models, one.prompt_set) for one in shown}
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)
         drawn = []
@@ -55,7 +56,15 @@ def write_paper(
                 }
                 for one in found
             ],
-            "tables": [_paper_table(one) for one in reported],
+            "groups": [
+                {
+                    "title": f"Generator {models}, prompts {prompt_set}",
+                    "notes": list(own[0].accounting),
+                    "tables": [_paper_table(one) for one in own],
+                }
+                for (models, prompt_set), those in groupby(shown, key=lambda one: (one.models, one.prompt_set))
+                for own in [list(those)]
+            ],
             "figures": drawn,
             "facts": [list(fact) for fact in ground.facts],
             "missing": list(ground.missing),
@@ -71,15 +80,11 @@ def write_paper(
 
 
 def _paper_table(table: Table) -> dict:
-    shown = _table(table)
-    rows = [[str(cell) for cell in row] for row in shown["rows"]]
-    notes = list(shown["notes"])
-    if len(rows) > MOST_ROWS:
-        notes.append(f"On paper the first {MOST_ROWS} of {len(table.shown)} rows; the CSV has all.")
+    shown = shown_table(table, MOST_ROWS)
     return {
         "caption": f"Table {table.number}. {table.caption}",
         "columns": [name for name, _ in shown["columns"]],
         "kinds": [kind for _, kind in shown["columns"]],
-        "rows": rows[:MOST_ROWS],
-        "notes": notes,
+        "rows": [[str(cell) for cell in row] for row in shown["rows"]],
+        "notes": shown["notes"],
     }

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from analysis.load import Results
 from analysis.report.exhibits import Exhibit
-from analysis.report.words import Verdict, in_words, listed, verdicts
+from analysis.report.words import Told, Verdict, in_words, listed
 from analysis.writing import file_name
 
 SEEDS = 4
@@ -25,22 +25,29 @@ def slug(prompt: str) -> str:
     return f"{words or 'prompt'}-{digest}"
 
 
-def write_pics(results: Results, shown: Sequence[Exhibit], folder: Path) -> Path:
-    """Writes a folder a prompt; of a folder that is there already it replaces the prompts that it writes."""
-    words: dict[str, dict[str, Verdict]] = {}
-    for judge in {one.judge for one in shown if one.judge}:
-        trials = [row["trial"] for one in shown if one.judge == judge for row in one.trials.values()]
-        words[judge] = verdicts(results, judge, trials)
+def write_pics(results: Results, shown: Sequence[Exhibit], told: Told, folder: Path) -> Path:
+    """Writes a folder a prompt; of a folder that is there already it replaces the prompts that it writes. told: the
+    judges' word on the trials of `shown`."""
     for prompt, own in groupby(sorted(shown, key=lambda one: (one.prompt, one.models)), key=lambda one: one.prompt):
         several = list(own)
         here = folder / slug(prompt)
         here.mkdir(parents=True, exist_ok=True)
-        text = analysis_text(prompt, several, words)
-        for models, those in groupby(several, key=lambda one: one.models):
-            for one in sorted(_once(those), key=lambda one: one.seed)[:SEEDS]:
-                text += _copy(results, one, here, file_name(models))
+        text = analysis_text(prompt, several, told) + "".join(_images(results, several, here))
         (here / "analysis.txt").write_bytes(text.encode("utf-8", "replace"))
     return folder
+
+
+def _images(results: Results, shown: Sequence[Exhibit], here: Path) -> Iterator[str]:
+    """Copies a prompt's images; yields a line for what is not here."""
+    if not results.in_folders:
+        yield f"\nThe images are in the runs of {results.root}.\n"
+        return
+    for models, those in groupby(shown, key=lambda one: one.models):
+        several = sorted(_once(those), key=lambda one: one.seed)
+        if len(several) > SEEDS:
+            yield f"\nImages of the first {SEEDS} seeds on {models} are here; the others are in the store.\n"
+        for one in several[:SEEDS]:
+            yield from _copy(results, one, here, file_name(models))
 
 
 def _once(shown) -> list[Exhibit]:
@@ -48,27 +55,25 @@ def _once(shown) -> list[Exhibit]:
     return list({one.seed: one for one in shown}.values())
 
 
-def _copy(results: Results, one: Exhibit, here: Path, prefix: str) -> str:
-    """Copies the images; answers what could not be copied."""
+def _copy(results: Results, one: Exhibit, here: Path, prefix: str) -> Iterator[str]:
+    """Copies the images of one prompt and seed; yields a line for each that could not be copied."""
     stem = f"{prefix}_seed{one.seed}"
     wanted = [("initial", one.base, f"{stem}_before.png")]
     wanted += [("best", row, f"{stem}_{file_name(metric)}.png") for metric, row in one.trials.items()]
-    failed = []
     for image, row, name in wanted:
         try:
             shutil.copyfile(results.folder(row["trial"]) / f"{image}.png", here / name)
         except OSError:
-            failed.append(name)
-    return "".join(f"{name} is not here: the trial's image cannot be read.\n" for name in failed)
+            yield f"{name} is not here: the trial's image cannot be read.\n"
 
 
-def analysis_text(prompt: str, shown: Sequence[Exhibit], words: dict[str, dict[str, Verdict]]) -> str:
-    """What each metric got right and wrong, from the judgements alone. words: by judge and trial."""
+def analysis_text(prompt: str, shown: Sequence[Exhibit], told: Told) -> str:
+    """What each metric got right and wrong, from the judgements alone."""
     lines = [f"Prompt: {' '.join(prompt.split())}"]
     for models, those in groupby(shown, key=lambda one: one.models):
         several = _once(those)
         first = several[0]
-        told = words.get(first.judge, {})
+        own = told.get(first.judge, {})
         seeds = "1 seed" if len(several) == 1 else f"{len(several)} seeds"
         judge = f"judged by {first.marked}" if first.judge else "no judge looked at the images"
         lines += ["", f"Generator {models}, {seeds}, {judge}.", ""]
@@ -76,15 +81,13 @@ def analysis_text(prompt: str, shown: Sequence[Exhibit], words: dict[str, dict[s
             lines += ["† kin to a metric that is shown here, and may favour it.", ""]
         for metric in dict.fromkeys(metric for one in several for metric in one.trials):
             rows = [one.trials[metric] for one in several if metric in one.trials]
-            seen = [told[row["trial"]] for row in rows if row["trial"] in told]
+            seen = [own[row["trial"]] for row in rows if row["trial"] in own]
             lines += [f"{metric.upper()} ({rows[0]['settings'] or rows[0]['method']}): {_summary(seen)}"]
         for one in several:
-            lines += ["", f"Seed {one.seed}", f"  before: {in_words(told.get(one.base['trial'], Verdict()).before)}"]
+            lines += ["", f"Seed {one.seed}", f"  before: {in_words(own.get(one.base['trial'], Verdict()).before)}"]
             for metric, row in one.trials.items():
-                verdict = told.get(row["trial"], Verdict())
+                verdict = own.get(row["trial"], Verdict())
                 lines += [f"  {metric}: {in_words(verdict.after)}{_moved(verdict)}"]
-        if len(several) > SEEDS:
-            lines += ["", f"Images of the first {SEEDS} seeds are here; the others are in the store."]
     return "\n".join(lines) + "\n"
 
 

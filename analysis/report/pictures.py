@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from analysis.from_wandb import TrackedTrial
 from reno.results import Stored
 
 SIDE = 128
@@ -50,25 +52,35 @@ def data_uri(image: Image.Image, *, lossless: bool = False) -> str:
 
 def strip(trial: Stored, iterations: int) -> Strip:
     """About MOST_FRAMES of the frames, evenly spaced, with the best; identical ones once."""
-    frames = trial.frames()
+    wanted = np.linspace(0, iterations - 1, min(iterations, MOST_FRAMES)).round().astype(int).tolist()
+    return _strip(trial, iterations, wanted, trial.frames())
+
+
+def ends(trial: Stored | TrackedTrial, iterations: int) -> Strip:
+    """The initial and the best image only, of a trial whose frames are not at hand."""
+    return _strip(trial, iterations, [0], [trial.image("initial")])
+
+
+def _strip(trial: Stored | TrackedTrial, iterations: int, places: Sequence[int], frames: Sequence[np.ndarray]) -> Strip:
+    """Of the frames at these places, and the best."""
     best = min(int(trial.record["best_iteration"]), iterations - 1)
-    wanted = sorted({*np.linspace(0, iterations - 1, min(iterations, MOST_FRAMES)).round().astype(int).tolist(), best})
+    wanted = sorted({*places, best})
     kept: list[np.ndarray] = []
-    of, places = [], []
+    of, at = [], []
     for iteration in wanted:
         # The trial's own best image, not its frame: a large frame is lossy.
         frame = trial.image("best") if iteration == best else frames[iteration]
         if not kept or not np.array_equal(frame, kept[-1]):
             kept.append(frame)
             of.append(iteration)
-        places.append(len(kept) - 1)
+        at.append(len(kept) - 1)
     nearest = np.abs(np.arange(iterations)[:, None] - np.array(wanted)[None, :]).argmin(axis=1)
     thumbnails = [thumbnail(frame) for frame in kept]
     width, height = thumbnails[0].size
     sheet = Image.new("RGB", (width * len(thumbnails), height))
     for place, image in enumerate(thumbnails):
         sheet.paste(image, (place * width, 0))
-    return Strip(data_uri(sheet), len(kept), tuple(places[k] for k in nearest), tuple(of))
+    return Strip(data_uri(sheet), len(kept), tuple(at[k] for k in nearest), tuple(of))
 
 
 def figure_uri(png: Path) -> str:

@@ -75,6 +75,10 @@ class Verdict:
         return [name for name, holds in found.items() if holds]
 
 
+Told = dict[str, dict[str, Verdict]]
+"""Verdicts by judge and trial."""
+
+
 def verdicts(results: Results, judge: str, trials: Sequence[str]) -> dict[str, Verdict]:
     """The judge's word on each of these trials that it judged."""
     judged = results.judged

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.effects import level
 from analysis.load import Results
 from analysis.outcomes import Measure, Slice
-from analysis.tables.table import Table, accounting, bracketed, configurations, counted, interval_note, spread
+from analysis.tables.table import Table, bracketed, configurations, counted, interval_note, n_note, spread, table_of
 from analysis.writing import number
 
 BROKEN = Measure("broken", "broken, of right before", "broken", "right", better=-1)
@@ -29,15 +29,12 @@ def broken(cell: Sequence[Slice], results: Results) -> Table:
             rows.append(row)
             shown.append(line)
     notes = [
-        "Of single bindings: right before and wrong after, and the other way round. n: prompts × seeds (trials). "
+        f"Of single bindings: right before and wrong after, and the other way round. {n_note(cell, 'trials')} "
         "The next table names the trials.",
         interval_note([row[f"{name}_interval"] for row in rows for name in ("broken", "mended")]),
-        *accounting(cell),
     ]
-    return Table(
-        6, "broken", "What optimisation broke and mended", cell[0].models, cell[0].prompt_set, pd.DataFrame(rows),
-        pd.DataFrame(shown), tuple(notes),
-    )  # fmt: skip
+    title = "What optimisation broke and mended"
+    return table_of(cell, 6, "broken", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
@@ -51,10 +48,9 @@ def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
             kin = lost["families"].map({names: one.is_kin(names) for names in marks})
             frames.append(lost.assign(judge=one.judge, kin=kin, marked=lost["families"].map(marks)))
     title = "The bindings that optimisation broke"
-    first = cell[0]
     if not frames:
-        notes = ("No binding that was right before is wrong after.", *accounting(cell))
-        return Table(6, "broken_trials", title, first.models, first.prompt_set, pd.DataFrame(), pd.DataFrame(), notes)
+        notes = ("No binding that was right before is wrong after.",)
+        return table_of(cell, 6, "broken_trials", title, pd.DataFrame(), pd.DataFrame(), notes)
     order = ["judge", "method", "metric", "settings", "prompt", "seed", "place"]
     lost = pd.concat(frames).sort_values(order, kind="stable")
     lost = lost[["judge", "kin", "marked", *order[1:6], "attribute", "object", "now", "trial"]]
@@ -71,9 +67,8 @@ def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
             "trial": lost["trial"].str[:12],
         }
     )
-    notes = ("python -m reno.reproduce TRIAL makes one again.", *accounting(cell))
-    frame = lost.drop(columns="marked")
-    return Table(6, "broken_trials", title, first.models, first.prompt_set, frame, shown, notes)
+    notes = ("python -m reno.reproduce TRIAL makes one again.",)
+    return table_of(cell, 6, "broken_trials", title, lost.drop(columns="marked"), shown, notes)
 
 
 def binding_fates(one: Slice, results: Results) -> pd.DataFrame:

@@ -14,15 +14,16 @@ from analysis.statistics import holm
 from analysis.tables.table import (
     TEST_NOTE,
     Table,
-    accounting,
     bracketed,
     configurations,
     counted,
     effect_columns,
     interval_note,
+    n_note,
     p_text,
     spread,
     starred,
+    table_of,
 )  # fmt: skip
 from analysis.writing import number
 
@@ -59,7 +60,7 @@ def controls(cell: Sequence[Slice], results: Results) -> Table:
     notes = [
         "reno − control, paired on prompt and seed; win: pairs in which reno is better. Seconds: of the "
         "control's trials over reno's, medians. own score: of the optimised metric, best of what both had made "
-        "by the seconds of the shorter trial. n: prompts × seeds (pairs).",
+        f"by the seconds of the shorter trial. {n_note(cell, 'pairs')}",
         interval_note([row["difference_interval"] for row in rows]),
         TEST_NOTE,
     ]
@@ -70,11 +71,8 @@ def controls(cell: Sequence[Slice], results: Results) -> Table:
         notes.append(f"Not run here: {', '.join(lacking)}.")
     if any(row["unpaired_reno"] or row["unpaired_control"] for row in rows):
         notes.append("Trials without a partner are left out of a row; the CSV counts them.")
-    notes += accounting(cell)
-    return Table(
-        5, "controls", "ReNO against its controls", cell[0].models, cell[0].prompt_set, pd.DataFrame(rows),
-        pd.DataFrame(shown), tuple(notes),
-    )  # fmt: skip
+    title = "ReNO against its controls"
+    return table_of(cell, 5, "controls", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def _comparisons(one: Slice, results: Results) -> Iterator[tuple[str, str, str, str, float, Measure, Effect]]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.effects import noises
 from analysis.outcomes import Slice
-from analysis.tables.table import Table, absences, accounting, configurations
+from analysis.tables.table import Table, absences, configurations, n_note, table_of
 from analysis.writing import number
 
 
@@ -17,7 +18,7 @@ def cost(cell: Sequence[Slice]) -> Table:
     rows, shown = [], []
     for method, metric, settings, all_trials in configurations(one.rows):
         for device, trials in all_trials.groupby("device", dropna=False):
-            seconds = trials["seconds"]
+            seconds, started = trials["seconds"], noises(trials)
             row = {
                 "method": method,
                 "metric": metric,
@@ -31,25 +32,22 @@ def cost(cell: Sequence[Slice]) -> Table:
                 "peak_host_bytes": trials["peak_host_bytes"].astype(float).max(),
                 "peak_device_bytes": trials["peak_device_bytes"].astype(float).max(),
                 "batch_sizes": " ".join(str(int(size)) for size in sorted(trials["batch_size"].unique())),
-                "prompts": trials["prompt"].nunique(),
-                "seeds": trials["seed"].nunique(),
+                "prompts": started.prompts,
+                "seeds": started.seeds,
                 "trials": len(trials),
                 **absences(one.absent, method=method, metric=metric, settings=settings),
             }
             rows.append(row)
-            shown.append(_shown(row))
+            shown.append(_shown(row, f"{started.times} ({len(trials)})"))
     notes = (
         "Seconds a trial: of the optimisation, without scoring by other metrics and judging; the median and the "
         "middle half. A trial in a batch counts its share of the batch's seconds. Host memory: of the whole "
-        "process until then. n: prompts × seeds (trials).",
-        *accounting(cell),
+        f"process until then. {n_note(cell, 'trials')}",
     )
-    return Table(
-        7, "cost", "What a trial costs", one.models, one.prompt_set, pd.DataFrame(rows), pd.DataFrame(shown), notes
-    )
+    return table_of(cell, 7, "cost", "What a trial costs", pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
-def _shown(row: dict) -> dict[str, str]:
+def _shown(row: dict, counts: str) -> dict[str, str]:
     return {
         "method": row["method"],
         "metric": row["metric"],
@@ -60,5 +58,5 @@ def _shown(row: dict) -> dict[str, str]:
         "host GB": number(row["peak_host_bytes"] / 1e9),
         "device GB": number(row["peak_device_bytes"] / 1e9),
         "batch": row["batch_sizes"],
-        "n": f"{row['prompts']} × {row['seeds']} ({row['trials']})",
+        "n": counts,
     }

@@ -12,13 +12,14 @@ from analysis.statistics import holm
 from analysis.tables.table import (
     TEST_NOTE,
     Table,
-    accounting,
     bracketed,
     configurations,
     counted,
     interval_note,
+    n_note,
     spread,
     starred,
+    table_of,
 )  # fmt: skip
 from analysis.writing import number
 
@@ -46,25 +47,23 @@ def cross_metric(cell: Sequence[Slice]) -> Table:
     at = 0
     lines = []
     for line, count in shown:
-        for row in rows[at : at + count]:
+        own = rows[at : at + count]
+        for row in own:
             row["p_holm"] = next(adjusted)
             line[_heading(row)] = _cell(row)
-        line["n"] = counted(rows[at]["_effect"])
+        line["n"] = counted(max((row["_effect"] for row in own), key=lambda effect: effect.pairs))
         lines.append(line)
         at += count
     frame = pd.DataFrame([{key: value for key, value in row.items() if key != "_effect"} for row in rows])
     notes = (
         "Gain from the initial to the best image. Metrics: in their own units, and in standard deviations (sd) "
-        "of their score over the initial images; judges: of the share of images fully bound. n: prompts × seeds "
-        "(trials).",
+        "of their score over the initial images; judges: of the share of images fully bound. "
+        f"{n_note(cell, 'trials')}",
         interval_note([row["gain_interval"] for row in rows]),
         TEST_NOTE.replace(" and judge", ""),
-        *accounting(cell),
     )
-    return Table(
-        4, "cross_metric", "Optimised by row, scored by column", first.models, first.prompt_set, frame,
-        pd.DataFrame(lines), notes,
-    )  # fmt: skip
+    title = "Optimised by row, scored by column"
+    return table_of(cell, 4, "cross_metric", title, frame, pd.DataFrame(lines), notes)
 
 
 def _row(

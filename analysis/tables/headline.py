@@ -13,14 +13,15 @@ from analysis.tables.table import (
     TEST_NOTE,
     Table,
     absences,
-    accounting,
     bracketed,
     configurations,
     counted,
     effect_columns,
     interval_note,
+    n_note,
     spread,
     starred,
+    table_of,
 )  # fmt: skip
 from analysis.writing import number
 
@@ -40,16 +41,12 @@ def headline(cell: Sequence[Slice]) -> Table:
     kinds = [value for row in rows for key, value in row.items() if key.endswith("_change_interval")]
     notes = [
         "Before: the image of the initial noise; after: the image with the best score of the optimised metric. "
-        "Shares are of images (fully bound) or of bindings. n: prompts × seeds (trials).",
+        f"Shares are of images (fully bound) or of bindings. {n_note(cell, 'trials')}",
         interval_note(kinds),
         TEST_NOTE,
-        *accounting(cell),
     ]
-    first = cell[0]
     title = "What each method does to binding"
-    return Table(
-        1, "headline", title, first.models, first.prompt_set, pd.DataFrame(rows), pd.DataFrame(shown), tuple(notes)
-    )
+    return table_of(cell, 1, "headline", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def _measures(one: Slice) -> tuple[Measure, ...]:

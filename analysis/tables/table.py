@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.effects import Effect, Level
+from analysis.effects import Effect, Level, noises
+from analysis.load import ABSENT_STATES
 from analysis.outcomes import KIN_MARK, Slice
-from analysis.statistics import Interval
+from analysis.statistics import FEWEST_PROMPTS, FEWEST_SEEDS, LEVEL, Interval
 
 MOST_ROWS = 60
 """A table shows no more; its CSV has all."""
@@ -46,10 +47,18 @@ class Table:
     shown: pd.DataFrame
     """Texts, one column a printed column."""
     notes: tuple[str, ...] = ()
+    """What has to be said of this table."""
+    accounting: tuple[str, ...] = ()
+    """What has to be said of every table of this generator and prompt set; where they stand together, once."""
 
     @property
     def caption(self) -> str:
         return f"{self.title}. Generator {self.models}, prompts {self.prompt_set}."
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What has to be said beside the table where it stands alone."""
+        return (*self.notes, *self.accounting)
 
     def is_text(self, column: str) -> bool:
         return column in TEXT
@@ -59,6 +68,15 @@ class Table:
         if len(self.shown) <= most:
             return self.shown, ()
         return self.shown[:most], (f"The first {most} of {len(self.shown)} rows; the CSV has all.",)
+
+
+def table_of(
+    cell: Sequence[Slice], number: int, name: str, title: str, frame: pd.DataFrame, shown: pd.DataFrame,
+    notes: Sequence[str],
+) -> Table:  # fmt: skip
+    """A table of one generator and prompt set, with what has to be said of all of theirs."""
+    first = cell[0]
+    return Table(number, name, title, first.models, first.prompt_set, frame, shown, tuple(notes), accounting(cell))
 
 
 def metric_order(metric: str) -> tuple:
@@ -98,11 +116,11 @@ def absences(absent: pd.DataFrame, **wanted: str) -> dict[str, int]:
     for column, value in wanted.items():
         absent = absent[absent[column] == value]
     counts = absent["state"].value_counts()
-    return {state: int(counts.get(state, 0)) for state in ("failed", "damaged", "missing")}
+    return {state: int(counts.get(state, 0)) for state in ABSENT_STATES}
 
 
-def accounting(cell: Sequence[Slice]) -> list[str]:
-    """Sentences that a table of this generator and prompt set must carry: what is missing, failed, not judged, kin,
+def accounting(cell: Sequence[Slice]) -> tuple[str, ...]:
+    """Sentences that tables of this generator and prompt set must carry: what is missing, failed, not judged, kin,
     random."""
     first = cell[0]
     notes = []
@@ -127,7 +145,7 @@ def accounting(cell: Sequence[Slice]) -> list[str]:
             notes.append(f"{one.judge} did not judge {unjudged} of the {len(one.rows)} trials.")
         if one.is_kin(families_of(one.rows)):
             notes.append(f"{KIN_MARK} {one.judge} is kin to {one.kin} and may favour it.")
-    return notes
+    return tuple(notes)
 
 
 FEW_SEEDS = 10
@@ -135,7 +153,8 @@ FEW_SEEDS = 10
 
 
 def cautions(cell: Sequence[Slice]) -> list[str]:
-    """Sentences on what no interval of this generator and prompt set covers: judges that changed, few shared noises."""
+    """Sentences on what the intervals of this generator and prompt set do not cover, judges that changed and few shared
+    noises, or do where one might think otherwise: noises that each prompt has of its own."""
     found = []
     names = [one.judge.partition("[")[0] for one in cell]
     for name in dict.fromkeys(names):
@@ -147,15 +166,20 @@ def cautions(cell: Sequence[Slice]) -> list[str]:
                 "treated as different judges, and no number is of both; "
                 f"`python -m reno.evaluate evaluators={name}` judges every trial with one."
             )
-    rows = cell[0].rows
-    seeds, prompts = rows["seed"].nunique(), rows["prompt"].nunique()
-    if seeds < FEW_SEEDS and prompts > 1:
-        noises = f"the same {seeds} noises (seeds)" if seeds > 1 else "one noise (seed)"
-        both = "the intervals over prompts and seeds, where there are any, cover those as well" if seeds >= 3 else (
-            "it takes 3 seeds or more to say how much other noises would change"
-        )  # fmt: skip
+    started = noises(cell[0].rows)
+    seeds = started.seeds
+    if started.own:
         found.append(
-            f"All prompts start from {noises}: intervals and tests over prompts are about other prompts on "
+            f"Each prompt has noises of its own ({started.each} a prompt): intervals and tests over prompts are about "
+            "other prompts and other noises alike."
+        )
+    elif seeds < FEW_SEEDS and started.prompts > 1:
+        shared = f"the same {seeds} noises (seeds)" if seeds > 1 else "one noise (seed)"
+        both = f"it takes {FEWEST_SEEDS} seeds or more to say how much other noises would change"
+        if seeds >= FEWEST_SEEDS:
+            both = "the intervals over prompts and seeds, where there are any, cover those as well"
+        found.append(
+            f"All prompts start from {shared}: intervals and tests over prompts are about other prompts on "
             f"{'these noises' if seeds > 1 else 'this noise'}, not about other noises; {both}."
         )
     return found
@@ -164,24 +188,52 @@ def cautions(cell: Sequence[Slice]) -> list[str]:
 def interval_note(intervals: Sequence[str]) -> str:
     """How the intervals of a table were made, from their kinds."""
     kinds = set(intervals)
-    text = "Intervals are 95%, bootstrapped over prompts (all seeds of a prompt together), "
+    text = f"Intervals are {LEVEL:.0%}, bootstrapped over prompts (all seeds of a prompt together), "
     named = [kind for kind in ("BCa", "percentile") if kind in kinds]
     text += " or ".join(named) + ("; the CSV says which" if len(named) > 1 else "") if named else "where they can be"
     if "equal" in kinds:
         text += "; (=): every prompt has the same value, and no interval can be bootstrapped"
     if "none" in kinds:
-        text += "; –: too few prompts"
+        text += f"; no brackets: fewer than {FEWEST_PROMPTS} prompts"
     return text + "."
 
 
 CROSSED_NOTE = (
-    "Over seeds too: the 95% interval of the same difference where prompts and seeds both stand for others, from "
-    "two-way random effects; –: fewer than 3 seeds."
+    f"Over seeds too: the {LEVEL:.0%} interval of the same difference where prompts and seeds both stand for others, "
+    f"from two-way random effects; –: there are fewer than {FEWEST_SEEDS} seeds, or fewer than {FEWEST_PROMPTS} "
+    "prompts have all of them."
 )
 TEST_NOTE = (
     "p: two-sided test by swapping the two sides of whole prompts, Holm-adjusted over all tests of this table "
-    "and judge; * p < 0.05."
+    f"and judge; * p < {SIGNIFICANT}."
 )
+
+
+OVER_SEEDS = "over seeds too"
+"""The column that CROSSED_NOTE explains."""
+
+
+def crossed_notes(cell: Sequence[Slice], effects: Sequence[Effect]) -> list[str]:
+    """What is to be said of the intervals over prompts and seeds of a table: nothing where no prompts of the whole cell
+    share seeds, as `cautions` then says."""
+    kinds = {effect.crossed.kind for effect in effects}
+    if kinds == {"nested"}:
+        own = "No prompts share seeds in this table: its intervals over prompts are over noises too."
+        return [] if noises(cell[0].rows).own else [own]
+    own = " own: prompts share no seeds there, and the interval over prompts is over noises too."
+    return [CROSSED_NOTE + own * ("nested" in kinds)]
+
+
+def without_idle(shown: pd.DataFrame, effects: Sequence[Effect]) -> pd.DataFrame:
+    """Without the column OVER_SEEDS, where no prompts share their seeds and it has nothing to say."""
+    idle = {effect.crossed.kind for effect in effects} == {"nested"}
+    return shown.drop(columns=OVER_SEEDS) if idle else shown
+
+
+def n_note(cell: Sequence[Slice], what: str) -> str:
+    """What the column n is, for rows that count `trials` or `pairs`."""
+    own = noises(cell[0].rows).own
+    return f"n: prompts × {'noises that each prompt has of its own' if own else 'seeds'} ({what})."
 
 
 def spread(prefix: str, interval: Interval) -> dict[str, float | str]:
@@ -205,9 +257,9 @@ def effect_columns(effect: Effect, prefix: str = "") -> dict[str, float | str]:
 
 
 def counted(number: Level | Effect) -> str:
-    """`100 × 2 (200)`: prompts x seeds (trials or pairs)."""
+    """`100 × 2 (200)`: prompts x seeds (trials or pairs); `100 × 2 own (200)` where each prompt has its own."""
     count = number.trials if isinstance(number, Level) else number.pairs
-    return f"{number.prompts} × {number.seeds} ({count})"
+    return f"{number.noises.times} ({count})"
 
 
 def crossed_text(effect: Effect) -> str:
@@ -215,7 +267,11 @@ def crossed_text(effect: Effect) -> str:
     from analysis.writing import number
 
     interval = effect.crossed
-    return "–" if interval.kind in ("none", "equal") else f"[{number(interval.low)}, {number(interval.high)}]"
+    if interval.kind == "nested":
+        return "own"
+    if interval.kind == "equal":
+        return "(=)"
+    return "–" if interval.kind == "none" else f"[{number(interval.low)}, {number(interval.high)}]"
 
 
 def bracketed(interval: Interval, digits: int = 2, signed: bool = True) -> str:

@@ -11,23 +11,26 @@ from analysis.effects import Effect, change, versus
 from analysis.outcomes import BY_NAME, MEASURES, Slice
 from analysis.statistics import holm
 from analysis.tables.table import (
-    CROSSED_NOTE,
+    OVER_SEEDS,
     TEST_NOTE,
     Table,
-    accounting,
     bracketed,
     counted,
+    crossed_notes,
     crossed_text,
     effect_columns,
     families_of,
     interval_note,
     metrics_of,
+    n_note,
     p_text,
     spread,
     starred,
+    table_of,
+    without_idle,
 )  # fmt: skip
 from analysis.tables.versus import unbalanced
-from analysis.tuning import Choice, choose, dev_slices, is_dev
+from analysis.tuning import Choice, chosen, is_dev
 from analysis.writing import number
 
 
@@ -36,35 +39,36 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
 
     slices: all of the store's, the dev sets' among them.
     """
-    rows, shown, notes, unpaired = [], [], [], set()
+    rows, shown, effects, notes, unpaired = [], [], [], [], set()
     for one in cell:
-        choices = {metric: choose(dev_slices(slices, one), one, metric) for metric in metrics_of(one.rows)}
+        choices = {metric: chosen(slices, one, metric) for metric in metrics_of(one.rows)}
         choices = {metric: choice for metric, choice in choices.items() if choice is not None}
-        found = list(_effects(one, choices)) if not is_dev(one.prompt_set) else []
+        found = list(_effects(one, choices))
         adjusted = holm([effect.p for *_, effect in found])
         for (row, a, b, measure, families, effect), p in zip(found, adjusted, strict=True):
+            effects.append(effect)
             rows.append(_row(one, row, choices[a], choices.get(b), measure, families, effect, p))
             shown.append(_shown(one, row, choices[a], choices.get(b), measure, families, effect, p))
             if effect.unpaired_a or effect.unpaired_b:
                 unpaired.add(("reno", "tuned", a, b, effect.unpaired_a, effect.unpaired_b))
-        notes += _choice_notes(one, list(choices.values())) if found else []
+        notes += _choice_notes(one, list(choices.values()))
     if not rows:
         reason = "these are the dev prompts themselves" if is_dev(cell[0].prompt_set) else _why_not(cell)
         notes.insert(0, f"Empty: {reason}.")
     else:
         notes = [
             "Settings are chosen by the share of dev images fully bound, by the same judge; nothing here was "
-            "looked at to choose. a: after, or the first metric; b: before, or the second. n: prompts × seeds (pairs).",
+            "looked at to choose. a: after, or the first metric; b: before, or the second. "
+            f"{n_note(cell, 'pairs')}",
             *dict.fromkeys(notes),
             interval_note([row["difference_interval"] for row in rows]),
-            CROSSED_NOTE,
+            *crossed_notes(cell, effects),
             TEST_NOTE,
         ]
-    notes += [*unbalanced(unpaired), *accounting(cell)]
+    notes += unbalanced(unpaired)
     title = "Each metric at its own best settings, chosen on dev prompts"
-    return Table(
-        3, "tuned", title, cell[0].models, cell[0].prompt_set, pd.DataFrame(rows), pd.DataFrame(shown), tuple(notes)
-    )
+    shown = without_idle(pd.DataFrame(shown), effects)
+    return table_of(cell, 3, "tuned", title, pd.DataFrame(rows), shown, notes)
 
 
 def _why_not(cell: Sequence[Slice]) -> str:
@@ -137,7 +141,7 @@ def _shown(one, row, choice, other, measure, families, effect: Effect, p) -> dic
         "a": number(effect.a),
         "b": number(effect.b),
         "a − b [95%]": starred(bracketed(effect.difference), p),
-        "over seeds too": crossed_text(effect),
+        OVER_SEEDS: crossed_text(effect),
         "p": p_text(p),
         "d_z": number(effect.d_z, signed=True),
         "win / tie / loss": f"{effect.win} / {effect.tie} / {effect.loss}",

@@ -11,53 +11,55 @@ from analysis.effects import Effect, versus
 from analysis.outcomes import MEASURES, Measure, Slice
 from analysis.statistics import holm
 from analysis.tables.table import (
-    CROSSED_NOTE,
+    OVER_SEEDS,
     TEST_NOTE,
     Table,
-    accounting,
     bracketed,
     configurations,
     counted,
+    crossed_notes,
     crossed_text,
     effect_columns,
     families_of,
     interval_note,
     metrics_of,
+    n_note,
     p_text,
     spread,
     starred,
+    table_of,
+    without_idle,
 )  # fmt: skip
 from analysis.writing import number
 
 
 def metric_against_metric(cell: Sequence[Slice]) -> Table:
     """One row a pair of metrics x method x settings x measure x judge."""
-    rows, shown, unpaired = [], [], set()
+    rows, shown, effects, unpaired = [], [], [], set()
     for one in cell:
         found = list(_comparisons(one)) if one.judge else []
         adjusted = holm([effect.p for *_, effect in found])
         for (method, settings, a, b, families, measure, effect), p in zip(found, adjusted, strict=True):
+            effects.append(effect)
             rows.append(_row(one, method, settings, a, b, families, measure, effect, p))
             shown.append(_shown(one, method, settings, a, b, families, measure, effect, p))
             if effect.unpaired_a or effect.unpaired_b:
                 unpaired.add((method, settings, a, b, effect.unpaired_a, effect.unpaired_b))
     notes = [
         "Both sides at the same settings, on the same prompts and seeds. a − b; win, tie, loss: pairs in which a "
-        "is better, equal, worse. n: prompts × seeds (pairs).",
+        f"is better, equal, worse. {n_note(cell, 'pairs')}",
         interval_note([row["difference_interval"] for row in rows]),
-        CROSSED_NOTE,
+        *crossed_notes(cell, effects),
         TEST_NOTE,
         *unbalanced(unpaired),
-        *accounting(cell),
     ]
     if not rows:
         notes.insert(
             0, "No two metrics were run by the same method at the same settings and judged: nothing to compare."
         )
     title = "Metric against metric, paired on prompt and seed"
-    return Table(
-        2, "versus", title, cell[0].models, cell[0].prompt_set, pd.DataFrame(rows), pd.DataFrame(shown), tuple(notes)
-    )
+    shown = without_idle(pd.DataFrame(shown), effects)
+    return table_of(cell, 2, "versus", title, pd.DataFrame(rows), shown, notes)
 
 
 def unbalanced(unpaired: set[tuple[str, str, str, str, int, int]]) -> list[str]:
@@ -120,7 +122,7 @@ def _shown(one, method, settings, a, b, families, measure, effect, p) -> dict[st
         "a": number(effect.a),
         "b": number(effect.b),
         "difference [95%]": starred(bracketed(effect.difference), p),
-        "over seeds too": crossed_text(effect),
+        OVER_SEEDS: crossed_text(effect),
         "p": p_text(p),
         "d_z": number(effect.d_z, signed=True),
         "rank r": number(effect.rank_biserial, signed=True),

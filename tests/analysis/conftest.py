@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from analysis.load import tidy
+from scripts.synthesise_store import synthesise
 
 ADAM = {"name": "adam", "betas": [0.9, 0.999], "eps": 1e-8}
 RIGHT, SWAPPED, PLAIN, GONE = "right", "swapped", "plain", "gone"
@@ -83,6 +87,41 @@ def make_job(records, states=None, command="python -m reno.run"):
             for k, r in enumerate(records)
         ],
     }
+
+
+def tuned_records(tests):
+    """clip is right at lr 0.01 only, blip at 0.05 only, on 6 dev prompts and on `tests` others."""
+    right, wrong = (RIGHT,) * 2, (GONE,) * 2
+    return [
+        make_record(f"{letter}{place}", metric=metric, lr=lr, after=right if lr == good else wrong, prompts=prompts)
+        for metric, good in (("clip", 0.01), ("blip", 0.05))
+        for lr in (0.01, 0.05)
+        for letter, prompts, count in (("d", "pairs_dev", 6), ("t", "pairs_test", tests))
+        for place in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> Path:
+    """A synthetic store of complete jobs, to read: what it lacks no run could tell."""
+    root = tmp_path_factory.mktemp("synthetic") / "results"
+    synthesise(root, 60)
+    return root
+
+
+@pytest.fixture
+def no_key(tmp_path, monkeypatch):
+    """No key, settings or W&B variables of the person who runs the tests."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    places = {"HOME": tmp_path, "USERPROFILE": tmp_path, "NETRC": tmp_path / ".netrc"}
+    for name, value in {**places, "WANDB_SILENT": "true"}.items():
+        monkeypatch.setenv(name, str(value))
+
+
+@pytest.fixture
+def tuned():
+    return tuned_records
 
 
 @pytest.fixture

@@ -88,13 +88,8 @@ def test_nothing_is_decided_on_five_prompts_random_weights_no_judge_or_one_metri
     assert "BLIP" in claims_on(one)[1].sentence
 
 
-def test_settings_chosen_on_dev_prompts_are_the_basis_and_dev_prompts_carry_no_claim(record):
-    records = []
-    for metric, good in (("clip", 0.01), ("blip", 0.05)):
-        for lr in (0.01, 0.05):
-            after = RIGHT if lr == good else WRONG
-            records += [record(f"d{k}", metric=metric, lr=lr, after=after, prompts="pairs_dev") for k in range(6)]
-            records += [record(f"t{k}", metric=metric, lr=lr, after=after) for k in range(12)]
+def test_settings_chosen_on_dev_prompts_are_the_basis_and_dev_prompts_carry_no_claim(tuned):
+    records = tuned(12)
     found = claims(slices(tidy(records)))
     assert {claim.prompt_set for claim in found} == {"pairs_test"}
     a, b = found[:2]

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("wandb_workspaces")
 
+from reno.help import CONF
 from reno.record import card_of, series_of, summary_values
 from reno.results import TRACE_COLUMNS
 from reno.spec import TrialSpec
@@ -76,6 +77,11 @@ def test_the_runs_are_trials_of_a_study_and_not_its_report():
     assert ("jobType", "!=", "report") in told
     assert ("group", "clip_vs_blip") in {(name, value) for name, _, value in told}
     assert len(panels(workspace("lab", "reno"))["Bar Chart"]) == len(JUDGES)
+    assert (
+        {"oracle", "blip_vqa", "detector", "detector_open"}
+        == set(JUDGES)
+        <= {path.stem for path in (CONF / "evaluator").glob("*.yaml")}
+    )
 
 
 def test_a_line_is_a_metric_with_its_learning_rate_or_its_control():
@@ -87,11 +93,7 @@ def test_a_line_is_a_metric_with_its_learning_rate_or_its_control():
     assert series(name="best_of_n", iterations=50) == "clip, best_of_n"
 
 
-def test_without_a_key_it_says_in_a_sentence_what_is_needed(tmp_path, monkeypatch, capsys):
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in (("HOME", tmp_path), ("NETRC", tmp_path / ".netrc"), ("WANDB_SILENT", "true")):
-        monkeypatch.setenv(name, str(value))
+def test_without_a_key_it_says_in_a_sentence_what_is_needed(no_key, capsys):
     assert main(["--project", "reno"]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "`wandb login` or WANDB_API_KEY" in said

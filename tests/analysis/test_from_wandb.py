@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import pandas as pd
 import pytest
 from wandb.apis import public
 
+from analysis.claims import claims
 from analysis.from_wandb import PAGE, load_wandb
 from analysis.load import load, tidy
 from analysis.outcomes import slices
+from analysis.report import write_report
+from analysis.tables import cells
+from analysis.tables.headline import headline
 from reno.errors import BadInput
 from reno.record import summary_values
 from reno.results import read_trial
-from scripts.synthesise_store import synthesise
 
 FRAMES = ("trials", "judged", "scores", "members", "absent")
 
@@ -75,14 +79,6 @@ def same(one, other, names=FRAMES):
         pd.testing.assert_frame_equal(*frames, check_dtype=not frames[0].empty)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    """A synthetic store of complete jobs: what it lacks no run could tell."""
-    root = tmp_path_factory.mktemp("synthetic") / "results"
-    synthesise(root, 60)
-    return root
-
-
 @pytest.fixture(autouse=True)
 def folder_of_runs(tmp_path, monkeypatch):
     """The client makes a folder for each run it reads."""
@@ -136,16 +132,22 @@ def test_failed_crashed_stopped_and_missing_runs_are_counted(record, job):
     assert "does not hold its trial" in results.damaged[0] and results.damaged[1].startswith("1 runs in lab/study")
 
 
-def test_traces_and_images_are_fetched_when_they_are_wanted(store, monkeypatch):
-    folders = {path.name: path for path in sorted((store / "trials").iterdir())[:3]}
-    records = [read_trial(path).record for path in folders.values()]
-    asked, unreadable = [], list(folders)[2]
+@pytest.fixture
+def served(store, monkeypatch):
+    """served(folders): the project of these trials, by id; what is asked of a run is answered from its folder.
+
+    The runs whose history was asked for are in `served.asked`, those whose history cannot be had in
+    `served.unreadable`."""
+    asked, unreadable = [], set()
+
+    def folder(run):
+        return store / "trials" / run.id
 
     def history(run):
         asked.append(run.id)
-        if run.id == unreadable:
+        if run.id in unreadable:
             raise public.runs.CommError("the server is away")
-        for row in read_trial(folders[run.id]).trace().to_dict("records"):
+        for row in read_trial(folder(run)).trace().to_dict("records"):
             image = {"_type": "image-file", "path": f"media/images/image_{row['iteration']:.0f}_x.png"}
             yield {"_step": 1, "image": image, **{name: v for name, v in row.items() if v == v}}
         yield {"_step": 99, "other": "a row of no iteration"}
@@ -158,13 +160,24 @@ def test_traces_and_images_are_fetched_when_they_are_wanted(store, monkeypatch):
             which = "initial" if "image_0_" in self.name else "best"
             target = Path(root) / self.name
             target.parent.mkdir(parents=True)
-            shutil.copy(folders[self.run.id] / f"{which}.png", target)
+            shutil.copy(folder(self.run) / f"{which}.png", target)
             return target.open()
+
+    def serve(folders):
+        return load_wandb("lab/study", Server([node(read_trial(path).record) for path in folders.values()]))
 
     monkeypatch.setattr(public.Run, "scan_history", history)
     monkeypatch.setattr(public.Run, "file", lambda run, name: File(run, name))
-    results = load_wandb("lab/study", Server(list(map(node, records))))
-    assert asked == []
+    serve.asked, serve.unreadable = asked, unreadable
+    return serve
+
+
+def test_traces_and_images_are_fetched_when_they_are_wanted(store, served):
+    folders = {path.name: path for path in sorted((store / "trials").iterdir())[:3]}
+    unreadable = list(folders)[2]
+    served.unreadable.add(unreadable)
+    results = served(folders)
+    assert served.asked == []
     own = load(store).traces(folders)
     own = own[own["trial"] != unreadable].reset_index(drop=True)
     pd.testing.assert_frame_equal(results.all_traces, own, check_dtype=False)
@@ -172,9 +185,37 @@ def test_traces_and_images_are_fetched_when_they_are_wanted(store, monkeypatch):
     for trial, path in list(folders.items())[:2]:
         for which in ("initial", "best"):
             np.testing.assert_array_equal(results.stored(trial).image(which), read_trial(path).image(which))
-    assert asked.count(next(iter(folders))) == 1
+    assert served.asked.count(next(iter(folders))) == 1
     with pytest.raises(BadInput, match=r"cannot be read .*the server is away"):
         results.stored(unreadable).image("best")
+
+
+def test_a_project_has_a_report_with_the_first_and_the_best_image(store, served, tmp_path):
+    stored = load(store).trials
+    alike = stored[(stored["method"] == "reno") & (stored["metric"] == "clip")]
+    alike = alike[alike["settings"] == alike["settings"].iloc[0]]
+    reno = [store / "trials" / trial for trial in alike.drop_duplicates(["prompt", "seed"])["trial"][:3]]
+    results = served({path.name: path for path in reno})
+    served.unreadable.add(reno[2].name)
+    cut = slices(results)
+    tables = [headline(cell) for cell in cells(cut)]
+    page, paper, pics = write_report(results, cut, tables, claims(cut), [], tmp_path)
+    text = page.read_text("utf-8")
+    cards = [json.loads(data) for data in re.findall(r'<script type="application/json">(.*?)</script>', text)]
+    assert [card["base"] is None for card in cards].count(True) == 1  # the one that cannot be fetched
+    seen = {(len(card["sides"][0]["curve"]), card["sides"][0]["best"]): card for card in cards}
+    for path in reno[:2]:
+        best = read_trial(path).record["best_iteration"]
+        card = seen[len(read_trial(path).trace()), best]
+        side = card["sides"][0]
+        assert card["base"].startswith("data:image/webp")
+        assert len(side["strip"]["at"]) == len(side["curve"])
+        assert side["strip"]["of"] in ([0, best], [0])  # one still where the outcome is as it was
+    assert "of the first and the best iteration only" in text
+    assert "versions" in text and "reno.reproduce" not in re.search(r'id="commands".*?</section>', text, re.S)[0]
+    assert paper.read_bytes().startswith(b"%PDF-")
+    assert not list(pics.rglob("*.png"))
+    assert all("The images are in the runs of wandb:lab/study." in path.read_text() for path in pics.rglob("*.txt"))
 
 
 def test_what_cannot_be_read_gets_one_sentence(record, monkeypatch):
@@ -188,13 +229,9 @@ def test_what_cannot_be_read_gets_one_sentence(record, monkeypatch):
         load_wandb("a/b/c")
 
 
-def test_without_a_key_the_command_says_what_is_needed(tmp_path, monkeypatch, capsys):
+def test_without_a_key_the_command_says_what_is_needed(no_key, tmp_path, capsys):
     from analysis.__main__ import main
 
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in (("HOME", tmp_path), ("NETRC", tmp_path / ".netrc"), ("WANDB_SILENT", "true")):
-        monkeypatch.setenv(name, str(value))
     assert main(["wandb:lab/study", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "reading wandb:lab/study needs a key" in said and "WANDB_API_KEY" in said

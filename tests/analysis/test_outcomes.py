@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.effects import change, level, versus
+from analysis.effects import change, level, noises, versus
 from analysis.load import tidy
-from analysis.outcomes import BY_NAME, MEASURES, NO_JUDGE, slices
+from analysis.outcomes import BY_NAME, MEASURES, NO_JUDGE, Measure, slices
 
 
 def test_components_by_hand(record):
@@ -80,3 +81,35 @@ def test_no_trials_give_no_numbers():
     nothing = pd.DataFrame({name: pd.Series(dtype=float) for name in columns})
     assert change(nothing, MEASURES[0]).pairs == 0
     assert level(nothing, MEASURES[0]).trials == 0
+
+
+def own_noises(rng, spread, prompts=30, seeds=2):
+    """Trials of prompts that share no seed, whose change is 0.3 in the mean over prompts and noises."""
+    moved = 0.3 + 0.5 * rng.normal(size=(prompts, 1)) + spread * rng.normal(size=(prompts, seeds))
+    prompt, seed = np.divmod(np.arange(prompts * seeds), seeds)
+    before = rng.normal(size=prompts * seeds)
+    return pd.DataFrame(
+        {"prompt": prompt, "seed": 1000 + prompt * seeds + seed, "x/initial": before, "x/best": before + moved.ravel()}
+    )
+
+
+@pytest.mark.parametrize("spread", [0.2, 2.0])
+def test_where_each_prompt_has_noises_of_its_own_the_interval_over_prompts_covers_other_noises_too(spread):
+    rng, worlds, covered = np.random.default_rng(14), 200, 0
+    for _ in range(worlds):
+        found = change(own_noises(rng, spread), Measure("x", "x", "x", share=False))
+        assert found.crossed.kind == "nested" and np.isnan(found.crossed.low)
+        covered += found.difference.low <= 0.3 <= found.difference.high
+    assert 0.9 <= covered / worlds <= 0.985
+
+
+def test_noises_are_a_prompts_own_only_if_no_two_prompts_share_one():
+    rows = pd.DataFrame({"prompt": ["p", "p", "q", "q"], "seed": [1, 2, 3, 4]})
+    assert noises(rows).own and noises(pd.concat([rows, rows])).own  # two metrics on the same noises
+    assert (noises(rows).times, noises(rows).in_words) == ("2 × 2 own", "2 prompts with 2 noises of their own each")
+    assert noises(rows[:3]).times == "2 × 1–2 own"
+    mixed = noises(rows.assign(seed=[1, 2, 3, 1]))
+    assert not mixed.own and mixed.times == "2 × 3" and mixed.in_words == "2 prompts, 3 seeds"
+    one = noises(rows[:2])
+    assert not one.own and one.in_words == "1 prompt, 2 seeds"  # no other prompt that could share them
+    assert noises(rows[:0]).prompts == 0

@@ -10,21 +10,16 @@ from analysis.claims import claims
 from analysis.figures import Figure
 from analysis.load import tidy
 from analysis.outcomes import slices
-from analysis.readme import BEGIN, END, check_readme, write_readme
+from analysis.readme import MARKS, UNANSWERED, write_readme, write_unanswered
 from analysis.tables import cells
 from analysis.tables.headline import headline
 from reno.errors import BadInput
 
-RIGHT, WRONG = ("right",) * 2, ("gone",) * 2
+BEGIN, END = MARKS.begin, MARKS.end
 
 
-def test_the_answer_stands_between_the_marks(record, job, tmp_path):
-    records = []
-    for metric, good in (("clip", 0.01), ("blip", 0.05)):
-        for lr in (0.01, 0.05):
-            after = RIGHT if lr == good else WRONG
-            records += [record(f"d{k}", metric=metric, lr=lr, after=after, prompts="pairs_dev") for k in range(6)]
-            records += [record(f"t{k}", metric=metric, lr=lr, after=after) for k in range(8)]
+def test_the_answer_stands_between_the_marks(tuned, job, tmp_path):
+    records = tuned(8)
     command = "python -m reno.run -m +experiments=clip_vs_blip results=/somewhere/else"
     results = tidy(records, [job(records[:1], command=command)])
     cut = slices(results)
@@ -48,15 +43,23 @@ def test_the_answer_stands_between_the_marks(record, job, tmp_path):
     assert readme.read_text("utf-8") == text
 
 
+def test_without_an_answer_it_says_so_in_a_sentence(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\n{END}\nafter\n", "utf-8")
+    write_unanswered(readme)
+    assert readme.read_text("utf-8") == f"before\n{BEGIN}\n{UNANSWERED}\n{END}\nafter\n"
+    assert UNANSWERED.startswith("Not answered yet: `make report`")
+
+
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}\n{END}\n{BEGIN}\n{END}"])
 def test_a_readme_without_its_marks_is_refused_and_stays(text, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(text, "utf-8")
     with pytest.raises(BadInput, match="needs the line"):
-        check_readme(readme)
+        MARKS.check(readme)
     with pytest.raises(BadInput, match="cannot be read"):
-        check_readme(tmp_path / "none.md")
+        MARKS.check(tmp_path / "none.md")
 
 
 def test_the_projects_own_readme_has_the_marks():
-    check_readme(Path(__file__).parents[2] / "README.md")
+    MARKS.check(Path(__file__).parents[2] / "README.md")

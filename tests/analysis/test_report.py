@@ -13,14 +13,18 @@ import pytest
 from analysis.__main__ import main
 from analysis.claims import claims
 from analysis.figures import Figure
-from analysis.load import load
+from analysis.load import load, tidy
 from analysis.outcomes import slices
 from analysis.report import write_report
+from analysis.report.ground import ground
+from analysis.report.page import grouped, shown_table
 from analysis.report.pics import slug
 from analysis.report.pictures import strip
 from analysis.report.words import Judged, Verdict, in_words
-from analysis.tables import cells
+from analysis.tables import Table, cells
+from analysis.tables.cost import cost
 from analysis.tables.headline import headline
+from analysis.writing import to_markdown
 from reno.prompts import Binding, Prompt
 from reno.results import Stored, encode_frames, encode_png
 from scripts.synthesise_store import Truth, configurations, synthesise
@@ -157,6 +161,34 @@ def test_a_partial_store_says_what_is_missing(tmp_path):
     assert "the gradient is not finite" in text and "best.png is missing" in text
     assert "Not everything that was planned is here" in text
     assert "of those planned, " in text and "and are not in it" in text
+
+
+def test_what_is_said_of_a_whole_group_of_tables_is_said_once(record):
+    cell = slices(tidy([record(f"p{k}") for k in range(3)]))
+    tables = [headline(cell), cost(cell)]
+    (group,) = grouped(tables, [])
+    assert any("All prompts start from one noise" in note for note in group["notes"])
+    assert not {note for table in group["tables"] for note in table["notes"]} & set(group["notes"])
+    assert all("All prompts start from one noise" in to_markdown(table) for table in tables)  # where it stands alone
+
+
+@pytest.mark.parametrize("most", [24, 60])
+def test_a_table_that_is_cut_says_so_once_and_of_itself(most):
+    rows = pd.DataFrame({"trial": [str(k) for k in range(100)]})
+    shown = shown_table(Table(6, "broken_trials", "Lost", "m", "p", rows, rows), most)
+    assert len(shown["rows"]) == most and shown["notes"] == [f"The first {most} of 100 rows; the CSV has all."]
+
+
+def test_a_caution_names_the_cells_it_is_about_where_it_is_not_about_all(record, tmp_path):
+    records = [record(f"{name}{k}", seed, prompts=name) for k in range(2) for name, many in (("a", 1), ("b", 3))
+               for seed in range(many)]  # fmt: skip
+    results = tidy(records)
+    one, three = ground(results, slices(results), tmp_path).cautions
+    assert one.startswith("On sd_turbo, prompts a: All prompts start from one noise")
+    assert three.startswith("On sd_turbo, prompts b: All prompts start from the same 3 noises")
+    alike = tidy([one for one in records if one["spec"]["seed"] == 0])
+    (said,) = ground(alike, slices(alike), tmp_path).cautions
+    assert said.startswith("All prompts start from one noise")
 
 
 def test_an_empty_store_is_one_sentence(tmp_path, capsys):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,33 +19,9 @@ from analysis.summary_run import MOST_TRIALS, log_summary_run, study_of
 from analysis.tables.broken import broken_trials
 from analysis.tables.headline import headline
 from reno.tracking import TrackingSpec
-from scripts.synthesise_store import synthesise
+from tests.offline_runs import read_back
 
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("synthetic") / "results"
-    synthesise(root, 60)
-    return root
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """No key, settings or W&B variables of the person who runs the tests."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    for name, value in (("HOME", tmp_path), ("USERPROFILE", tmp_path), ("NETRC", tmp_path / ".netrc")):
-        monkeypatch.setenv(name, str(value))
-
-
-def read_back(directory: Path) -> dict[str, list[dict]]:
-    """The records of a run, by type, as W&B's own reader prints them."""
-    reader = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(directory)]
-    said = subprocess.run(reader, capture_output=True, text=True, check=True, timeout=60).stdout
-    records: dict[str, list[dict]] = {}
-    for record in map(json.loads, said.splitlines()):
-        records.setdefault(record["type"], []).append(record[record["type"]])
-    return records
+pytestmark = pytest.mark.usefixtures("no_key")
 
 
 def test_a_run_holds_tables_with_images_figures_and_verdicts(store, tmp_path, capfd):

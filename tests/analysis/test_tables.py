@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from analysis.claims import claims_on
 from analysis.load import tidy
 from analysis.outcomes import slices
 from analysis.statistics import holm
@@ -70,7 +71,7 @@ def test_failed_and_missing_trials_are_shown_in_their_row_and_said(record, job):
     table = headline(cell_of(tidy(records[:7], [job(records, states)])))
     assert table.frame.loc[0, ["failed", "damaged", "missing"]].tolist() == [1, 0, 1]
     assert table.shown["failed, missing"].tolist() == ["1, 1"]
-    assert any("1 failed, 1 missing" in note for note in table.notes)
+    assert any("1 failed, 1 missing" in note for note in table.all_notes)
 
 
 def test_a_kin_judge_is_marked_in_every_table(record):
@@ -88,7 +89,7 @@ def test_a_kin_judge_is_marked_in_every_table(record):
     found = slices(results)
     cell = next(cell for cell in cells(found) if cell[0].prompt_set == "pairs_test")
     for table in tables_of(cell, found, results):
-        assert any("vqa is kin to blip" in note for note in table.notes), table.name
+        assert any("vqa is kin to blip" in note for note in table.all_notes), table.name
         for write in (to_markdown, to_latex):
             assert "kin" in write(table)
         if table.name == "cross_metric":
@@ -261,7 +262,7 @@ def test_random_weights_are_said_in_every_table(record):
     results = tidy([record(random_weights=True)])
     traces(results, {row: ([1.0, 3.0], 1.0) for row in results.trials["trial"]})
     for table in all_tables(results, slices(results)):
-        assert any("random" in note for note in table.notes), table.name
+        assert any("random" in note for note in table.all_notes), table.name
 
 
 def test_few_shared_noises_are_said_and_three_get_an_interval_over_them(record):
@@ -278,7 +279,7 @@ def test_few_shared_noises_are_said_and_three_get_an_interval_over_them(record):
 
     for seeds, words in ((1, "from one noise"), (2, "the same 2 noises"), (3, "the same 3 noises")):
         table = table_of(seeds)
-        assert sum(words in note for note in table.notes) == 1
+        assert sum(words in note for note in table.all_notes) == 1
         row = table.frame.set_index("measure").loc["fully_bound"]
         shown = table.shown["over seeds too"].iloc[0]
         if seeds < 3:
@@ -287,4 +288,47 @@ def test_few_shared_noises_are_said_and_three_get_an_interval_over_them(record):
             assert row["crossed_interval"] == "random effects"
             assert row["crossed_low"] < row["difference"] < row["crossed_high"]
             assert shown.startswith("[")
-    assert not any("All prompts start from" in note for note in table_of(10).notes)
+    assert not any("All prompts start from" in note for note in table_of(10).all_notes)
+
+
+def own_noise_store(record, prompts=9, seeds=2):
+    """Two metrics and no optimisation, on noises that each prompt has of its own."""
+    configured = (("clip", "reno"), ("blip", "reno"), ("clip", "none"))
+    records = [
+        record(f"p{k}", 1000 * k + seed, metric, method, after=RIGHT if (k + seed) % 3 and metric == "blip" else WRONG)
+        for k in range(prompts)
+        for seed in range(seeds)
+        for metric, method in configured
+    ]
+    results = tidy(records)
+    return traces(results, {row["id"]: ([1.0, 2.0], 1.0) for row in records})
+
+
+def test_noises_of_each_prompts_own_are_said_and_no_caution_is(record):
+    results = own_noise_store(record)
+    found = slices(results)
+    cell = cell_of(results)
+    for table in tables_of(cell, found, results):
+        said = " ".join(table.all_notes)
+        assert said.count("Each prompt has noises of its own (2 a prompt): intervals and tests over prompts") == 1
+        assert "All prompts start from" not in said and "seeds (" not in said, table.name
+        if "n" in table.shown:
+            assert set(table.shown["n"]) <= {"9 × 2 own (18)", "9 × 2 own (36)"}, table.name
+    table = metric_against_metric(cell)
+    assert set(table.frame["crossed_interval"]) == {"nested"} and "over seeds too" not in table.shown
+    assert table.frame.set_index("measure").loc["fully_bound", ["pairs", "seeds"]].tolist() == [18, 18]
+    control = controls(cell, results).frame.query("metric == 'blip' and measure == 'fully_bound'").iloc[0]
+    assert (control["control"], control["pairs"], control["unpaired_reno"]) == ("no optimisation", 18, 0)
+    claim = claims_on(found[0])[1]
+    (part,) = claim.parts
+    assert "9 prompts with 2 noises of their own each, which the interval is over as well, 18 pairs" in part.sentence
+    assert not any("All prompts start from" in caution for caution in claim.cautions)
+
+
+def test_noises_of_which_some_are_shared_are_counted_as_seeds(record):
+    records = [
+        record(f"p{k}", seed, metric) for k in range(8) for seed in (0, 1, 2, 100 + k) for metric in ("clip", "blip")
+    ]
+    table = metric_against_metric(cell_of(tidy(records)))
+    assert "nested" not in set(table.frame["crossed_interval"])
+    assert set(table.shown["n"]) == {"8 × 11 (32)"} and set(table.shown["over seeds too"]) == {"–"}
