@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.load import WANDB, Results, tidy
-from reno.errors import BadInput
+from reno.errors import BadInput, first_line
 
 REPORT = "report"
 """The job_type of a study's summary run, which is no trial."""
@@ -54,7 +54,7 @@ class Tracked(Results):
             try:
                 rows = [row for row in self.runs[trial].scan_history() if row.get("iteration") is not None]
             except Exception as error:  # whatever the client, the network or the server raise
-                raise BadInput(f"the history of run {trial} cannot be read ({_first_line(error)})") from error
+                raise BadInput(f"the history of run {trial} cannot be read ({first_line(error)})") from error
             self.rows[trial] = sorted(rows, key=lambda row: row["iteration"])
         return self.rows[trial]
 
@@ -107,7 +107,7 @@ class TrackedTrial:
             with Image.open(io.BytesIO(data)) as image:
                 return np.asarray(image.convert("RGB"))
         except Exception as error:  # as above
-            raise BadInput(f"the image {path} of run {self.id} cannot be fetched ({_first_line(error)})") from error
+            raise BadInput(f"the image {path} of run {self.id} cannot be fetched ({first_line(error)})") from error
 
 
 def load_wandb(path: str, api: Any = None) -> Tracked:
@@ -161,7 +161,7 @@ def _fetch(path: str, api: Any) -> list[Any]:
             api = wandb.Api(timeout=60)
         runs = list(api.runs(path, order="+created_at", per_page=PAGE, lazy=False))
     except (wandb.errors.Error, ValueError, OSError) as error:
-        raise BadInput(f"{WANDB}{path} cannot be read ({_first_line(error)})") from error
+        raise BadInput(f"{WANDB}{path} cannot be read ({first_line(error)})") from error
     return [run for run in runs if run.job_type != REPORT and {"labels", "method", "prompt"} <= set(run.config)]
 
 
@@ -210,7 +210,3 @@ def _end(run: Any) -> dict[str, str]:
 def _number(value: Any) -> float:
     """W&B writes what is not finite as a text; what was not logged is None."""
     return np.nan if value is None else float(value)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")

@@ -7,7 +7,7 @@ Everything between the marks is replaced; the rest of the README stays. The figu
 
 from __future__ import annotations
 
-import re
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +28,8 @@ UNANSWERED = "Not answered yet: `make report` makes an answer of what is stored,
 """What stands between the marks while there is no answer."""
 FIGURE = "wins"
 PICTURE = Path("docs/answer.png")
+OF_A_MACHINE = ("results", "threads", "device", "tracking")
+"""Knobs that say where and how a store was filled, not with what."""
 LEFT_OUT = ("judge", "failed, missing")
 """Columns of the headline table that the README does without: the one judge is named above it."""
 
@@ -82,6 +84,13 @@ def _table(table: Table, one: Slice, slices: Sequence[Slice]) -> str:
 
 
 def _commands(results: Results) -> list[str]:
-    """Those that filled the store, as a reader types them: without where this store lies."""
-    plain = (re.sub(r"\s(results|threads|device|tracking)=\S+", "", command) for command in results.commands)
-    return list(dict.fromkeys(plain))
+    """Those that filled the store, without what is of this machine."""
+    return list(dict.fromkeys(map(_plain, results.commands)))
+
+
+def _plain(command: str) -> str:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # not what a shell would take: shown as it was recorded
+        return command
+    return shlex.join(word for word in words if word.partition("=")[0] not in OF_A_MACHINE)

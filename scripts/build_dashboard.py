@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from reno.errors import first_line
+
 NAME = "CLIP vs BLIP: which metric binds"
 JUDGES = ("oracle", "blip_vqa", "detector", "detector_open")
 SERIES = "series"
@@ -149,8 +151,7 @@ def _save(options: argparse.Namespace) -> int:
         built = workspace(entity, options.project, options.judges, options.study)
         built.save()
     except Exception as error:  # whatever the client, the network or the server raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
-        return _refuse(f"the dashboard could not be saved to {options.project}: {reason}")
+        return _refuse(f"the dashboard could not be saved to {options.project}: {first_line(error)}")
     print(f"The dashboard is at {built.url}")
     return 0
 
