@@ -96,7 +96,7 @@ def _settings(asked: argparse.Namespace) -> list[Setting]:
         raise BadInput("--threads must be 1 or more")
     if asked.gpu:
         return [full_size(asked.full_size or asked.out / "checkpoints", "cuda", asked.threads)]
-    found = [testbed("cpu", asked.threads, asked.quick)]
+    found = [testbed(asked.threads, asked.quick)]
     return found + ([full_size(asked.full_size, "cpu", asked.threads)] if asked.full_size else [])
 
 

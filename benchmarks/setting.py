@@ -52,6 +52,11 @@ def prompts(count: int) -> str:
     return f"prompt=[{','.join(PROMPTS[:count])}]"
 
 
+def seeds(count: int) -> str:
+    """A knob with `count` seeds."""
+    return f"seed={list(range(count))}".replace(" ", "")
+
+
 def loaded(job: JobSpec) -> tuple[Plan, Models, torch.device]:
     """The job's plan and models, as run_job loads them; loaded once a process."""
     from reno.models import load_models
@@ -64,10 +69,9 @@ def loaded(job: JobSpec) -> tuple[Plan, Models, torch.device]:
     return plan, load_models(plan, device), device
 
 
-def testbed(device: str, threads: int | None, quick: bool) -> Setting:
-    """The embedded generator with the embedded CLIP."""
-    name = "testbed, CLIP" + (", on the GPU" if device == "cuda" else "")
-    return Setting(name, ("models=testbed", *_run_on(device, threads)), "quick" if quick else "testbed")
+def testbed(threads: int | None, quick: bool) -> Setting:
+    """The embedded generator with the embedded CLIP, on the CPU."""
+    return Setting("testbed, CLIP", ("models=testbed", *_run_on("cpu", threads)), "quick" if quick else "testbed")
 
 
 def full_size(folder: Path, device: str, threads: int | None) -> Setting:

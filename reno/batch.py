@@ -102,7 +102,7 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
         decode=generator.decode,
         score=lambda images: models.metric(images, encoded),
         loss=lambda scores: loss_of(scores, models.total_weight),
-        loss_scale=LOSS_SCALE.get(str(generator.dtype).removeprefix("torch."), 1.0),
+        loss_scale=LOSS_SCALE.get(batch[0].dtype, 1.0),
     )
 
 

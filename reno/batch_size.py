@@ -18,13 +18,12 @@ from pathlib import Path
 
 from reno.batch import run_batch
 from reno.memory.cards import CONTEXT, GIB, largest_batch
-from reno.memory.prediction import predict
+from reno.memory.prediction import rehearse
 from reno.models import Models
 from reno.plan import Plan
 from reno.reproducibility import environment
 from reno.residence import free_bytes, release
 from reno.results import Stored
-from reno.spec import Checkpoint, JobSpec, MetricSpec
 
 log = logging.getLogger("reno.batch_size")
 
@@ -63,10 +62,13 @@ def choose_batch_size(
     before = _chosen_before(plan, finished, surroundings["device"])
     if before is not None:
         return Choice(before, "as this job's stored trials were cut", True)
+    if len(plan.trials) == 1:
+        return Choice(1, "there is one trial", True)
     tell("batch_size=auto: looking for the batch that fits and is fastest")
     most = largest_that_fits(plan, models, min(len(plan.trials), MOST))
-    if most < 1:
-        return Choice(1, "even one trial may not fit into the free memory", True)
+    if most < 2:
+        fits = "no more than one trial fits" if most else "even one trial may not fit"
+        return Choice(1, f"{fits} into the free memory", True)
     key = machine_key(plan, models, surroundings)
     paces = calibrate(lambda size: seconds_per_image(plan, models, size), recall(key), most)
     remember(key, paces)
@@ -103,7 +105,7 @@ def largest_that_fits(plan: Plan, models: Models, most: int) -> int:
     """The largest batch, up to `most`, that the prediction allows in the memory that is free beside the loaded models;
     0 if not even one trial fits."""
     device = models.generator.device
-    found = predict(_as_loaded(plan, models), device.type)
+    found = rehearse(_as_loaded(plan, models), device.type)
     free = free_bytes(device)
     # The weights are there already, and so is a GPU's context: `largest_batch` counts both.
     fits = largest_batch(found, free + found.weight_bytes + CONTEXT, most)
@@ -111,26 +113,11 @@ def largest_that_fits(plan: Plan, models: Models, most: int) -> int:
     return fits
 
 
-def _as_loaded(plan: Plan, models: Models) -> JobSpec:
-    """The job with nothing left to choose and its checkpoints by folder. Compiled kernels are rehearsed as plain ones;
-    judges are loaded and look at finished images, without a graph."""
-
-    def metric(located) -> MetricSpec:
-        terms = zip(located.spec.terms, located.checkpoints, strict=True)
-        return dataclasses.replace(
-            located.spec,
-            terms=tuple(dataclasses.replace(term, checkpoint=Checkpoint(str(at.folder))) for term, at in terms),
-        )
-
-    return dataclasses.replace(
-        plan.job,
-        generator=Checkpoint(str(plan.generator.folder)),
-        metric=metric(plan.metric),
-        recorded=tuple(map(metric, plan.recorded)),
-        evaluators=(),
-        dtype=plan.dtype,
-        execution=dataclasses.replace(models.execution, compile=False),
-    )
+def _as_loaded(plan: Plan, models: Models) -> Plan:
+    """The plan with nothing left to choose. Compiled kernels are rehearsed as plain ones; judges are loaded and look at
+    finished images, without a graph."""
+    execution = dataclasses.replace(models.execution, compile=False)
+    return dataclasses.replace(plan, job=dataclasses.replace(plan.job, execution=execution), evaluators=())
 
 
 # --- What is fastest ----------------------------------------------------------------------------------------

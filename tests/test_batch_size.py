@@ -15,7 +15,7 @@ from reno.batch_size import GAIN, LONG, best_size, calibrate, choose_batch_size,
 from reno.job import run_job
 from reno.memory.__main__ import main as memory
 from reno.memory.cards import CONTEXT, SHARE, largest_batch
-from reno.memory.prediction import predict
+from reno.memory.prediction import predict, rehearse
 from reno.models import load_models
 from reno.plan import make_plan
 from reno.residence import _left_of_the_limit, free_bytes
@@ -124,8 +124,8 @@ def test_no_more_trials_than_fit_beside_the_loaded_models(compose, monkeypatch):
     job = compose("batch_size=auto", FOUR, "record=[]")
     plan = make_plan(job)
     models = load_models(plan, CPU)
-    found = predict(batch_size._as_loaded(plan, models), "cpu")
-    monkeypatch.setattr(batch_size, "predict", lambda job, device_type: found)
+    found = rehearse(batch_size._as_loaded(plan, models), "cpu")
+    monkeypatch.setattr(batch_size, "rehearse", lambda plan, device_type: found)
     three = int((1 + SHARE) * (found.peak(3) - found.weight_bytes)) + 1
     assert largest_batch(found, three + found.weight_bytes + CONTEXT) == 3
     monkeypatch.setattr(batch_size, "seconds_per_image", lambda plan, models, size: 1 / size)
@@ -136,6 +136,13 @@ def test_no_more_trials_than_fit_beside_the_loaded_models(compose, monkeypatch):
     assert choices[three].size == 2 and "3 fit into the free memory" in choices[three].reason
     assert choices[100 * three].size == 4 and "4 at most" in choices[100 * three].reason
     assert choices[1].size == 1 and "may not fit" in choices[1].reason
+
+
+def test_one_trial_needs_no_looking(compose, monkeypatch):
+    monkeypatch.setattr(batch_size, "rehearse", None)
+    monkeypatch.setattr(batch_size, "run_batch", None)
+    plan = make_plan(compose("batch_size=auto", "prompt=a red car", "record=[]"))
+    assert choose_batch_size(plan, {}, load_models(plan, CPU)).size == 1
 
 
 def test_a_rehearsal_leaves_nothing_that_a_run_could_meet(compose):

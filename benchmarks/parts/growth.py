@@ -11,7 +11,7 @@ from statistics import median
 
 from benchmarks.apart import Failed, apart
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts, setting_from
+from benchmarks.setting import Setting, loaded, prompts, seeds, setting_from
 from benchmarks.timing import MIB, off_the_line, peak_bytes, say
 from reno import batch as batches
 from reno.batch import peak_host_bytes
@@ -96,8 +96,8 @@ def point(setting: dict, repeats: int, iterations: int, batch: int, prompts: int
 def long_run(setting: dict, early: int, late: int) -> dict[str, int]:
     """Peak resident bytes of a job with everything on, frames and W&B offline, after `early` and `late` trials."""
     per_batch = BASE["batch"]
-    seeds = f"seed=[{','.join(map(str, range(late // per_batch)))}]"
-    words = (prompts(per_batch), seeds, "iterations=2", f"batch_size={per_batch}", "tracking=offline")
+    trials = (prompts(per_batch), seeds(late // per_batch), f"batch_size={per_batch}")
+    words = (*trials, "iterations=2", "tracking=offline")
     peaks: list[int] = []
     whole = batches.run_batch
 

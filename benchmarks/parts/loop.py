@@ -14,7 +14,7 @@ from statistics import median
 import torch
 
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts
+from benchmarks.setting import Setting, loaded, prompts, seeds
 from benchmarks.timing import in_turn, ratio
 from reno import batch as batches
 from reno.job import run_job
@@ -46,8 +46,7 @@ EFFORTS = {
 def measure(setting: Setting) -> list[Row]:
     effort = EFFORTS[setting.effort]
     side_by_side = setting.job().batch_size
-    seeds = f"seed=[{','.join(map(str, range(side_by_side * effort.batches)))}]"
-    words = (prompts(1), seeds, f"iterations={effort.iterations}", "tracking=offline")
+    words = (prompts(1), seeds(side_by_side * effort.batches), f"iterations={effort.iterations}", "tracking=offline")
     job = setting.job(*words)
     plan, models, _ = loaded(job)
     floor(plan, models, side_by_side, 1)  # the first call prepares kernels

@@ -14,12 +14,13 @@ from PIL import Image
 
 from benchmarks.apart import apart
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts, setting_from
+from benchmarks.setting import Setting, loaded, prompts, seeds, setting_from
 from benchmarks.timing import in_turn, peak_bytes, ratio
 from reno.batch import run_batch
 from reno.memory.cards import GIB
 from reno.plan import make_plan
 from reno.reproducibility import choose_device, make_deterministic
+from reno.surroundings import CLIP_MEAN, CLIP_STD
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def measure(setting: Setting) -> list[Row]:
 def ours(setting: dict, trials: int, iterations: int) -> dict[str, float]:
     """Seconds that this program's loop takes for one iteration of one trial, and the peak of memory in bytes."""
     asked = setting_from(setting)
-    job = asked.job(prompts(1), f"seed=[{','.join(map(str, range(trials)))}]", f"iterations={iterations}")
+    job = asked.job(prompts(1), seeds(trials), f"iterations={iterations}")
     plan, models, device = loaded(job)
     spent, counted = 0.0, 0
     for number, batch in enumerate(plan.batches()):
@@ -102,8 +103,8 @@ def notebook(setting: dict, trials: int, iterations: int) -> dict[str, float]:
     clip = CLIPModel.from_pretrained(metric_folder, dtype=dtype).to(device).requires_grad_(False)
     clip_tokenizer = AutoTokenizer.from_pretrained(metric_folder)
     side = clip.config.vision_config.image_size
-    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073], device=device)[:, None, None]
-    std = torch.tensor([0.26862954, 0.26130258, 0.27577711], device=device)[:, None, None]
+    mean = torch.tensor(CLIP_MEAN, device=device)[:, None, None]
+    std = torch.tensor(CLIP_STD, device=device)[:, None, None]
     prompt = job.prompts[0].text
     seconds, losses, pictures = [], [], []
     for seed in range(trials):

@@ -28,7 +28,6 @@ def measure(setting: Setting) -> list[Row]:
         for _ in run_batch(plan.trials, dataclasses.replace(job.settings, iterations=1), metric, models):
             pass  # the first call prepares kernels
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
         started = time.perf_counter()
         *_, done = run_batch(plan.trials, job.settings, metric, models)
         seconds = time.perf_counter() - started

@@ -63,14 +63,19 @@ def predict(job: JobSpec, device_type: str) -> Prediction:
     takes seconds. Raises BadInput as the job would."""
     dtype = choose_dtype(job.dtype, device_type)
     with tempfile.TemporaryDirectory(prefix="reno-memory-") as scratch:
-        plan = plan_without_weights(_shortened(job), dtype, Path(scratch))
-        with rehearsal(device_type) as live:
-            models = load_models(plan, META)
-            alone, pair, three = (_timeline(plan, models, live, batch) for batch in (1, 2, 3))
-            weights = _weights_by_part(plan, models)
+        return rehearse(plan_without_weights(job, dtype, Path(scratch)), device_type)
+
+
+def rehearse(plan: Plan, device_type: str) -> Prediction:
+    """The same of a plan whose checkpoints are on this disk; of them no more than the configurations are read."""
+    plan = dataclasses.replace(plan, job=_shortened(plan.job))
+    with rehearsal(device_type) as live:
+        models = load_models(plan, META)
+        alone, pair, three = (_timeline(plan, models, live, batch) for batch in (1, 2, 3))
+        weights = _weights_by_part(plan, models)
     assert len(pair) == len(three), "a batch of three does not do the operations that a batch of two does"
     size = models.generator.image_size
-    return Prediction(dtype, models.execution, size, weights, int(alone.max()), pair, three - pair)
+    return Prediction(plan.dtype, models.execution, size, weights, int(alone.max()), pair, three - pair)
 
 
 def _shortened(job: JobSpec) -> JobSpec:
