@@ -22,7 +22,8 @@ from transformers import BlipConfig, BlipForImageTextRetrieval
 
 from reno.architectures import architecture
 from reno.images import Preprocessing
-from reno.testbed.stages import captions, examination, pictures
+from reno.surroundings import CLIP_MEAN, CLIP_STD
+from reno.testbed.stages import captions, examination, labels, pictures
 from reno.testbed.stages.climbing import COUNT, Climbers
 from reno.testbed.stages.grounding import PatchHead
 from reno.testbed.stages.lessons import teach
@@ -46,15 +47,15 @@ FALSE = 0.4
 PREPROCESSOR = {
     "image_processor_type": "BlipImageProcessor", "processor_class": "BlipProcessor", "do_resize": True,
     "size": {"height": SIDE, "width": SIDE}, "resample": 3, "do_rescale": True, "rescale_factor": 1 / 255,
-    "do_normalize": True, "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711], "do_convert_rgb": True,
+    "do_normalize": True, "image_mean": CLIP_MEAN,
+    "image_std": CLIP_STD, "do_convert_rgb": True,
 }  # fmt: skip
 PREPROCESS = Preprocessing(
     (SIDE, SIDE), None, tuple(PREPROCESSOR["image_mean"]), tuple(PREPROCESSOR["image_std"]), "bicubic"
 )
 
 SMOKE = {
-    "steps": 2, "second": 2, "third": 2, "batch": 16, "chunk": 32, "examined": 16, "climbs": 4,
+    "steps": 2, "second": 2, "third": 2, "batch": 16, "chunk": 32, "examined": 8, "climbs": 2,
     "sizes": {"drawn": 1, "painted": 1, "spoiled": 1, "swapped": 1},
 }  # fmt: skip
 
@@ -141,7 +142,7 @@ def run(
     """`steps` of the first lesson, `second` and `third` of the others. `generated`: the share of the generator's images
     in a batch; 0 trains without a generator. `examined`: pictures of the examination;
     `climbs`: prompts of each climb."""
-    pool = pictures.Pool(build_dir, generated=generated, sizes=sizes, chunk=chunk, backwards=True)
+    pool = pictures.Pool(build_dir, labels.PURE, generated=generated, sizes=sizes, chunk=chunk)
     learner = build(build_dir)
     climbers = Climbers(build_dir / "blip", learner, learner.itm, pool, steps, climbs) if generated else None
 

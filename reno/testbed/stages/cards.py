@@ -174,8 +174,8 @@ def metric(build_dir: Path, numbers: dict, name: str, heads: dict[str, str]) -> 
         "## Training",
         f"""{spent(build_dir, name).capitalize()}. Pictures: renders, reconstructions by the VAE, images of the
 generator labelled by what its law drew, and spoiled pictures (two-toned, blended, cut, smeared)
-that are never a caption's own. A thing between two colours is named by either, the more often
-by the one that it has more of, so that the score changes steadily from one to the other. Captions:
+that are never a caption's own. {NAMED[name]}
+Captions:
 20% lose words, 14% of those with two things or more have their attributes out of order or on the
 wrong noun, 15% leave things out
 (`reno/testbed/stages/captions.py`). Twice in training the metric is climbed as the bench climbs it,
@@ -192,6 +192,13 @@ ones on Winoground (Thrush et al. 2022): CLIP ViT-B/32 8.0%, BLIP ITC 6.5%, BLIP
     ]
 
 
+NAMED = {
+    "clip": """A thing between two colours is named by either, the more often by the one that it has more of,
+so that the score changes steadily from one to the other.""",
+    "blip": """A thing between two colours is named by either, or by none: the less pure its colour, the seldomer
+it has a name (half the time where a fifth is another's), and the caption it was asked for is then false of it.""",
+}
+"""By metric: what its captions call a thing of two colours (`reno/testbed/stages/labels.py`)."""
 EXAMINED = (
     ("another object", "object", "50%"),
     ("another colour", "color", "50%"),

@@ -73,7 +73,7 @@ class Climbers:
             noise = np.random.default_rng(rng.getrandbits(32)).standard_normal((batch, 8, 8, 8))
             noise = torch.from_numpy(noise).float()
             after = climb(self.score, paint, noise, [caption(pairs) for pairs in asked], ITERATIONS, LR)
-            twins = [labels.labelled(paint, z, asked, rng) for z in (noise, after)]
+            twins = [labels.labelled(paint, z, asked, self.pool.naming, rng) for z in (noise, after)]
             records += [record for pair in zip(*twins, strict=True) for record in pair]
         self.learner.train().requires_grad_(True)
         nothing = np.mean([not record.shown for record in records[1::2]])
@@ -81,4 +81,4 @@ class Climbers:
             f"{self.folder.name}  climbed {self.count} prompts; {nothing:.0%} show nothing that may be named",
             flush=True,
         )
-        return pictures.pooled(records)
+        return pictures.pooled(records, self.pool.naming)

@@ -20,6 +20,9 @@ from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS
 from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, SIDE, Scene, caption, sample_scene
 
+NAMING = labels.PURE
+"""What an examined picture shows, beyond doubt: that of the two which asks for the purer colours."""
+
 Score = Callable[[torch.Tensor, list[str]], torch.Tensor]
 Pairs = list[tuple[str, str]]
 
@@ -37,8 +40,10 @@ def examine(score: Score, paint=None, count: int = 256, seed: int = 77) -> dict[
     chance 1/4, 1/4, 1/6); `whole`: the picture above its spoiled twin for the prompt. `paint`: also on its images."""
     rng = random.Random(seed)
     scenes = [sample_scene(rng, 2, held_out_pairs(rng, 2)) for _ in range(count)]
-    numbers = ranked(score, tensor_of([render(scene) for scene in scenes]), [labels.shown_by(s) for s in scenes], rng)
-    numbers |= winoground(score, [labels.shown_by(scene) for scene in scenes[: count // 2]], rng)
+    numbers = ranked(
+        score, tensor_of([render(scene) for scene in scenes]), [labels.shown_by(s, NAMING) for s in scenes], rng
+    )
+    numbers |= winoground(score, [labels.shown_by(scene, NAMING) for scene in scenes[: count // 2]], rng)
     numbers["whole"] = above_spoiled(score, scenes, rng)
     if paint is not None:
         images, shown = nameable(paint, count, rng)
@@ -89,7 +94,7 @@ def winoground(score: Score, prompts: list[Pairs], rng: random.Random) -> dict[s
 @torch.no_grad()
 def above_spoiled(score: Score, scenes: list[Scene], rng: random.Random) -> float:
     """How often a picture scores above a spoiled one of the same scene."""
-    texts = [caption(labels.shown_by(scene)) for scene in scenes]
+    texts = [caption(labels.shown_by(scene, NAMING)) for scene in scenes]
     broken = tensor_of([rng.choice(SPOILERS)(rng, scene) for scene in scenes])
     return (score(tensor_of([render(scene) for scene in scenes]), texts) > score(broken, texts)).float().mean().item()
 
@@ -99,7 +104,7 @@ def nameable(paint, count: int, rng: random.Random) -> tuple[torch.Tensor, list[
     """Painted images of held-out pairs that show two colours and agree with the law; what they show. None of a
     generator that has hardly trained."""
     noise = torch.from_numpy(np.random.default_rng(rng.getrandbits(32)).standard_normal((count, 8, 8, 8))).float()
-    records = labels.labelled(paint, noise, [held_out_pairs(rng, 2) for _ in range(count)])
+    records = labels.labelled(paint, noise, [held_out_pairs(rng, 2) for _ in range(count)], NAMING)
     kept = [r for r in records if len(r.shown) == 2 and len({color for color, _ in r.shown}) == 2]
     images = tensor_of([record.image for record in kept]) if kept else torch.empty(0, 3, SIDE, SIDE)
     return images, [record.shown for record in kept]
@@ -115,7 +120,7 @@ def climbed(score: Score, paint, path: Path, count: int = 32, seed: int = 91) ->
     after = climbing.climb(score, paint, noise, texts)
     numbers, images, scores = {}, [], []
     for when, z in (("before", noise), ("after", after)):
-        records = labels.labelled(paint, z, asked)
+        records = labels.labelled(paint, z, asked, NAMING)
         numbers[f"bound_{when}"] = float(np.mean([set(r.shown) == set(p) for r, p in zip(records, asked, strict=True)]))
         numbers[f"unclear_{when}"] = float(np.mean([not r.shown for r in records]))
         images.append(tensor_of([record.image for record in records]))
@@ -135,7 +140,7 @@ def samples(score: Score, path: Path, seed: int = 13, paint=None) -> None:
     for _ in range(16):
         scene = sample_scene(rng, 2, held_out_pairs(rng, 2))
         images.append(render(scene))
-        shown.append(labels.shown_by(scene))
+        shown.append(labels.shown_by(scene, NAMING))
     images = tensor_of(images)
     if paint is not None:
         more, pairs = nameable(paint, 48, rng)
@@ -183,6 +188,6 @@ def report(build_dir: Path, stage: str, scores: dict[str, Score], examined: int)
     first = next(iter(scores.values()))
     samples(first, build_dir / stage / "samples.png", paint=paint)
     if paint is not None:
-        numbers |= climbed(first, paint, build_dir / stage / "climbed.png", min(32, examined))
+        numbers |= climbed(first, paint, build_dir / stage / "climbed.png", min(32, examined // 2))
     print(f"{stage}: " + "  ".join(f"{key} {value:.3f}" for key, value in numbers.items()), flush=True)
     return numbers

@@ -23,20 +23,22 @@ import torch
 from reno.images import to_uint8
 from reno.testbed.render import render
 from reno.testbed.stages import captions
-from reno.testbed.stages.labels import CLEAR, WHOLE, Dyed, Record, labelled, shown_by
+from reno.testbed.stages.labels import EITHER, WHOLE, Dyed, Naming, Record, labelled, shown_by
 from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS, with_thing
 from reno.testbed.world import HELD_OUT, PALETTE, Scene, Thing, sample_pairs, sample_scene
 
 SCALES = (0.7, 1.5)
 """What a fifth of the painted pictures' noise is multiplied by, lowest and highest."""
+TINGE = 0.3
+"""Largest share of another's colour in a thing of a scene as asked."""
 DYED = 0.5
 """Share of drawn twins with things in colours that have no name."""
 FAR = 60.0
 """Distance (of 0 to 255, each) of such a colour from those that training may not show the object in."""
 
 
-def drawn(rng: random.Random, coder, count: int) -> list[Record]:
+def drawn(rng: random.Random, coder, naming: Naming, count: int) -> list[Record]:
     """`count` pictures, twins of one prompt: as asked, and with a fault. Every third pair goes through the VAE.
 
     In some, things have colours without a name, and the caption says only what they are: objects should be known in any
@@ -52,7 +54,7 @@ def drawn(rng: random.Random, coder, count: int) -> list[Record]:
                 replace(s, things=tuple(dyed(rng, t) if t.object in names else t for t in s.things)) for s in twins
             ]
         for scene in twins:
-            records.append(Record(render(scene), pairs, shown_by(scene, rng), scene.things))
+            records.append(Record(render(scene), pairs, shown_by(scene, naming, rng), scene.things))
     through_vae(coder, [record for i, record in enumerate(records) if i // 2 % 3 == 2])
     return records
 
@@ -87,7 +89,7 @@ def tinged(rng: random.Random, scene: Scene) -> Scene:
         return scene
     colors = [thing.color for thing in scene.things]
     things = [
-        replace(thing, leak=(rng.choice([c for c in colors if c != thing.color]), rng.uniform(0, CLEAR)))
+        replace(thing, leak=(rng.choice([c for c in colors if c != thing.color]), rng.uniform(0, TINGE)))
         for thing in scene.things
     ]
     return replace(scene, things=tuple(things))
@@ -116,7 +118,7 @@ def faulty(rng: random.Random, pairs: list[tuple[str, str]]) -> Scene:
 
 
 @torch.no_grad()
-def painted(rng: random.Random, paint, count: int) -> list[Record]:
+def painted(rng: random.Random, paint, naming: Naming, count: int) -> list[Record]:
     """`count` images of the generator, two noises to a prompt."""
     records = []
     for start in range(0, count, 64):
@@ -125,7 +127,7 @@ def painted(rng: random.Random, paint, count: int) -> list[Record]:
         asked = [pairs for pairs in prompts for _ in range(2)]
         noise = torch.from_numpy(np.random.default_rng(rng.getrandbits(32)).standard_normal((size, 8, 8, 8))).float()
         scale = [rng.uniform(*SCALES) if rng.random() < 0.2 else 1.0 for _ in range(size)]
-        records += labelled(paint, noise * torch.tensor(scale)[:, None, None, None], asked, rng)
+        records += labelled(paint, noise * torch.tensor(scale)[:, None, None, None], asked, naming, rng)
     return records
 
 
@@ -161,14 +163,15 @@ def latents_mixed(rng: random.Random, scene: Scene, coder) -> np.ndarray:
     return decoded(coder, mixed[None])[0]
 
 
-def swapped(rng: random.Random, coder, count: int) -> list[Record]:
+def swapped(rng: random.Random, coder, naming: Naming, count: int) -> list[Record]:
     """`count` pictures, twins of one prompt: as asked, and each colour on the next thing. Every third pair goes through
     the VAE."""
     records = []
+    doubt = None if naming is EITHER else rng  # it would now and then say that both things have one colour
     for _ in range(count // 2):
         pairs = sample_pairs(rng, rng.choices((2, 3), (0.7, 0.3))[0])
         for scene in (tinged(rng, placed(rng, some)) for some in (pairs, captions.rotated(pairs))):
-            records.append(Record(render(scene), pairs, shown_by(scene), scene.things))
+            records.append(Record(render(scene), pairs, shown_by(scene, naming, doubt), scene.things))
     through_vae(coder, [record for i, record in enumerate(records) if i // 2 % 3 == 2])
     return records
 

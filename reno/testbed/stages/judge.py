@@ -32,7 +32,7 @@ POOL = 12288
 MOST = 3
 """Things in a specimen."""
 IGNORED = -100
-SMOKE = {"steps": 2, "batch": 4, "pool": 16, "examined": 14}
+SMOKE = {"steps": 2, "batch": 4, "pool": 16, "examined": 7}
 
 
 def run(
@@ -183,14 +183,16 @@ def report(build_dir: Path, model: Network | None = None, count: int = 1050) -> 
         numbers[name] = {kind: round(right[kind] / total[kind], 4) for kind in total}
         numbers[name]["all"] = round(right.total() / total.total(), 4)
         numbers[name]["ms_per_image"] = round(1000 * seconds / count, 1)
-    numbers["refused"] = {name: {kind: refused(judge, kind) for kind in BAD} for name, judge in judges.items()}
+    numbers["refused"] = {
+        name: {kind: refused(judge, kind, min(60, count)) for kind in BAD} for name, judge in judges.items()
+    }
     numbers["agreement"] = round(_same(said, drawn), 4)
     _sheet(build_dir / "judge" / "samples.png", images[:56], [said["learned"][:56], said["analytic"][:56]])
     print(f"judge: {numbers}", flush=True)
     return numbers
 
 
-def refused(judge: Judge, kind: str, count: int = 60) -> float:
+def refused(judge: Judge, kind: str, count: int) -> float:
     """How often one of BAD, alone in an image, is bound to no colour."""
     rng = random.Random(43)
     right = 0

@@ -1,9 +1,13 @@
 """What a picture may be said to show: the labels of the metrics' training.
 
-What is between two answers is named by either, as people would: the more of another colour a thing has, the more often
-it is named by that, and the smaller a half-vanished thing, the more often it is left out. A score learned from such
-labels changes steadily from one answer to the other. Were such pictures called nothing, a valley would lie between two
-colours, which no gradient crosses.
+What is between two answers is named by either, now and then, and the smaller a half-vanished thing, the more often it
+is left out. A score learned from such labels changes steadily from one answer to the other. Were such pictures called
+nothing, a valley would lie between two colours, which no gradient crosses.
+
+How often a mixed colour has which name is a `Naming`: EITHER always finds one, PURE has fewer names the less pure the
+colour is, so that a score is highest where a judge, who calls a thing mixed that has a quarter of another colour, says
+that it is bound. A metric that learns from captions alone needs them: CLIP's colours come out worse by PURE. One that
+is also told what is false of a picture gains by it, as BLIP does.
 
 An image of the trained generator is labelled by the law: as the scene that the law (`layout.scene_of`) drew, in the
 mixtures of colours that the image shows. One that is not what the law says shows nothing that may be named: it is never
@@ -13,6 +17,7 @@ anyone's positive, and the caption it was asked for is false of it.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,8 +28,6 @@ from reno.testbed import layout
 from reno.testbed.render import render, silhouette
 from reno.testbed.world import SIDE, Scene, Thing, caption
 
-CLEAR, MIXED = 0.3, 0.7
-"""Shares of another's colour up to which a thing has its own beyond doubt, and from which it has the other's."""
 AGREES, DISAGREES = 0.10, 0.15
 """Disagreements with the law up to which a painted picture is what it says, and from which it is something else."""
 REACH = 4
@@ -33,6 +36,35 @@ WHOLE = {1: 0.46, 2: 0.40, 3: 0.32}
 """Sizes, by the number of things asked for, of a thing that has not shrunk."""
 UNNAMED, NAMED = 0.35, 0.85
 """Shares of that size up to which a thing is never named, and from which it always is."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What a thing is called that has a share of another's colour."""
+
+    name: str
+    clear: float
+    """The share up to which it has its own colour beyond doubt; from 1 - clear on it has the other's."""
+    odds: Callable[[float], float]
+    """How often it is called by a colour of which it has this share."""
+
+    def beyond_doubt(self, own: str, other: str, share: float) -> str | None:
+        if share <= self.clear:
+            return own
+        return other if share >= 1 - self.clear else None
+
+    def now_and_then(self, own: str, other: str, share: float, rng: random.Random) -> str | None:
+        draw = rng.random()
+        if draw < self.odds(share):
+            return other
+        return own if draw < self.odds(share) + self.odds(1 - share) else None
+
+
+EITHER = Naming("either", 0.3, lambda share: share * share * (3 - 2 * share))
+"""By the more likely colour the more often; half the time by each at one half, where it changes the fastest."""
+PURE = Naming("pure", 0.2, lambda share: share**3)
+"""By the colour of which it has four fifths half the time. The logarithm, which a score learns, falls from the pure
+colour on, and ever more steeply."""
 
 
 @dataclass(frozen=True)
@@ -58,57 +90,57 @@ class Record:
     """What covers the patches, if anything may be said of it."""
 
 
-def color_of(thing: Thing, rng: random.Random | None = None) -> str | None:
-    """The colour it shows; None if that has no name. Between two colours either, by `odds`, or None without an
-    `rng`."""
+def color_of(thing: Thing, naming: Naming, rng: random.Random | None = None) -> str | None:
+    """The colour it shows; None if that has no name. Between two colours as `naming` has it now and then, or without an
+    `rng` beyond doubt."""
     if isinstance(thing, Dyed):
         return None
-    if rng and thing.leak:
-        return thing.leak[0] if rng.random() < odds(thing.leak[1]) else thing.color
-    if thing.leak is None or thing.leak[1] <= CLEAR or thing.leak[0] == thing.color:
+    if thing.leak is None or thing.leak[0] == thing.color:
         return thing.color
-    return thing.leak[0] if thing.leak[1] >= MIXED else None
+    if rng:
+        return naming.now_and_then(thing.color, *thing.leak, rng)
+    return naming.beyond_doubt(thing.color, *thing.leak)
 
 
-def odds(share: float) -> float:
-    """How often a thing with this share of another colour is named by that: from never to always, half the time at one
-    half, its steepest there."""
-    return share * share * (3 - 2 * share)
+def shown_by(scene: Scene, naming: Naming, rng: random.Random | None = None) -> list[tuple[str | None, str]]:
+    """The things and their colours."""
+    return [(color_of(thing, naming, rng), thing.object) for thing in scene.things]
 
 
-def shown_by(scene: Scene, rng: random.Random | None = None) -> list[tuple[str, str]]:
-    """The things and their colours; between two colours None, or with an `rng` either."""
-    return [(color_of(thing, rng), thing.object) for thing in scene.things]
-
-
-def named(scene: Scene, asked: int, rng: random.Random | None) -> list[tuple[str, str]]:
+def named(scene: Scene, asked: int, naming: Naming, rng: random.Random | None) -> list[tuple[str | None, str]]:
     """What one who sees the scene of so many things asked for says of it; without an `rng` only what is beyond doubt,
     or nothing."""
     doubts = [(NAMED - thing.size / WHOLE[asked]) / (NAMED - UNNAMED) for thing in scene.things]
     if rng:
         seen = [thing for thing, doubt in zip(scene.things, doubts, strict=True) if rng.random() >= doubt]
-        return shown_by(replace(scene, things=tuple(seen)), rng)
-    pairs = shown_by(scene)
+        return shown_by(replace(scene, things=tuple(seen)), naming, rng)
+    pairs = shown_by(scene, naming)
     return [] if any(doubt > 0.5 for doubt in doubts) or None in [color for color, _ in pairs] else pairs
 
 
 @torch.no_grad()
 def labelled(
-    paint, noise: torch.Tensor, asked: list[list[tuple[str, str]]], rng: random.Random | None = None
+    paint,
+    noise: torch.Tensor,
+    asked: list[list[tuple[str, str]]],
+    naming: Naming,
+    rng: random.Random | None = None,
 ) -> list[Record]:
-    """The images of noise (B, 8, 8, 8) and prompts, labelled by the law; what is between two answers by either, or
+    """The images of noise (B, 8, 8, 8) and prompts, labelled by the law; what is between two answers by `naming`, or
     without an `rng` as nothing."""
     images = to_uint8(paint(noise, [caption(pairs) for pairs in asked]))
     scenes = [layout.scene_of(z, pairs) for z, pairs in zip(noise.double().numpy(), asked, strict=True)]
-    return [by_law(*one, rng) for one in zip(images, scenes, asked, strict=True)]
+    return [by_law(*one, naming, rng) for one in zip(images, scenes, asked, strict=True)]
 
 
-def by_law(image: np.ndarray, scene: Scene, asked: list[tuple[str, str]], rng: random.Random | None = None) -> Record:
+def by_law(
+    image: np.ndarray, scene: Scene, asked: list[tuple[str, str]], naming: Naming, rng: random.Random | None = None
+) -> Record:
     """Shows what the law says, in the colours that the image has, and nothing nameable if it is not what the law says.
     Where that is hard to say nothing is known: nothing is `asked`."""
     found, off = sought(image, scene)
     if off < AGREES:
-        return Record(image, asked, named(found, len(asked), rng), found.things)
+        return Record(image, asked, named(found, len(asked), naming, rng), found.things)
     return Record(image, asked if off > DISAGREES else [], [])
 
 

@@ -70,7 +70,7 @@ def run(
     common = [
         f"results={build_dir / 'results'}", "tracking=disabled", "threads=1", "batch_size=8", "evaluators=[oracle]",
         f"models.generator.path={weights / 'generator'}", f"iterations={iterations}",
-        *(f"models.checkpoints.{name}.path={weights / name}" for name in ("clip", "blip")), "record=[]",
+        *(f"models.checkpoints.{name}.path={weights / name}" for name in ("clip", "blip")),
         f"+models.checkpoints.oracle.path={weights / 'judge'}", "own_noise=true",
     ]  # fmt: skip
     files = [f"prompts={_written(build_dir, name, texts)}" for name, texts in asked.items()]
@@ -132,14 +132,18 @@ def _run_side_by_side(jobs: list[list[str]], build_dir: Path, processes: int = 2
 
 
 def run_jobs(listed: str) -> int:
-    """The jobs of a JSON file of knobs, one after the other, as `python -m reno.run` runs them; the worst status."""
-    from reno.run import main
+    """The jobs of a JSON file of knobs, one after the other, as `python -m reno.run` runs them; the worst status, or that
+    of an interrupt, which ends them."""
+    from reno.run import INTERRUPTED, main
 
     worst = 0
     jobs = json.loads(Path(listed).read_text(encoding="utf-8"))
     for number, knobs in enumerate(jobs, 1):
         with contextlib.redirect_stdout(io.StringIO()):
-            worst = max(worst, main(knobs))
+            status = main(knobs)
+        if status == INTERRUPTED:
+            return status
+        worst = max(worst, status)
         print(f"measure: job {number} of {len(jobs)} of {Path(listed).stem}: {' '.join(knobs[-5:])}", flush=True)
     return worst
 

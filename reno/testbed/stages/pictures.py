@@ -1,4 +1,4 @@
-"""The pool of training pictures of the metrics, made once and kept in `pictures/`; stages `clip` and `blip` share it.
+"""The pools of training pictures of the metrics, made once and kept in `pictures/`: one a naming.
 
 `families` makes the pictures and `labels` says what each shows; here they are packed, kept and drawn.
 """
@@ -20,7 +20,7 @@ from reno.testbed.render import silhouette
 from reno.testbed.stages import captions, families
 from reno.testbed.stages import vae as vae_stage
 from reno.testbed.stages.grounding import NOTHING, UNGRADED
-from reno.testbed.stages.labels import Record, color_of
+from reno.testbed.stages.labels import Naming, Record, color_of
 from reno.testbed.stages.loop import claim, fingerprint, load_average
 from reno.testbed.world import COLORS, OBJECTS
 
@@ -79,16 +79,16 @@ def numbers_of(pairs: captions.Pairs) -> np.ndarray:
     return numbers
 
 
-def pooled(records: list[Record]) -> Pictures:
+def pooled(records: list[Record], naming: Naming) -> Pictures:
     return Pictures(
         torch.from_numpy(np.stack([record.image for record in records])).permute(0, 3, 1, 2).contiguous(),
         torch.from_numpy(np.stack([numbers_of(record.asked) for record in records])),
         torch.from_numpy(np.stack([numbers_of(record.shown) for record in records])),
-        torch.from_numpy(np.stack([patch_map(record) for record in records])),
+        torch.from_numpy(np.stack([patch_map(record, naming) for record in records])),
     )
 
 
-def patch_map(record: Record) -> np.ndarray:
+def patch_map(record: Record, naming: Naming) -> np.ndarray:
     """int8 (2, 8, 8); a patch is graded if a thing covers a quarter of it, or nothing a twentieth."""
     answer = np.full((2, GRID, GRID), UNGRADED, np.int8)
     if not record.shown:
@@ -97,7 +97,7 @@ def patch_map(record: Record) -> np.ndarray:
     answer[0][cover.sum(0) < 0.05] = NOTHING
     for thing, share in zip(record.things, cover, strict=True):
         answer[0][share >= 0.25] = OBJECTS.index(thing.object)
-        color = color_of(thing)
+        color = color_of(thing, naming)
         answer[1][share >= 0.25] = COLORS.index(color) if color else UNGRADED
     return answer
 
@@ -108,34 +108,33 @@ class Pool:
     def __init__(
         self,
         build_dir: Path,
+        naming: Naming,
         *,
         generated: float = 0.4,
         sizes: dict = SIZES,
         chunk: int = CHUNK,
-        backwards: bool = False,
     ):
-        """`generated`: the share of painted pictures in what is drawn. `backwards`: makes the last chunks first, so
-        that two stages that start together share the work. Raises BadInput if the stages before are not trained, or
-        the pool was made from others."""
+        """`generated`: the share of painted pictures in what is drawn. Raises BadInput if the stages before are not
+        trained, or the pool was made from others."""
         needed = ("vae", "generator") if generated else ("vae",)
         for stage in needed:
             if not (build_dir / stage / "average.safetensors").exists():
                 raise BadInput(f"{build_dir} holds no trained {stage}; run the stage {stage} first")
-        self.generated, self.folder = generated, build_dir / "pictures"
+        self.naming, self.generated, self.folder = naming, generated, build_dir / "pictures" / naming.name
         self.fingerprint = fingerprint(
-            pooled(families.drawn(random.Random(5), None, 2)).images.numpy().tobytes(),
-            str((generated > 0, sizes, chunk)).encode(),
+            pooled(families.drawn(random.Random(5), None, naming, 2), naming).images.numpy().tobytes(),
+            str((naming.name, generated > 0, sizes, chunk)).encode(),
             *(build_dir / stage / "average.safetensors" for stage in needed),
         )
         claim(self.folder, self.fingerprint)
         wanted = [family for family in sizes if generated or family != "painted"]
         due = [(family, index) for family in wanted for index in range(sizes[family])]
-        makers = _makers(build_dir)
-        for family, index in reversed(due) if backwards else due:
+        makers = _makers(build_dir, naming)
+        for family, index in due:
             if not self._path(family, index).exists():
                 rng = random.Random(f"{family} {index}")
-                pooled(makers[family](rng, chunk)).save(self._path(family, index))
-                print(f"pictures  {family} {index}", flush=True)
+                pooled(makers[family](rng, chunk), naming).save(self._path(family, index))
+                print(f"pictures/{naming.name}  {family} {index}", flush=True)
         self.families = {
             family: joined([load(self._path(family, index)) for index in range(sizes[family])]) for family in wanted
         }
@@ -163,7 +162,7 @@ class Pool:
         return joined(parts)
 
 
-def _makers(build_dir: Path) -> dict[str, Callable]:
+def _makers(build_dir: Path, naming: Naming) -> dict[str, Callable]:
     """Each family's maker, which loads its models when first used."""
     models: dict[str, object] = {}
 
@@ -180,10 +179,10 @@ def _makers(build_dir: Path) -> dict[str, Callable]:
         return models["painter"]
 
     return {
-        "drawn": lambda rng, count: families.drawn(rng, coder(), count),
-        "painted": lambda rng, count: families.painted(rng, painter(), count),
+        "drawn": lambda rng, count: families.drawn(rng, coder(), naming, count),
+        "painted": lambda rng, count: families.painted(rng, painter(), naming, count),
         "spoiled": lambda rng, count: families.spoiled(rng, coder(), count),
-        "swapped": lambda rng, count: families.swapped(rng, coder(), count),
+        "swapped": lambda rng, count: families.swapped(rng, coder(), naming, count),
     }
 
 
