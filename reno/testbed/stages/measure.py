@@ -132,8 +132,8 @@ def _run_side_by_side(jobs: list[list[str]], build_dir: Path, processes: int = 2
 
 
 def run_jobs(listed: str) -> int:
-    """The jobs of a JSON file of knobs, one after the other, as `python -m reno.run` runs them; the worst status, or that
-    of an interrupt, which ends them."""
+    """Runs the jobs of a JSON file of knobs in turn, as `python -m reno.run` does; the worst status. An interrupt ends
+    them."""
     from reno.run import INTERRUPTED, main
 
     worst = 0
