@@ -84,6 +84,7 @@ def _job_of(stored: Stored, trial: TrialSpec, device: str) -> JobSpec:
         prompts=(trial.prompt,),
         prompt_set=None,
         seeds=(trial.seed,),
+        own_noise=False,
         models=record["labels"]["models"],
         generator=_checkpoint(origins["generator"]),
         metric=MetricSpec(record["labels"]["metric"], terms),
