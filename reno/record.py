@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reno.outcome import Outcome
 from reno.plan import Plan
+from reno.results import record_bytes
 from reno.spec import TrialSpec, as_json
 from reno.tracking import TrialCard
 
@@ -177,7 +178,7 @@ def write_job_record(folder: Path, plan: Plan, outcome: Outcome, group: str, com
         ],
     }
     part = folder / "job.json.part"
-    part.write_bytes(json.dumps(record, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    part.write_bytes(record_bytes(record))
     part.replace(folder / "job.json")
     if "torch" in sys.modules and outcome.done:
         from reno.reproducibility import git_diff

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-import json
 import math
 import os
 import random
@@ -27,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from reno.prompts import Prompt, load_prompts
-from reno.results import SCHEMA, TRACE_COLUMNS, Store, encode_frames, encode_png
+from reno.results import SCHEMA, TRACE_COLUMNS, Store, encode_frames, encode_png, record_bytes
 from reno.spec import TrialSpec, as_json
 from reno.testbed.render import render
 from reno.testbed.world import Background, Scene, Thing
@@ -172,7 +171,7 @@ class _Writer:
             "trials": entries,
         }
         folder.mkdir(parents=True)
-        (folder / "job.json").write_bytes(_json(record))
+        (folder / "job.json").write_bytes(record_bytes(record))
 
     def trial(self, spec: TrialSpec, configuration: Configuration, labels: dict) -> None:
         before = self.outcome(self.truth.before, spec, "start")
@@ -215,7 +214,7 @@ class _Writer:
         folder.mkdir()
         for name, (path, _) in files.items():
             os.link(path, folder / name)
-        (folder / "trial.json").write_bytes(_json(record))
+        (folder / "trial.json").write_bytes(record_bytes(record))
         self.written += 1
 
     def file(self, key: tuple | None, make) -> tuple[Path, dict]:
@@ -308,11 +307,6 @@ class _Writer:
 def _chance(of: str) -> random.Random:
     """The same numbers for the same text, whatever it holds."""
     return random.Random(of.encode("utf-8", "surrogatepass"))
-
-
-def _json(record: dict) -> bytes:
-    """As reno.results writes it, lone surrogates among the rest."""
-    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
 
 
 def _shifted(probability: float, shift: float) -> float:
