@@ -22,7 +22,8 @@ from reno.help import CONF, help_text
 from reno.quiet import quieten_libraries
 
 COMMAND = "RENO_COMMAND"
-"""The variable in which a job finds what the user typed, in whichever process a launcher runs it."""
+"""The variable in which a job finds what the user typed, in whichever process a launcher runs it; not set where a
+launcher hands no variables on."""
 INTERRUPTED = 130
 """Exit status of a command that the user stopped, as a shell has it for SIGINT."""
 
@@ -132,7 +133,7 @@ def _run_job(config, folder: Path, group: str) -> int:
     from reno.job import run_job
 
     reference = values["models"].get("reference_seconds")
-    return run_job(spec, folder, group=spec.study or group, command=os.environ[COMMAND], reference=reference).status
+    return run_job(spec, folder, group=spec.study or group, command=os.environ.get(COMMAND, ""), reference=reference).status
 
 
 def _remove_if_empty(folder: Path) -> None:
