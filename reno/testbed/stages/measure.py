@@ -70,7 +70,7 @@ def run(
     common = [
         f"results={build_dir / 'results'}", "tracking=disabled", "threads=1", "batch_size=8", "evaluators=[oracle]",
         f"models.generator.path={weights / 'generator'}", f"iterations={iterations}",
-        *(f"models.checkpoints.{name}.path={weights / name}" for name in ("clip", "blip")),
+        *(f"models.checkpoints.{name}.path={weights / name}" for name in ("clip", "blip")), "record=[]",
         f"+models.checkpoints.oracle.path={weights / 'judge'}", "own_noise=true",
     ]  # fmt: skip
     files = [f"prompts={_written(build_dir, name, texts)}" for name, texts in asked.items()]
