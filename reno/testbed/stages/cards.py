@@ -271,7 +271,7 @@ def climbs(measured: dict | None, name: str) -> list[str]:
 
 def page(title: str, *parts: str) -> str:
     """A Markdown page; paragraphs of prose are wrapped, headings, tables and pictures left as they are."""
-    last = "Written by `make testbed`, which makes these weights again from nothing."
+    last = "Written by `make testbed`, which trains such models from nothing."
     blocks = [block for part in (f"# {title}", *parts, last) for block in part.split("\n\n") if block]
     return "\n\n".join(block if re.match(r"[#|!]", block) else textwrap.fill(block, 116) for block in blocks) + "\n"
 
