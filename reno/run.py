@@ -133,7 +133,8 @@ def _run_job(config, folder: Path, group: str) -> int:
     from reno.job import run_job
 
     reference = values["models"].get("reference_seconds")
-    return run_job(spec, folder, group=spec.study or group, command=os.environ.get(COMMAND, ""), reference=reference).status
+    command = os.environ.get(COMMAND, "")
+    return run_job(spec, folder, group=spec.study or group, command=command, reference=reference).status
 
 
 def _remove_if_empty(folder: Path) -> None:
