@@ -46,8 +46,8 @@ report: setup ## page, PDF, tables and figures of what is stored: RESULTS=result
 readme-answer: setup ## the report, and its figure and headline table into README.md: RESULTS=results
 	$(BIN)/python -m analysis "$(RESULTS)" "$(OUT)" --readme README.md
 
-test: setup ## the fast tests
-	$(BIN)/python -m pytest -q
+test: setup ## the fast tests, in two processes
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
