@@ -20,7 +20,7 @@ from benchmarks.setting import Setting, full_size, testbed, threads_knob
 from benchmarks.timing import say
 from reno.errors import BadInput, did_you_mean
 
-VERSION = 1
+VERSION = 2
 """Of what the parts measure: a kept part of another version is measured anew."""
 EFFORTS = {False: ("testbed", "full", "gpu"), True: ("quick",)}
 """The settings that meet in one table: a quick look is no part of it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,8 +34,10 @@ LONG = 5.0
 """Seconds of a single trial's image from which a device is taken to be full with it, and is not calibrated further."""
 MOST = 64
 """Trials side by side at most."""
-REPEATS = 2
+REPEATS = 3
 """Times that a batch is timed; the quickest counts."""
+PATIENCE = 2
+"""Doublings in a row that have to bring nothing before no more are tried: on a busy machine one may seem to."""
 
 Paces = dict[int, float]
 """Seconds that an image of one trial takes, by the number of trials side by side."""
@@ -124,19 +127,21 @@ def _as_loaded(plan: Plan, models: Models) -> Plan:
 
 
 def calibrate(pace: Callable[[int], float], known: Paces, most: int) -> Paces:
-    """Doubles the batch, from 1 and up to `most`, as long as that makes a trial's image faster by GAIN. What is known
-    is not timed again; a batch that fails ends it."""
+    """Doubles the batch, from 1 and up to `most`, until PATIENCE doublings in a row have not made a trial's image
+    faster by GAIN. What is known is not timed again; a batch that fails ends it."""
     paces = dict(known)
-    size = 1
-    while size <= most:
+    size, quickest, in_vain = 1, math.inf, 0
+    while size <= most and in_vain < PATIENCE:
         if size not in paces:
             try:
                 paces[size] = pace(size)
             except (RuntimeError, ValueError, MemoryError) as error:
                 log.info("a batch of %d could not be timed: %s", size, error)
                 return paces
-        if paces[1] > LONG or (size > 1 and paces[size] > (1 - GAIN) * paces[size // 2]):
+        if paces[1] > LONG:
             return paces
+        in_vain = 0 if paces[size] <= (1 - GAIN) * quickest else in_vain + 1
+        quickest = min(quickest, paces[size])
         size *= 2
     return paces
 

@@ -35,8 +35,8 @@ def table(tmp_path, monkeypatch):
 # --- What is fastest ----------------------------------------------------------------------------------------
 
 
-def test_the_batch_doubles_while_it_pays():
-    seconds = {1: 1.0, 2: 0.7, 4: 0.5, 8: 0.49, 16: 0.1}
+def test_the_batch_doubles_until_two_doublings_have_not_paid():
+    seconds = {1: 1.0, 2: 0.7, 4: 0.5, 8: 0.49, 16: 0.48, 32: 0.1}
     timed = []
 
     def pace(size):
@@ -44,10 +44,16 @@ def test_the_batch_doubles_while_it_pays():
         return seconds[size]
 
     paces = calibrate(pace, {}, 64)
-    assert timed == [1, 2, 4, 8]  # 8 is not faster by GAIN, so 16 is not asked
+    assert timed == [1, 2, 4, 8, 16]  # neither 8 nor 16 is faster than 4 by GAIN, so 32 is not asked
     assert best_size(paces) == 4 and best_size(paces, most=3) == 2
-    assert calibrate(pace, paces, 64) == paces and timed == [1, 2, 4, 8]
+    assert calibrate(pace, paces, 64) == paces and timed == [1, 2, 4, 8, 16]
     assert calibrate(pace, {1: 1.0}, 3) == {1: 1.0, 2: 0.7}
+
+
+def test_one_pace_that_something_else_slowed_does_not_end_the_search():
+    seconds = {1: 1.0, 2: 0.7, 4: 0.75, 8: 0.4, 16: 0.3, 32: 0.29}
+    paces = calibrate(lambda size: seconds[size], {}, 32)
+    assert best_size(paces) == 16
 
 
 def test_a_small_gain_is_not_worth_a_larger_batch():

@@ -28,6 +28,7 @@ from reno.spec import LOSS_SCALE
 @dataclass(frozen=True)
 class Effort:
     iterations: int
+    """Of a trial: 50, as in a study, where that is not too long; each trial begins with its run in W&B."""
     batches: int
     """Of a job: the frames of one are encoded beside the next."""
     rounds: int
@@ -37,9 +38,9 @@ class Effort:
 
 EFFORTS = {
     "quick": Effort(2, 1, 1, 1.15),
-    "testbed": Effort(25, 3, 7, 1.15),
+    "testbed": Effort(50, 2, 7, 1.15),
     "full": Effort(3, 1, 3, 1.03),
-    "gpu": Effort(25, 2, 5, 1.03),
+    "gpu": Effort(50, 2, 5, 1.03),
 }
 
 
