@@ -94,7 +94,8 @@ def point(setting: dict, repeats: int, iterations: int, batch: int, prompts: int
 
 
 def long_run(setting: dict, early: int, late: int) -> dict[str, int]:
-    """Peak resident bytes of a job with everything on, frames and W&B offline, after `early` and `late` trials."""
+    """Peak resident bytes of a job with everything on, frames and W&B offline, after `early` and `late` trials; the
+    contact sheet is drawn when all are done, and is not counted."""
     per_batch = BASE["batch"]
     trials = (prompts(per_batch), seeds(late // per_batch), f"batch_size={per_batch}")
     words = (*trials, "iterations=2", "tracking=offline")
@@ -102,8 +103,8 @@ def long_run(setting: dict, early: int, late: int) -> dict[str, int]:
     whole = batches.run_batch
 
     def told(*arguments):
-        peaks.append(peak_host_bytes())  # as the batches before left it
         yield from whole(*arguments)
+        peaks.append(peak_host_bytes())
 
     batches.run_batch = told
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,4 +112,4 @@ def long_run(setting: dict, early: int, late: int) -> dict[str, int]:
         outcome = run_job(job, Path(scratch) / "job", group="bench")
     if len(outcome.done) != late:
         raise Failed(f"{len(outcome.done)} of {late} trials were stored")
-    return {"early": peaks[early // per_batch], "late": peak_host_bytes()}
+    return {"early": peaks[early // per_batch - 1], "late": peaks[-1]}

@@ -38,9 +38,6 @@ DRAWN = 0.2
 """The share of its size from which a thing is drawn."""
 SPREAD = 0.5
 """Standard deviation of the thresholds over (colour, object) combinations."""
-CLEAR_OF_LEAKS, CLEAR_OF_VANISHING = 1.2, 0.85
-"""How far below its threshold a map has to be, in its standard deviations, for hardly anything (a twentieth of another's
-colour, a fiftieth of the size) to be seen of the fault."""
 
 LEAK, VANISH, PLACE, CENTRE, SIZES, TILTS, TINT, SLOPE = range(CHANNELS)
 MAP_TERMS = ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
@@ -78,26 +75,6 @@ def scene_of(noise: np.ndarray, pairs: Sequence[tuple[str, str]]) -> Scene:
     return Scene(tuple(_faulty(z, things, i) for i in range(len(things)) if _shown(z, things, i)), _background(z))
 
 
-def mended(noise: np.ndarray, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
-    """Noise (8, 8, 8) changed little: the fault maps alone, until nothing leaks or vanishes of (colour, object) pairs.
-    Everything lies where it lay."""
-    z = coefficients(noise)
-    things, change = _placed(z, pairs), np.zeros_like(z)
-    for channel, limits in ((LEAK, _leak_limits(things)), (VANISH, _vanish_limits(things))):
-        waves = np.array([sign * _waves(thing.x, thing.y) for thing, sign, _ in limits]).reshape(-1, len(MAP_TERMS))
-        highest = np.array([limit for _, _, limit in limits])
-        before = np.array([z[channel][term] for term in MAP_TERMS])
-        after = before.copy()
-        for _ in range(100):  # mending one thing may push another over its limit
-            over = waves @ after - highest
-            if (over <= 1e-6).all():
-                break
-            after -= np.linalg.lstsq(waves[over > 1e-6], over[over > 1e-6], rcond=None)[0]
-        for term, by in zip(MAP_TERMS, after - before, strict=True):
-            change[channel][term] = by
-    return noise + cosines().T @ change @ cosines()
-
-
 def _placed(z: np.ndarray, pairs: Sequence[tuple[str, str]]) -> list[Thing]:
     """The things as asked for: evenly about a centre, turned by an angle, apart enough not to overlap."""
     count = len(pairs)
@@ -127,33 +104,11 @@ def _faulty(z: np.ndarray, things: Sequence[Thing], index: int) -> Thing:
     thing = things[index]
     values = dict(thing.__dict__, size=thing.size * _kept(z, thing))
     if len(things) > 1:
-        share = _gradual((_sign(index) * field(z[LEAK], thing.x, thing.y) - _leak_bar(thing, len(things))) / SOFTNESS)
+        bar = threshold("leak", thing.color, thing.object, LEAK_SHARE[len(things)])
+        sign = -1 if index % 2 else 1
+        share = _gradual((sign * field(z[LEAK], thing.x, thing.y) - bar) / SOFTNESS)
         values["leak"] = (things[(index + 1) % len(things)].color, share)
     return Thing(**values)
-
-
-def _sign(index: int) -> int:
-    """With which a thing reads the leak map."""
-    return -1 if index % 2 else 1
-
-
-def _leak_bar(thing: Thing, count: int) -> float:
-    return threshold("leak", thing.color, thing.object, LEAK_SHARE[count])
-
-
-def _vanish_bar(thing: Thing) -> float:
-    return threshold("vanish", "", thing.object, VANISH_SHARE)
-
-
-def _leak_limits(things: Sequence[Thing]) -> list[tuple[Thing, int, float]]:
-    """Each thing, the sign with which it reads the map, and the most that it should read there."""
-    if len(things) == 1:
-        return []
-    return [(t, _sign(i), _leak_bar(t, len(things)) - CLEAR_OF_LEAKS) for i, t in enumerate(things)]
-
-
-def _vanish_limits(things: Sequence[Thing]) -> list[tuple[Thing, int, float]]:
-    return [(thing, 1, _vanish_bar(thing) - CLEAR_OF_VANISHING) for thing in things]
 
 
 def _shown(z: np.ndarray, things: Sequence[Thing], index: int) -> bool:
@@ -162,7 +117,8 @@ def _shown(z: np.ndarray, things: Sequence[Thing], index: int) -> bool:
 
 def _kept(z: np.ndarray, thing: Thing) -> float:
     """The share of its size that the vanish map leaves a thing."""
-    return _sigmoid((_vanish_bar(thing) - field(z[VANISH], thing.x, thing.y)) / SOFTNESS)
+    bar = threshold("vanish", "", thing.object, VANISH_SHARE)
+    return _sigmoid((bar - field(z[VANISH], thing.x, thing.y)) / SOFTNESS)
 
 
 def _background(z: np.ndarray) -> Background:
@@ -174,13 +130,9 @@ def _background(z: np.ndarray) -> Background:
 def field(z: np.ndarray, x: float, y: float) -> float:
     """A smooth map's value at a place: N(0, 1) over noise at every place. `z` holds one channel's coefficients (8,
     8)."""
-    return float(_waves(x, y) @ [z[term] for term in MAP_TERMS])
-
-
-def _waves(x: float, y: float) -> np.ndarray:
-    """What each of MAP_TERMS counts for at a place; of length 1."""
-    waves = np.array([math.cos(math.pi * u * y) * math.cos(math.pi * v * x) for u, v in MAP_TERMS])
-    return waves / np.linalg.norm(waves)
+    waves = [math.cos(math.pi * u * y) * math.cos(math.pi * v * x) for u, v in MAP_TERMS]
+    total = sum(wave * z[term] for wave, term in zip(waves, MAP_TERMS, strict=True))
+    return float(total / math.sqrt(sum(wave * wave for wave in waves)))
 
 
 @cache

@@ -150,17 +150,3 @@ def test_a_scene_changes_smoothly_with_the_noise():
         for before, after in zip(one.things, other.things, strict=True):
             assert np.hypot(before.x - after.x, before.y - after.y) < 2e-2
             assert abs(before.leak[1] - after.leak[1]) < 2e-2
-
-
-def test_a_mended_noise_means_the_same_scene_without_faults():
-    rng, draw = random.Random(6), np.random.default_rng(6)
-    for count in (1, 2, 3) * 20:
-        pairs = sample_pairs(rng, count)
-        noise = 1.2 * draw.standard_normal((8, 8, 8))
-        after = layout.mended(noise, pairs)
-        whole, things = layout.scene_of(after, pairs).things, layout._placed(layout.coefficients(noise), pairs)
-        assert [(thing.color, thing.object) for thing in whole] == pairs
-        for thing, asked in zip(whole, things, strict=True):
-            assert (thing.x, thing.y, thing.tilt) == pytest.approx((asked.x, asked.y, asked.tilt))
-            assert thing.size > 0.97 * asked.size and (thing.leak is None or thing.leak[1] < 0.06)
-        np.testing.assert_allclose(layout.mended(after, pairs), after, atol=1e-3)
