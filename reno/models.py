@@ -77,11 +77,9 @@ def _set_execution(asked: Execution, generator: OneStepGenerator, metric: Metric
 
 
 def _make_room(generator: OneStepGenerator, metric: Metric) -> None:
-    """Has in the device's memory what this job optimises, and nothing that an earlier job of the process left there;
-    what both need stays where it is."""
-    kept = [generator, *([term for _, term in metric.terms] if isinstance(metric, WeightedSum) else [metric])]
+    """Has in the device's memory what this job optimises, and nothing that an earlier job of the process left there."""
     for key, loaded in _pool.items():
-        if key[0] in ("generator", "metric") and not any(loaded is one for one in kept):
+        if key[0] in ("generator", "metric"):
             loaded.leave()
     generator.bring()
     metric.bring()
