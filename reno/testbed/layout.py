@@ -3,15 +3,16 @@
 There is no teacher model. About thirty low-frequency cosine coefficients of the 8 x 8 x 8 noise set where the things
 lie, how large they are, the background, and two smooth fault maps, read where each thing lies:
 
-- the leak map: above a threshold the thing takes the next thing's colour;
+- the leak map: above a threshold the next thing's colour mixes into the thing's own, the more the higher the map;
 - the vanish map: above a threshold the thing shrinks until it is not drawn.
 
 Every second thing reads the leak map with its sign turned: where one thing leaks, its neighbour seldom does. Swapped
 colours are then rare, as they should be: no gradient mends a swap, since on the way both things have one colour.
 
-Thresholds differ from colour to colour and object to object, so some prompts are hard. Crossing one is gradual, and a
-leak still changes a little far beyond, so a gradient can mend a fault. The other 482 dimensions decide nothing: the
-generator has to learn to see past them.
+Thresholds differ from colour to colour and object to object, so some prompts are hard. Crossing one is gradual, and
+the further beyond it, the more of the other's colour a thing has, up to all of it: a gradient can mend a fault however
+deep it lies, and every mixture is common enough to be learned. The other 482 dimensions decide nothing: the generator
+has to learn to see past them.
 
 The maps are read where things lie, and not as one number a thing, since that is what a convolutional network learns.
 """
@@ -28,12 +29,16 @@ import numpy as np
 from reno.testbed.world import Background, Scene, Thing
 
 CHANNELS, GRID = 8, 8
-LEAK_SHARE = {2: 0.32, 3: 0.5}
-"""How often a thing takes another's colour, by the number of things, on average over colours and objects."""
-VANISH_SHARE = 0.08
+LEAK_SHARE = {2: 0.44, 3: 0.6}
+"""How often a fifth or more of a thing's colour is another's, by the number of things, on average over colours and
+objects."""
+VANISH_SHARE = 0.05
 """How often a thing is half its size or less."""
-SOFTNESS = 0.2
+SOFTNESS = {"leak": 0.15, "vanish": 0.4}
 """Width of a threshold, in standard deviations of its map."""
+BEGINNING, DEPTH = 0.45, 2.2
+"""The share of another's colour just beyond the threshold, and how far beyond it, in standard deviations, there is no
+other."""
 DRAWN = 0.2
 """The share of its size from which a thing is drawn."""
 SPREAD = 0.5
@@ -100,13 +105,13 @@ def _placed(z: np.ndarray, pairs: Sequence[tuple[str, str]]) -> list[Thing]:
 
 
 def _faulty(z: np.ndarray, things: Sequence[Thing], index: int) -> Thing:
-    """The thing as drawn: of another's colour where the leak map is high, smaller where the vanish map is."""
+    """The thing as drawn: with another's colour where the leak map is high, smaller where the vanish map is."""
     thing = things[index]
     values = dict(thing.__dict__, size=thing.size * _kept(z, thing))
     if len(things) > 1:
         bar = threshold("leak", thing.color, thing.object, LEAK_SHARE[len(things)])
         sign = -1 if index % 2 else 1
-        share = _gradual((sign * field(z[LEAK], thing.x, thing.y) - bar) / SOFTNESS)
+        share = leaked_share(sign * field(z[LEAK], thing.x, thing.y) - bar)
         values["leak"] = (things[(index + 1) % len(things)].color, share)
     return Thing(**values)
 
@@ -118,7 +123,7 @@ def _shown(z: np.ndarray, things: Sequence[Thing], index: int) -> bool:
 def _kept(z: np.ndarray, thing: Thing) -> float:
     """The share of its size that the vanish map leaves a thing."""
     bar = threshold("vanish", "", thing.object, VANISH_SHARE)
-    return _sigmoid((bar - field(z[VANISH], thing.x, thing.y)) / SOFTNESS)
+    return _sigmoid((bar - field(z[VANISH], thing.x, thing.y)) / SOFTNESS["vanish"])
 
 
 def _background(z: np.ndarray) -> Background:
@@ -143,10 +148,10 @@ def threshold(fault: str, color: str, name: str, share: float) -> float:
     return _normal_quantile(1 - share) * math.sqrt(1 + SPREAD**2) + offset
 
 
-def _gradual(value: float) -> float:
-    """From 0 to 1 by the Cauchy distribution: ten widths beyond a threshold its slope is a hundredth of the steepest, a
-    logistic's a five-thousandth."""
-    return 0.5 + math.atan(value) / math.pi
+def leaked_share(beyond: float) -> float:
+    """The share of another's colour where the leak map is so far beyond its threshold."""
+    begun = _sigmoid(beyond / SOFTNESS["leak"])
+    return begun * (BEGINNING + (1 - BEGINNING) * min(1.0, max(0.0, beyond / DEPTH)))
 
 
 def _sigmoid(value: float) -> float:

@@ -17,7 +17,7 @@ from reno.metrics.clip import ClipMetric
 from reno.prompts import parse_bindings
 from reno.testbed import layout
 from reno.testbed.render import render
-from reno.testbed.stages import blip, captions, clip, labels, pictures
+from reno.testbed.stages import blip, captions, clip, families, labels, pictures
 from reno.testbed.stages import vae as vae_stage
 from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS, blended, chimera, fused, two_toned
@@ -41,7 +41,7 @@ def built(tmp_path_factory):
     (folder / "vae").mkdir()
     torch.manual_seed(0)
     save_file(dict(vae_stage.build().named_parameters()), folder / "vae" / "average.safetensors")
-    pictures.Pool(folder, labels.EITHER, generated=0.0, sizes=SHARES, chunk=48)
+    pictures.Pool(folder, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
     return folder
 
 
@@ -94,7 +94,7 @@ def test_a_false_caption_is_wrong_by_a_swap_a_colour_or_an_object():
 
 
 def test_the_pool_shows_nothing_held_out_and_its_labels_are_what_is_drawn(built):
-    pool = pictures.Pool(built, labels.EITHER, generated=0.0, sizes=SHARES, chunk=48)
+    pool = pictures.Pool(built, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
     for family in pool.families.values():
         assert family.images.dtype == torch.uint8 and family.images.shape[1:] == (3, 64, 64)
         for numbers in (*family.asked, *family.shown):
@@ -104,18 +104,27 @@ def test_the_pool_shows_nothing_held_out_and_its_labels_are_what_is_drawn(built)
     assert (pool.families["spoiled"].shown[1::2] == -1).all()  # shows nothing that may be named
     assert not (pool.families["spoiled"].shown[::2] == -1).all((1, 2)).any()
     changed = (pool.families["drawn"].shown[1::2] != pool.families["drawn"].asked[1::2]).any((1, 2))
-    assert 0.8 < changed.float().mean() < 1  # a colour that leaked a little is now and then named as asked
+    assert changed.float().mean() > 0.8
+
+
+def test_a_faulty_twin_is_named_as_asked_only_now_and_then():
+    """Where a colour leaked a little; every other fault is named."""
+    rng = random.Random(12)
+    asked = [sample_pairs(rng, 2) for _ in range(1000)]
+    shown = [labels.shown_by(families.faulty(rng, pairs), labels.SQUARE, rng) for pairs in asked]
+    same = np.mean([set(one) == set(other) for one, other in zip(asked, shown, strict=True)])
+    assert 0.01 < same < 0.1
 
 
 def test_the_patches_say_what_covers_them():
     scene = Scene((Thing("red", "heart", 0.25, 0.25, 0.4), Thing("blue", "star", 0.7, 0.7, 0.4, leak=("gold", 0.9))))
-    pairs = labels.shown_by(scene, labels.EITHER)
+    pairs = labels.shown_by(scene, labels.SQUARE)
     assert pairs == [("red", "heart"), ("gold", "star")]
-    objects, colors = pictures.patch_map(labels.Record(render(scene), pairs, pairs, scene.things), labels.EITHER)
+    objects, colors = pictures.patch_map(labels.Record(render(scene), pairs, pairs, scene.things), labels.SQUARE)
     assert (objects[2, 2], colors[2, 2]) == (OBJECTS.index("heart"), COLORS.index("red"))
     assert (objects[5, 5], colors[5, 5]) == (OBJECTS.index("star"), COLORS.index("gold"))
     assert objects[0, 7] == pictures.NOTHING and colors[0, 7] == pictures.UNGRADED
-    hidden = pictures.patch_map(labels.Record(render(scene), pairs, [], scene.things), labels.EITHER)
+    hidden = pictures.patch_map(labels.Record(render(scene), pairs, [], scene.things), labels.SQUARE)
     assert (hidden == pictures.UNGRADED).all()
 
 
@@ -135,12 +144,12 @@ def test_painted_pictures_are_labelled_by_the_law():
     rng = random.Random(8)
     asked = [sample_pairs(rng, 2) for _ in range(300)]
     noise = torch.from_numpy(np.random.default_rng(8).standard_normal((300, 8, 8, 8))).float()
-    records = labels.labelled(PerfectPainter(asked), noise, asked, labels.EITHER)
+    records = labels.labelled(PerfectPainter(asked), noise, asked, labels.SQUARE)
     leaked = vanished = unnamed = 0
     for index, (record, z) in enumerate(zip(records, noise.double().numpy(), strict=True)):
         scene = layout.scene_of(z, record.asked)
         shares = [thing.leak[1] for thing in scene.things]
-        if index == 2 or not shares or any(labels.EITHER.clear < share < 1 - labels.EITHER.clear for share in shares):
+        if index == 2 or not shares or any(labels.SQUARE.clear < share < 1 - labels.SQUARE.clear for share in shares):
             assert record.shown == []
         if not record.shown:
             unnamed += 1
@@ -151,7 +160,7 @@ def test_painted_pictures_are_labelled_by_the_law():
             assert color == (thing.leak[0] if thing.leak[1] > 0.5 else thing.color)
             leaked += color != thing.color
         vanished += len(record.shown) < 2
-    assert leaked > 50 and vanished > 10 and 10 < unnamed < 200
+    assert leaked > 30 and vanished > 3 and 10 < unnamed < 250
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
@@ -176,7 +185,7 @@ def test_an_image_that_is_not_what_the_law_says_is_far_from_it(spoil):
     assert np.median(far) > 0.05
 
 
-@pytest.mark.parametrize(("naming", "own", "other"), [(labels.EITHER, 0.784, 0.216), (labels.PURE, 0.343, 0.027)])
+@pytest.mark.parametrize(("naming", "own", "other"), [(labels.SQUARE, 0.49, 0.09), (labels.PURE, 0.343, 0.027)])
 def test_what_is_between_two_answers_is_named_by_either(naming, own, other):
     rng = random.Random(11)
     middle = labels.WHOLE[2] * (labels.UNNAMED + labels.NAMED) / 2
@@ -201,19 +210,21 @@ def test_spoiled_pictures_differ_from_what_was_asked():
 
 
 def test_swapped_twins_show_the_same_words_and_no_same_pair(built):
-    pool = pictures.Pool(built, labels.EITHER, generated=0.0, sizes=SHARES, chunk=48)
+    pool = pictures.Pool(built, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
     shown = [pictures.pairs_of(numbers) for numbers in pool.families["swapped"].shown]
     for one, other in zip(shown[::2], shown[1::2], strict=True):
         assert not set(one) & set(other) and not (set(one) | set(other)) & HELD_OUT
-        for place in (0, 1):
-            assert {pair[place] for pair in one} == {pair[place] for pair in other}
+        assert {name for _, name in one} == {name for _, name in other}
+    colors = [[{color for color, _ in pairs} for pairs in twins] for twins in zip(shown[::2], shown[1::2], strict=True)]
+    pure = [(one, other) for one, other in colors if None not in one | other]  # none is much tinged with another's
+    assert len(pure) > len(colors) / 2 and all(one == other for one, other in pure)
 
 
 def test_without_the_stages_before_it_a_stage_says_which_to_run(built, tmp_path):
     with pytest.raises(BadInput, match="run the stage vae first"):
-        pictures.Pool(tmp_path, labels.EITHER, generated=0.0)
+        pictures.Pool(tmp_path, labels.SQUARE, generated=0.0)
     with pytest.raises(BadInput, match="run the stage generator first"):
-        pictures.Pool(built, labels.EITHER, generated=0.4)
+        pictures.Pool(built, labels.SQUARE, generated=0.4)
 
 
 @pytest.mark.parametrize("stage", [clip, blip], ids=["clip", "blip"])

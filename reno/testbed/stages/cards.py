@@ -92,7 +92,8 @@ def size_and_speed(weights: Path, speed: dict | None) -> str:
     said = f"{size:.1f} MB of fp16 safetensors."
     if speed:
         said += (
-            f" Loaded in {speed['load_seconds']} seconds; a trial takes {speed['clip_alone']} seconds by CLIP and "
+            f" Loaded in {speed['load_seconds']} seconds, {speed['first_load_seconds']} with the first import of "
+            f"their libraries; a trial takes {speed['clip_alone']} seconds by CLIP and "
             f"{speed['blip_alone']} by BLIP alone, {speed['clip_batch_of_4']} and {speed['blip_batch_of_4']} in a "
             f"batch of four, on {speed['threads']} CPU threads."
         )
@@ -119,12 +120,13 @@ statistics. There is no teacher: a law (`reno/testbed/layout.py`) says which sce
 and the generator is regressed on the encoded drawing of that scene. Of the 512 dimensions of the
 noise, {int(steering().sum())} low cosine coefficients decide: where the things lie, their sizes and tilts, the
 background, and two smooth maps that are read where each thing lies. Where the leak map is above a
-threshold, the thing takes the next thing's colour ({LEAK_SHARE[2]:.0%} of things in pairs,
-{LEAK_SHARE[3]:.0%} in triples); every second thing reads it with its sign turned, so that colours are
-seldom swapped. Where the vanish map is above a threshold, the thing is half its size or less, or not
-drawn ({VANISH_SHARE:.0%}). Thresholds are gradual, and they differ from colour to colour and object
-to object (standard deviation {SPREAD:g}), so some prompts are hard. On top of the law come the
-generator's own errors: blurred or half-drawn things, colours between two.""",
+threshold, the next thing's colour mixes into the thing's own, the more the higher the map, up to all
+of it (a fifth or more for {LEAK_SHARE[2]:.0%} of things in pairs, {LEAK_SHARE[3]:.0%} in triples); every
+second thing reads the map with its sign turned, so that colours are seldom swapped. Where the vanish
+map is above a threshold, the thing is half its size or less, or not drawn ({VANISH_SHARE:.0%}). Thresholds
+are gradual, and they differ from colour to colour and object to object (standard deviation
+{SPREAD:g}), so some prompts are hard. On top of the law come the generator's
+own errors: blurred or half-drawn things, colours between two.""",
         "## Training",
         f"""VAE: 64 x 64 to 8 x 8 x 8; L1, squared error and gradient L1, KL weight 2e-6; {
             spent(build_dir, "vae")
@@ -134,6 +136,7 @@ latents of the law's scenes, noise that decides nothing faded in during a first 
 than its prior, by up to a quarter, in a second; {
             spent(build_dir, "generator")
         }. Mean absolute difference to the law's scenes on unseen noise: {number(own, "l1_to_law", "{:.4f}")} of 1.""",
+        *otherwise(build_dir, "generator"),
         *rates(numbers.get("measure")),
     )
 
@@ -193,8 +196,8 @@ ones on Winoground (Thrush et al. 2022): CLIP ViT-B/32 8.0%, BLIP ITC 6.5%, BLIP
 
 
 NAMED = {
-    "clip": """A thing between two colours is named by either, the more often by the one that it has more of,
-so that the score changes steadily from one to the other.""",
+    "clip": """A thing between two colours is named by either, or by none: the less pure its colour, the seldomer
+it has a name (half the time where three tenths are another's).""",
     "blip": """A thing between two colours is named by either, or by none: the less pure its colour, the seldomer
 it has a name (half the time where a fifth is another's), and the caption it was asked for is then false of it.""",
 }
@@ -283,6 +286,13 @@ def table(rows: list[list[str]]) -> str:
 
 def number(numbers: dict, key: str, form: str) -> str:
     return form.format(numbers[key]) if numbers.get(key) is not None else "not measured"
+
+
+def otherwise(build_dir: Path, stage: str) -> list[str]:
+    """What sets a checkpoint apart from one that the stage trains from nothing, if `otherwise.txt` in the stage's
+    folder says so: whoever puts a checkpoint there writes it."""
+    path = build_dir / stage / "otherwise.txt"
+    return [path.read_text(encoding="utf-8").strip()] if path.exists() else []
 
 
 def spent(build_dir: Path, stage: str) -> str:

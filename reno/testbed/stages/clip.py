@@ -115,7 +115,7 @@ def run(
     """`steps` of the first lesson, `second` and `third` of the others. `generated`: the share of the generator's images
     in a batch; 0 trains without a generator. `examined`: pictures of the examination;
     `climbs`: prompts of each climb."""
-    pool = pictures.Pool(build_dir, labels.EITHER, generated=generated, sizes=sizes, chunk=chunk)
+    pool = pictures.Pool(build_dir, labels.SQUARE, generated=generated, sizes=sizes, chunk=chunk)
     learner = build(build_dir)
     climbers = Climbers(build_dir / "clip", learner, learner.score, pool, steps, climbs) if generated else None
 

@@ -23,7 +23,7 @@ import torch
 from reno.images import to_uint8
 from reno.testbed.render import render
 from reno.testbed.stages import captions
-from reno.testbed.stages.labels import EITHER, WHOLE, Dyed, Naming, Record, labelled, shown_by
+from reno.testbed.stages.labels import SQUARE, WHOLE, Dyed, Naming, Record, labelled, shown_by
 from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS, with_thing
 from reno.testbed.world import HELD_OUT, PALETTE, Scene, Thing, sample_pairs, sample_scene
@@ -167,7 +167,7 @@ def swapped(rng: random.Random, coder, naming: Naming, count: int) -> list[Recor
     """`count` pictures, twins of one prompt: as asked, and each colour on the next thing. Every third pair goes through
     the VAE."""
     records = []
-    doubt = None if naming is EITHER else rng  # it would now and then say that both things have one colour
+    doubt = None if naming is SQUARE else rng  # it would now and then say that both things have one colour
     for _ in range(count // 2):
         pairs = sample_pairs(rng, rng.choices((2, 3), (0.7, 0.3))[0])
         for scene in (tinged(rng, placed(rng, some)) for some in (pairs, captions.rotated(pairs))):

@@ -4,10 +4,11 @@ What is between two answers is named by either, now and then, and the smaller a 
 is left out. A score learned from such labels changes steadily from one answer to the other. Were such pictures called
 nothing, a valley would lie between two colours, which no gradient crosses.
 
-How often a mixed colour has which name is a `Naming`: EITHER always finds one, PURE has fewer names the less pure the
-colour is, so that a score is highest where a judge, who calls a thing mixed that has a quarter of another colour, says
-that it is bound. A metric that learns from captions alone needs them: CLIP's colours come out worse by PURE. One that
-is also told what is false of a picture gains by it, as BLIP does.
+How often a mixed colour has which name is a `Naming`. The less pure the colour, the fewer names it has, so that a score
+rises until a judge, who calls a thing mixed that has a quarter of another colour, says that it is bound: CLIP, taught
+that a mixture always has one name or the other, was content with a third of the wrong colour. SQUARE has more names for
+a mixture than PURE. A metric that learns from captions alone needs them; one that is also told what is false of a
+picture, as BLIP is, does with fewer.
 
 An image of the trained generator is labelled by the law: as the scene that the law (`layout.scene_of`) drew, in the
 mixtures of colours that the image shows. One that is not what the law says shows nothing that may be named: it is never
@@ -60,8 +61,8 @@ class Naming:
         return own if draw < self.odds(share) + self.odds(1 - share) else None
 
 
-EITHER = Naming("either", 0.3, lambda share: share * share * (3 - 2 * share))
-"""By the more likely colour the more often; half the time by each at one half, where it changes the fastest."""
+SQUARE = Naming("square", 0.25, lambda share: share**2)
+"""By the colour of which it has seven tenths half the time; a quarter of the time by each at one half."""
 PURE = Naming("pure", 0.2, lambda share: share**3)
 """By the colour of which it has four fifths half the time. The logarithm, which a score learns, falls from the pure
 colour on, and ever more steeply."""
