@@ -10,9 +10,9 @@ Every second thing reads the leak map with its sign turned: where one thing leak
 colours are then rare, as they should be: no gradient mends a swap, since on the way both things have one colour.
 
 Thresholds differ from colour to colour and object to object, so some prompts are hard. Crossing one is gradual, and
-the further beyond it, the more of the other's colour a thing has, up to all of it: a gradient can mend a fault however
-deep it lies, and every mixture is common enough to be learned. The other 482 dimensions decide nothing: the generator
-has to learn to see past them.
+the further beyond it, the more of the other's colour a thing has, up to all of it: until then a gradient has something
+to follow, and mixtures of every share are common. The other 482 dimensions decide nothing: the generator has to learn
+to see past them.
 
 The maps are read where things lie, and not as one number a thing, since that is what a convolutional network learns.
 """
@@ -37,8 +37,8 @@ VANISH_SHARE = 0.05
 SOFTNESS = {"leak": 0.15, "vanish": 0.4}
 """Width of a threshold, in standard deviations of its map."""
 BEGINNING, DEPTH = 0.45, 2.2
-"""The share of another's colour just beyond the threshold, and how far beyond it, in standard deviations, there is no
-other."""
+"""The share of another's colour to which a crossed threshold leads at once, and how far beyond it, in standard
+deviations, the other's colour is the only one."""
 DRAWN = 0.2
 """The share of its size from which a thing is drawn."""
 SPREAD = 0.5

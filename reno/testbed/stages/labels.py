@@ -5,9 +5,9 @@ is left out. A score learned from such labels changes steadily from one answer t
 nothing, a valley would lie between two colours, which no gradient crosses.
 
 How often a mixed colour has which name is a `Naming`. The less pure the colour, the fewer names it has, so that a score
-rises until a judge, who calls a thing mixed that has a quarter of another colour, says that it is bound: CLIP, taught
-that a mixture always has one name or the other, was content with a third of the wrong colour. SQUARE has more names for
-a mixture than PURE. A metric that learns from captions alone needs them; one that is also told what is false of a
+rises until a judge, who calls a thing mixed that has a quarter of another colour, says that it is bound: optimising a
+CLIP that was taught that a mixture always has one name or the other left more things mixed. SQUARE has more names for a
+mixture than PURE. A metric that learns from captions alone needs them; one that is also told what is false of a
 picture, as BLIP is, does with fewer.
 
 An image of the trained generator is labelled by the law: as the scene that the law (`layout.scene_of`) drew, in the
