@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import chi
 
 from reno.results import Stored
-from reno.testbed.stages import measure
+from reno.testbed.stages import cards, measure
 
 
 def trial(prompt: str, seed: int, before: list[bool], after: list[bool], junk: bool = False) -> Stored:
@@ -48,3 +48,10 @@ def test_the_gain_is_paired_on_prompt_and_seed():
     gain = measure.gain({("adam 0.05", "clip"): reno, ("best of n", "clip"): other}, "clip", ["a", "b"])
     assert gain["pairs"] == 2 and gain["prompts"] == 1  # of b no seed is in both
     assert gain["difference"] == gain["low"] == gain["high"] == 0.5
+
+
+def test_a_card_says_what_sets_a_checkpoint_apart_if_it_was_told(tmp_path):
+    assert cards.otherwise(tmp_path, "generator") == []
+    (tmp_path / "generator").mkdir()
+    (tmp_path / "generator" / "otherwise.txt").write_text("First trained on another law.\n")
+    assert cards.otherwise(tmp_path, "generator") == ["First trained on another law."]

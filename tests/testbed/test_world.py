@@ -128,16 +128,17 @@ def test_the_cosine_basis_is_orthonormal_so_that_coefficients_of_noise_are_noise
 
 def test_noise_decides_the_scene_and_the_faults_at_about_the_stated_rate():
     rng, draw = random.Random(3), np.random.default_rng(3)
-    leaks, swaps, shown, asked = 0, 0, 0, 0
+    leaks, others, swaps, shown, asked = 0, 0, 0, 0, 0
     for _ in range(400):
         pairs = sample_pairs(rng, 2)
         things = layout.scene_of(draw.standard_normal((8, 8, 8)), pairs).things
         asked, shown = asked + 2, shown + len(things)
-        leaking = [thing.leak[1] > 0.2 for thing in things]
-        leaks, swaps = leaks + sum(leaking), swaps + (sum(leaking) == 2)
+        shares = [thing.leak[1] for thing in things]
+        leaks, others = leaks + sum(share > 0.2 for share in shares), others + sum(share > 0.5 for share in shares)
+        swaps += len(shares) == 2 and min(shares) > 0.5
     assert abs(1 - shown / asked - layout.VANISH_SHARE) < 0.06
     assert abs(leaks / shown - layout.LEAK_SHARE[2]) < 0.08
-    assert swaps / leaks < 0.2  # where one thing leaks, its neighbour seldom does
+    assert swaps / others < 0.15  # where one thing has mostly the other's colour, its neighbour seldom does
 
 
 def test_a_leak_grows_with_its_map_until_there_is_no_other_colour():
