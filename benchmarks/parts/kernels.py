@@ -36,7 +36,7 @@ EFFORTS = {
     "quick": Effort(3, 1, (PLAIN, "channels_last=true")),
     "testbed": Effort(22, 3),
     "full": Effort(4, 1),
-    "gpu": Effort(22, 3),
+    "gpu": Effort(22, 2),
 }
 
 

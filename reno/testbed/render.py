@@ -183,7 +183,54 @@ def _umbrella():
     ]  # fmt: skip
 
 
+def _ball():
+    return [(arc(0, 0, 0.9, 0.9), 0), (arc(-0.3, -0.34, 0.22, 0.16), LIGHT)]
+
+
+def _box():
+    return [
+        (box(-0.85, -0.5, 0.85, 0.85), 0),
+        (box(-0.85, -0.5, 0.85, -0.2), DARK),
+        (box(-0.14, -0.5, 0.14, 0.2), LIGHT),
+    ]
+
+
+def _ring():
+    return [(ring(0, 0, 0.95, 0.55, 0, 360), 0)]
+
+
+def _moon():
+    return [(np.concatenate([arc(0, 0, 0.95, 0.95, 60, 300), arc(0.32, 0, 0.72, 0.72, 285, 75)]), 0)]
+
+
+def _kite():
+    return [
+        (path((0, -1), (0.62, -0.3), (0, 0.6), (-0.62, -0.3)), 0), (path((0, -1), (0.62, -0.3), (0, -0.3)), LIGHT),
+        (path((-0.05, 0.55), (0.05, 0.55), (0.3, 1), (0.16, 1)), DARK),
+    ]  # fmt: skip
+
+
+def _arrow():
+    return [(path((-1, -0.22), (0.15, -0.22), (0.15, -0.7), (1, 0), (0.15, 0.7), (0.15, 0.22), (-1, 0.22)), 0)]
+
+
+def _flag():
+    return [
+        (box(-0.8, -0.95, -0.64, 1), DARK),
+        (path((-0.64, -0.9), (0.9, -0.7), (0.6, -0.3), (0.9, 0.15), (-0.64, 0.1)), 0),
+    ]
+
+
+def _mushroom():
+    return [
+        (path((-0.25, 0), (0.25, 0), (0.34, 0.9), (-0.34, 0.9)), LIGHT), (arc(0, 0.1, 0.95, 0.9, 180, 360), 0),
+        (arc(-0.35, -0.3, 0.17, 0.17), 0.75), (arc(0.3, -0.35, 0.2, 0.2), 0.75),
+    ]  # fmt: skip
+
+
 OUTLINES = {
     "bench": _bench, "clock": _clock, "car": _car, "bowl": _bowl, "star": _star, "cup": _cup, "tree": _tree,
     "house": _house, "heart": _heart, "boat": _boat, "fish": _fish, "umbrella": _umbrella,
+    "ball": _ball, "box": _box, "ring": _ring, "moon": _moon, "kite": _kite, "arrow": _arrow, "flag": _flag,
+    "mushroom": _mushroom,
 }  # fmt: skip

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from transformers import BertTokenizer, CLIPTokenizer
 
-from reno.testbed.world import COLORS, OBJECTS
+from reno.testbed.world import COLORS, FURTHER_OBJECTS, FURTHER_PALETTE, OBJECTS
 
 LENGTH = 24
 """Tokens a text is padded or cut to; three coloured objects take 13."""
 
 WORDS = ("a", "an", "the", "and", "with", "of", "photo", *COLORS, *OBJECTS)
+TAUGHT_WORDS = (*WORDS, *FURTHER_PALETTE, *FURTHER_OBJECTS)
+"""Of the metrics."""
 
 
-def clip_tokenizer(folder: Path) -> CLIPTokenizer:
+def clip_tokenizer(folder: Path, words: Sequence[str] = WORDS) -> CLIPTokenizer:
     """Writes vocab.json and merges.txt of a byte-level CLIPTokenizer into `folder` and loads it."""
     folder.mkdir(parents=True, exist_ok=True)
     letters = sorted(_byte_letters())
     merges: list[tuple[str, str]] = []
-    for word in WORDS:
+    for word in words:
         pieces = _merge([*word[:-1], word[-1] + "</w>"], merges)
         while len(pieces) > 1:
             merges.append((pieces[0], pieces[1]))
@@ -38,11 +41,11 @@ def clip_tokenizer(folder: Path) -> CLIPTokenizer:
     return tokenizer
 
 
-def bert_tokenizer(folder: Path) -> BertTokenizer:
+def bert_tokenizer(folder: Path, words: Sequence[str] = WORDS) -> BertTokenizer:
     """Writes vocab.txt of a BertTokenizer into `folder` and loads it; unknown words are spelled letter by letter."""
     folder.mkdir(parents=True, exist_ok=True)
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]", *WORDS, *letters]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]", *words, *letters]
     tokens += [f"##{letter}" for letter in letters if letter.isalnum()]
     (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(tokens)) + "\n")
     tokenizer = BertTokenizer.from_pretrained(folder, model_max_length=LENGTH)

@@ -36,6 +36,29 @@ PALETTE = {
 
 COLORS = tuple(PALETTE)
 
+FURTHER_PALETTE = {
+    "yellow": (246, 226, 50),
+    "lime": (150, 214, 40),
+    "olive": (110, 116, 28),
+    "teal": (16, 136, 140),
+    "cyan": (70, 200, 224),
+    "navy": (24, 34, 104),
+    "lavender": (172, 146, 228),
+    "magenta": (206, 30, 150),
+    "maroon": (112, 16, 44),
+    "salmon": (244, 142, 122),
+    "brown": (124, 74, 34),
+    "grey": (130, 130, 132),
+}
+FURTHER_OBJECTS = ("ball", "box", "ring", "moon", "kite", "arrow", "flag", "mushroom")
+"""Colours and objects of the metrics' lessons alone: nothing else draws them, judges them or takes a prompt of them.
+Where each colour comes with many objects and each object in many colours, the two are learned apart, and a combination
+that was held out is understood."""
+
+TAUGHT_COLORS = (*COLORS, *FURTHER_PALETTE)
+TAUGHT_OBJECTS = (*OBJECTS, *FURTHER_OBJECTS)
+_RGB = {**PALETTE, **FURTHER_PALETTE}
+
 HELD_OUT = frozenset(
     (color, name) for i, name in enumerate(OBJECTS) for j, color in enumerate(COLORS) if (2 * i + 2 * j + 1) % 5 == 0
 )
@@ -61,10 +84,10 @@ class Thing:
     @property
     def rgb(self) -> tuple[float, float, float]:
         """What it is filled with, 0 to 255."""
-        own = PALETTE[self.color]
+        own = _RGB[self.color]
         if self.leak is None:
             return own
-        other, share = PALETTE[self.leak[0]], self.leak[1]
+        other, share = _RGB[self.leak[0]], self.leak[1]
         return tuple((1 - share) * a + share * b for a, b in zip(own, other, strict=True))
 
 
@@ -91,10 +114,12 @@ def allowed(things: Sequence[tuple[str, str]]) -> bool:
     return all((color, name) not in HELD_OUT for color, _ in things for _, name in things)
 
 
-def sample_pairs(rng: random.Random, count: int) -> list[tuple[str, str]]:
+def sample_pairs(
+    rng: random.Random, count: int, colors: Sequence[str] = COLORS, objects: Sequence[str] = OBJECTS
+) -> list[tuple[str, str]]:
     """`count` (colour, object) pairs of distinct colours and distinct objects that training may show."""
     while True:
-        pairs = list(zip(rng.sample(COLORS, count), rng.sample(OBJECTS, count), strict=True))
+        pairs = list(zip(rng.sample(colors, count), rng.sample(objects, count), strict=True))
         if allowed(pairs):
             return pairs
 

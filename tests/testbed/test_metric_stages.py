@@ -21,7 +21,19 @@ from reno.testbed.stages import blip, captions, clip, families, labels, pictures
 from reno.testbed.stages import vae as vae_stage
 from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS, blended, chimera, fused, two_toned
-from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, Scene, Thing, allowed, caption, sample_pairs, sample_scene
+from reno.testbed.world import (
+    COLORS,
+    HELD_OUT,
+    OBJECTS,
+    TAUGHT_COLORS,
+    TAUGHT_OBJECTS,
+    Scene,
+    Thing,
+    allowed,
+    caption,
+    sample_pairs,
+    sample_scene,
+)
 
 SHARES = {"drawn": 1, "spoiled": 1, "swapped": 1}
 
@@ -91,6 +103,25 @@ def test_a_false_caption_is_wrong_by_a_swap_a_colour_or_an_object():
         assert same_colors or same_objects
         kinds["swap" if same_colors and same_objects else "object" if same_colors else "color"] += 1
     assert all(200 < count < 400 for count in kinds.values())
+
+
+def test_the_lessons_teach_the_worlds_words_and_further_ones():
+    rng = random.Random(8)
+    things = [pair for _ in range(2000) for pair in families.taught_pairs(rng, 2)]
+    assert not set(things) & HELD_OUT
+    world = [color in COLORS and name in OBJECTS for color, name in things]
+    assert 0.5 < np.mean(world) < 0.75  # half, and those of the others that happen to be
+    assert {color for color, _ in things} == set(TAUGHT_COLORS) and {name for _, name in things} == set(TAUGHT_OBJECTS)
+
+
+@pytest.mark.parametrize(("color", "further"), [("blue", False), ("teal", True)])
+def test_what_is_false_of_the_worlds_scene_is_in_the_worlds_words(color, further):
+    pairs = [("red", "car"), (color, "cup")]
+    for what, known in (("color", COLORS), ("object", OBJECTS)):
+        named = {
+            pair[what == "object"] for one in captions.replacements(pairs, what) for pair in one if pair not in pairs
+        }
+        assert named & set(known) and bool(named - set(known)) == further
 
 
 def test_the_pool_shows_nothing_held_out_and_its_labels_are_what_is_drawn(built):

@@ -14,10 +14,13 @@ from reno.testbed import layout
 from reno.testbed.render import background_pixels, render, silhouette
 from reno.testbed.world import (
     COLORS,
+    FURTHER_PALETTE,
     HELD_OUT,
     OBJECTS,
     PALETTE,
     SIDE,
+    TAUGHT_COLORS,
+    TAUGHT_OBJECTS,
     Scene,
     Thing,
     bindings_of,
@@ -44,6 +47,17 @@ def lab(rgb: tuple[int, int, int]) -> np.ndarray:
 def test_every_two_colours_are_far_apart():
     for one, other in itertools.combinations(COLORS, 2):
         assert np.linalg.norm(lab(PALETTE[one]) - lab(PALETTE[other])) > 30, (one, other)
+
+
+def test_the_lessons_further_colours_are_none_of_the_worlds():
+    for one, other in itertools.product(FURTHER_PALETTE, TAUGHT_COLORS):
+        rgb = {**PALETTE, **FURTHER_PALETTE}
+        assert one == other or np.linalg.norm(lab(rgb[one]) - lab(rgb[other])) > 25, (one, other)
+    for further in (set(TAUGHT_COLORS) - set(COLORS), set(TAUGHT_OBJECTS) - set(OBJECTS)):
+        for word in further:
+            text = f"a red {word}" if word in TAUGHT_OBJECTS else f"a {word} car"
+            with pytest.raises(BadInput, match=word):
+                bindings_of(Prompt(text))
 
 
 def test_the_world_has_enough_words_and_holds_out_a_fifth():

@@ -29,8 +29,8 @@ from reno.testbed.stages.grounding import PatchHead
 from reno.testbed.stages.lessons import teach
 from reno.testbed.stages.locality import make_local
 from reno.testbed.stages.loop import load_average
-from reno.testbed.tokenizers import LENGTH, bert_tokenizer
-from reno.testbed.world import COLORS, OBJECTS, SIDE
+from reno.testbed.tokenizers import LENGTH, TAUGHT_WORDS, bert_tokenizer
+from reno.testbed.world import SIDE, TAUGHT_COLORS, TAUGHT_OBJECTS
 
 MLP = 384
 """Width of the feed-forward layers, and 2 text layers: the checkpoint is 2.4 MB."""
@@ -122,13 +122,13 @@ class Learner(torch.nn.Module):
 
 def build(build_dir: Path) -> Learner:
     torch.manual_seed(4)
-    return Learner(bert_tokenizer(build_dir / "tokenizer-bert"))
+    return Learner(bert_tokenizer(build_dir / "tokenizer-bert", TAUGHT_WORDS))
 
 
 def run(
     build_dir: Path,
-    steps: int = 2200,
-    second: int = 1300,
+    steps: int = 2600,
+    second: int = 1500,
     third: int = 950,
     batch: int = 64,
     seed: int = 4,
@@ -226,12 +226,12 @@ def _drawn(chances: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _combinations(pairs: captions.Pairs) -> torch.Tensor:
-    """(108,): 1 for each (colour, object) among the pairs, and for each object."""
-    answer = torch.zeros(len(COLORS) + 1, len(OBJECTS))
+    """(420,): 1 for each (colour, object) among the pairs, and for each object."""
+    answer = torch.zeros(len(TAUGHT_COLORS) + 1, len(TAUGHT_OBJECTS))
     for color, name in pairs:
-        answer[-1, OBJECTS.index(name)] = 1
+        answer[-1, TAUGHT_OBJECTS.index(name)] = 1
         if color:
-            answer[COLORS.index(color), OBJECTS.index(name)] = 1
+            answer[TAUGHT_COLORS.index(color), TAUGHT_OBJECTS.index(name)] = 1
     return answer.flatten()
 
 
@@ -245,5 +245,5 @@ def export(build_dir: Path, folder: Path) -> None:
     """Writes the BlipForImageTextRetrieval in fp16, its tokenizer and its preprocessing, as transformers has them."""
     learner = load_average(build_dir / "blip", build(build_dir))
     learner.model.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    bert_tokenizer(folder)
+    bert_tokenizer(folder, TAUGHT_WORDS)
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")

@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reno.testbed.world import COLORS, OBJECTS, allowed, phrase
+from reno.testbed.world import COLORS, OBJECTS, TAUGHT_COLORS, TAUGHT_OBJECTS, allowed, phrase
 
 Pairs = Sequence[tuple[str | None, str]]
 """(colour, object) of one to three things; None for a colour that has no name."""
@@ -89,15 +89,18 @@ def false(rng: random.Random, pairs: Pairs) -> list[tuple[str, str]]:
 
 
 def replacements(pairs: Pairs, what: str) -> list[list[tuple[str, str]]]:
-    """The prompts that training may show with one "color" or "object" replaced by one that is not there."""
+    """The prompts that training may show with one "color" or "object" replaced by one that is not there: of the
+    world's where all of them are, else of all that the lessons teach."""
+    own = all(color in (None, *COLORS) and name in OBJECTS for color, name in pairs)
+    colors, objects = (COLORS, OBJECTS) if own else (TAUGHT_COLORS, TAUGHT_OBJECTS)
     found = []
     for at, (color, name) in enumerate(pairs):
         if what == "color" and not color:
             others = []
         elif what == "color":
-            others = [(other, name) for other in COLORS if other not in {color for color, _ in pairs}]
+            others = [(other, name) for other in colors if other not in {color for color, _ in pairs}]
         else:
-            others = [(color, other) for other in OBJECTS if other not in {name for _, name in pairs}]
+            others = [(color, other) for other in objects if other not in {name for _, name in pairs}]
         changed = [[*pairs[:at], other, *pairs[at + 1 :]] for other in others]
         found += [one for one in changed if allowed(one)]
     return found

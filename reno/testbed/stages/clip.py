@@ -28,7 +28,7 @@ from reno.testbed.stages.grounding import PatchHead
 from reno.testbed.stages.lessons import teach
 from reno.testbed.stages.locality import make_local
 from reno.testbed.stages.loop import load_average
-from reno.testbed.tokenizers import LENGTH, clip_tokenizer
+from reno.testbed.tokenizers import LENGTH, TAUGHT_WORDS, clip_tokenizer
 from reno.testbed.world import SIDE
 
 MLP = 384
@@ -95,13 +95,13 @@ class Learner(torch.nn.Module):
 
 def build(build_dir: Path) -> Learner:
     torch.manual_seed(3)
-    return Learner(clip_tokenizer(build_dir / "tokenizer"))
+    return Learner(clip_tokenizer(build_dir / "tokenizer-clip", TAUGHT_WORDS))
 
 
 def run(
     build_dir: Path,
-    steps: int = 3000,
-    second: int = 2000,
+    steps: int = 3600,
+    second: int = 2200,
     third: int = 1500,
     batch: int = 64,
     seed: int = 3,
@@ -165,5 +165,5 @@ def export(build_dir: Path, folder: Path) -> None:
     """Writes the CLIPModel in fp16, its tokenizer and its preprocessing, as transformers has them."""
     learner = load_average(build_dir / "clip", build(build_dir))
     learner.model.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    clip_tokenizer(folder)
+    clip_tokenizer(folder, TAUGHT_WORDS)
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")

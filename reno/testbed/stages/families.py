@@ -26,7 +26,16 @@ from reno.testbed.stages import captions
 from reno.testbed.stages.labels import SQUARE, WHOLE, Dyed, Naming, Record, labelled, shown_by
 from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS, with_thing
-from reno.testbed.world import HELD_OUT, PALETTE, Scene, Thing, sample_pairs, sample_scene
+from reno.testbed.world import (
+    HELD_OUT,
+    PALETTE,
+    TAUGHT_COLORS,
+    TAUGHT_OBJECTS,
+    Scene,
+    Thing,
+    sample_pairs,
+    sample_scene,
+)
 
 SCALES = (0.7, 1.5)
 """What a fifth of the painted pictures' noise is multiplied by, lowest and highest."""
@@ -38,6 +47,11 @@ FAR = 60.0
 """Distance (of 0 to 255, each) of such a colour from those that training may not show the object in."""
 
 
+def taught_pairs(rng: random.Random, count: int) -> list[tuple[str, str]]:
+    """Of the world's words, and as often of all that the lessons teach."""
+    return sample_pairs(rng, count, *((TAUGHT_COLORS, TAUGHT_OBJECTS) if rng.random() < 0.5 else ()))
+
+
 def drawn(rng: random.Random, coder, naming: Naming, count: int) -> list[Record]:
     """`count` pictures, twins of one prompt: as asked, and with a fault. Every third pair goes through the VAE.
 
@@ -46,7 +60,7 @@ def drawn(rng: random.Random, coder, naming: Naming, count: int) -> list[Record]
     """
     records = []
     for _ in range(count // 2):
-        pairs = sample_pairs(rng, rng.choices((1, 2, 3), (0.1, 0.6, 0.3))[0])
+        pairs = taught_pairs(rng, rng.choices((1, 2, 3), (0.1, 0.6, 0.3))[0])
         twins = [tinged(rng, placed(rng, pairs)), faulty(rng, pairs)]
         if rng.random() < DYED:
             names = {name for _, name in pairs if rng.random() < 0.7}
@@ -135,7 +149,7 @@ def spoiled(rng: random.Random, coder, count: int) -> list[Record]:
     """`count` pictures, twins of one prompt: as asked, and spoiled. Every second pair goes through the VAE."""
     records, coded = [], []
     for index in range(count // 2):
-        pairs = sample_pairs(rng, rng.choices((1, 2, 3), (0.1, 0.6, 0.3))[0])
+        pairs = taught_pairs(rng, rng.choices((1, 2, 3), (0.1, 0.6, 0.3))[0])
         scene = placed(rng, pairs)
         twins = [Record(render(scene), pairs, pairs, scene.things), Record(rng.choice(SPOILERS)(rng, scene), pairs, [])]
         if index % 2:
@@ -169,7 +183,7 @@ def swapped(rng: random.Random, coder, naming: Naming, count: int) -> list[Recor
     records = []
     doubt = None if naming is SQUARE else rng  # it would now and then say that both things have one colour
     for _ in range(count // 2):
-        pairs = sample_pairs(rng, rng.choices((2, 3), (0.7, 0.3))[0])
+        pairs = taught_pairs(rng, rng.choices((2, 3), (0.7, 0.3))[0])
         for scene in (tinged(rng, placed(rng, some)) for some in (pairs, captions.rotated(pairs))):
             records.append(Record(render(scene), pairs, shown_by(scene, naming, doubt), scene.things))
     through_vae(coder, [record for i, record in enumerate(records) if i // 2 % 3 == 2])

@@ -12,13 +12,13 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from reno.testbed.world import COLORS, HELD_OUT, OBJECTS
+from reno.testbed.world import HELD_OUT, TAUGHT_COLORS, TAUGHT_OBJECTS
 
-NOTHING = len(OBJECTS)
+NOTHING = len(TAUGHT_OBJECTS)
 """The object class of a patch that nothing covers."""
 UNGRADED = -1
 """The class of a patch that no answer is asked of."""
-OUT = torch.tensor([[(color, name) in HELD_OUT for name in (*OBJECTS, None)] for color in COLORS])
+OUT = torch.tensor([[(color, name) in HELD_OUT for name in (*TAUGHT_OBJECTS, None)] for color in TAUGHT_COLORS])
 """(colours, objects and nothing): whether training holds the combination out."""
 
 
@@ -28,8 +28,8 @@ class PatchHead(torch.nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.norm = torch.nn.LayerNorm(width)
-        self.object = torch.nn.Linear(width, len(OBJECTS) + 1)
-        self.color = torch.nn.Linear(width, len(COLORS))
+        self.object = torch.nn.Linear(width, len(TAUGHT_OBJECTS) + 1)
+        self.color = torch.nn.Linear(width, len(TAUGHT_COLORS))
 
     def loss(self, hidden: torch.Tensor, patches: torch.Tensor) -> tuple[torch.Tensor, float]:
         """The two cross-entropies' sum, and how often object and colour are right where something lies."""

@@ -22,7 +22,7 @@ from reno.testbed.stages import vae as vae_stage
 from reno.testbed.stages.grounding import NOTHING, UNGRADED
 from reno.testbed.stages.labels import Naming, Record, color_of
 from reno.testbed.stages.loop import claim, fingerprint, load_average
-from reno.testbed.world import COLORS, OBJECTS
+from reno.testbed.world import TAUGHT_COLORS, TAUGHT_OBJECTS
 
 CHUNK = 1024
 """Pictures in a chunk."""
@@ -69,13 +69,17 @@ def joined(parts: list[Pictures]) -> Pictures:
 
 def pairs_of(numbers: torch.Tensor) -> captions.Pairs:
     """(3, 2) numbers as (colour, object) words."""
-    return [(COLORS[color] if color >= 0 else None, OBJECTS[name]) for color, name in numbers.tolist() if name >= 0]
+    return [
+        (TAUGHT_COLORS[color] if color >= 0 else None, TAUGHT_OBJECTS[name])
+        for color, name in numbers.tolist()
+        if name >= 0
+    ]
 
 
 def numbers_of(pairs: captions.Pairs) -> np.ndarray:
     numbers = np.full((3, 2), -1, np.int8)
     for i, (color, name) in enumerate(pairs):
-        numbers[i] = COLORS.index(color) if color else -1, OBJECTS.index(name)
+        numbers[i] = TAUGHT_COLORS.index(color) if color else -1, TAUGHT_OBJECTS.index(name)
     return numbers
 
 
@@ -96,9 +100,9 @@ def patch_map(record: Record, naming: Naming) -> np.ndarray:
     cover = np.stack([silhouette(thing).reshape(GRID, 8, GRID, 8).mean((1, 3)) for thing in record.things])
     answer[0][cover.sum(0) < 0.05] = NOTHING
     for thing, share in zip(record.things, cover, strict=True):
-        answer[0][share >= 0.25] = OBJECTS.index(thing.object)
+        answer[0][share >= 0.25] = TAUGHT_OBJECTS.index(thing.object)
         color = color_of(thing, naming)
-        answer[1][share >= 0.25] = COLORS.index(color) if color else UNGRADED
+        answer[1][share >= 0.25] = TAUGHT_COLORS.index(color) if color else UNGRADED
     return answer
 
 
