@@ -23,7 +23,7 @@ class Effort:
 EFFORTS = {
     "quick": Effort((1, 2), 1, None),
     "testbed": Effort((1, 2, 4, 8, 16, 32), 7, 1.3),
-    "gpu": Effort((1, 2, 4, 8, 16), 5, None),
+    "gpu": Effort((1, 2, 4, 8, 16), 2, None),
 }
 
 

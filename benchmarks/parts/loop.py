@@ -13,6 +13,7 @@ from statistics import median
 
 import torch
 
+from benchmarks.apart import Failed
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, loaded, prompts, seeds
 from benchmarks.timing import in_turn, ratio
@@ -40,7 +41,7 @@ EFFORTS = {
     "quick": Effort(2, 1, 1, 1.15),
     "testbed": Effort(50, 2, 7, 1.15),
     "full": Effort(3, 1, 3, 1.03),
-    "gpu": Effort(50, 2, 5, 1.03),
+    "gpu": Effort(50, 1, 3, 1.03),
 }
 
 
@@ -55,6 +56,8 @@ def measure(setting: Setting) -> list[Row]:
     def loop() -> float:
         with tempfile.TemporaryDirectory() as scratch, clocked() as moments:
             run_job(setting.job(*words, f"results={scratch}"), Path(scratch) / "job", group="bench")
+            if len(list(Path(scratch).glob("wandb/offline-run-*"))) != len(plan.trials):
+                raise Failed("W&B did not log every trial, so this would not be the loop")
         return seconds_per_iteration(moments, effort.iterations)
 
     sides = {"floor": lambda: floor(plan, models, side_by_side, effort.iterations), "loop": loop}

@@ -18,7 +18,7 @@ CARDS = {
 
 CONTEXT = int(0.6 * GIB)
 """Left for a CUDA context with its kernels and the workspaces of cuBLAS and cuDNN. Assumed, not measured."""
-SHARE = 0.1
+SHARE = 0.2
 """Of the activations: left for what kernels need inside one operation and for the allocator's rounding. Assumed."""
 
 
