@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import pytest
 from PIL import Image
 
 from reno.errors import BadInput
-from reno.tracking import NullTracker, TrackingSpec, TrialCard, logged, make_tracker, runs
+from reno.tracking import NullTracker, TrackingSpec, TrialCard, apart, folder, logged, make_tracker, tracker
 from tests.offline_runs import read_back
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,8 +43,7 @@ def alone(tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(value))
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr(runs, "_hung", "")
-    monkeypatch.setattr(runs, "_server_failed", False)
+    monkeypatch.setattr(tracker, "_hung", "")
 
 
 @pytest.fixture
@@ -181,6 +179,9 @@ def test_what_an_interrupted_process_left_is_replaced(results):
     (left,) = directories(results, IDS[0])
     (other,) = directories(results, IDS[1])
     assert [logged(results, trial_id) for trial_id in IDS[:2]] == [False, True]
+    while (claim := folder.claim(results, IDS[0])) is None:  # W&B's process sees that its parent is gone, and ends
+        time.sleep(0.02)
+    folder.release(results, IDS[0], claim)
 
     tracker = make_tracker(TrackingSpec(mode="offline"), results, pytest.fail)
     show(tracker, IDS[:1], iterations=4)
@@ -354,46 +355,83 @@ def test_a_server_that_goes_away_costs_one_warning_and_the_rest_is_offline(resul
     assert [logged(results, trial_id) for trial_id in IDS[:2]] == [False, True]
 
 
+# --- a process of its own ----------------------------------------------------------------------------------
+
+
+def test_wandb_is_in_another_process_which_the_next_job_has_again(results, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # an import of it fails here
+    monkeypatch.setattr(apart, "_idle", [])
+    pids = []
+    for trial_id in IDS[:2]:
+        tracker = make_tracker(TrackingSpec(mode="offline"), results, pytest.fail)
+        show(tracker, [trial_id], iterations=2)
+        tracker.close()
+        pids.append(apart._idle[0][1].pid)
+    assert pids[0] == pids[1]
+    assert all(logged(results, trial_id) for trial_id in IDS[:2])
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    tracker = make_tracker(TrackingSpec(), results, pytest.fail)
+    show(tracker, IDS[2:], iterations=2)
+    tracker.close()
+    assert apart._idle[0][1].pid != pids[0] and not logged(results, IDS[2])
+
+
+def test_its_end_costs_one_warning_and_leaves_nothing_locked(results, fake_wandb):
+    fake_wandb("log", "import os; os._exit(1)")
+    warnings: list[str] = []
+    tracker = make_tracker(TrackingSpec(mode="offline"), results, warnings.append)
+    show(tracker, IDS, iterations=30)
+    assert "given up" in tracker.close()[-1]
+    assert len(warnings) == 1 and "run.log failed: its process ended" in warnings[0]
+    folder.release(results, IDS[0], folder.claim(results, IDS[0]))
+
+
 # --- a W&B that fails or hangs ------------------------------------------------------------------------------
 
 
-def fake_wandb(fails: str, how) -> types.ModuleType:
-    """A module with wandb's face whose call `fails` runs `how`."""
-    module = types.ModuleType("wandb")
+FAKE = """
+import time
+from types import SimpleNamespace as Settings
 
-    def call(name, answer=None):
-        return lambda *_, **__: how() if name == fails else answer
+def call(name, answer=None):
+    def made(*_, **__):
+        if name == FAULTY:
+            HOW
+        return answer
+    return made
 
-    def init(id, dir, **_):
-        if fails == "init":
-            how()
-        return types.SimpleNamespace(
-            define_metric=call("define_metric"),
-            log=call("log"),
-            finish=call("finish"),
-            summary={},
-            sync_dir=f"{dir}/wandb/offline-run-{id}",
-        )
+def init(id, dir, **_):
+    call("init")()
+    calls = {name: call(name) for name in ("define_metric", "log", "finish")}
+    return Settings(**calls, summary={}, sync_dir=f"{dir}/wandb/offline-run-{id}")
 
-    module.Settings = types.SimpleNamespace
-    module.Image = lambda image: image
-    module.setup = call("setup", types.SimpleNamespace(settings=types.SimpleNamespace(mode="offline")))
-    module.login = call("login", False)
-    module.init = init
-    module.teardown = call("teardown")
-    return module
+Image = lambda image: image
+setup = call("setup", Settings(settings=Settings(mode="offline")))
+login = call("login", False)
+teardown = call("teardown")
+"""
+BROKEN = "raise OSError(28, 'No space left on device')"
+HANGING = "time.sleep(60)"
 
 
-def broken() -> None:
-    raise OSError(28, "No space left on device")
+@pytest.fixture
+def fake_wandb(tmp_path, monkeypatch):
+    """A module with wandb's face, in wandb's place, whose call `faulty` does `how`."""
+
+    def put(faulty: str, how: str) -> None:
+        (tmp_path / "fake").mkdir()
+        (tmp_path / "fake" / "wandb.py").write_text(FAKE.replace("FAULTY", repr(faulty)).replace("HOW", how))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fake"))
+
+    return put
 
 
 CALLS = ["setup", "init", "define_metric", "log", "finish"]
 
 
 @pytest.mark.parametrize("fails", [*CALLS, "teardown"])
-def test_a_call_that_fails_costs_one_warning(results, monkeypatch, fails):
-    monkeypatch.setitem(sys.modules, "wandb", fake_wandb(fails, broken))
+def test_a_call_that_fails_costs_one_warning(results, fake_wandb, fails):
+    fake_wandb(fails, BROKEN)
     warnings: list[str] = []
     tracker = make_tracker(TrackingSpec(mode="offline"), results, warnings.append)
     started = time.monotonic()
@@ -409,9 +447,8 @@ def test_a_call_that_fails_costs_one_warning(results, monkeypatch, fails):
 
 
 @pytest.mark.parametrize("hangs", [*CALLS, "teardown"])
-def test_a_call_that_hangs_costs_one_warning_and_its_timeout(results, monkeypatch, hangs):
-    released = threading.Event()
-    monkeypatch.setitem(sys.modules, "wandb", fake_wandb(hangs, lambda: released.wait(60)))
+def test_a_call_that_hangs_costs_one_warning_and_its_timeout(results, fake_wandb, hangs):
+    fake_wandb(hangs, HANGING)
     warnings: list[str] = []
     tracker = make_tracker(TrackingSpec(mode="offline", timeout=0.5), results, warnings.append)
     started = time.monotonic()
@@ -428,7 +465,11 @@ def test_a_call_that_hangs_costs_one_warning_and_its_timeout(results, monkeypatc
     assert "given up" in after.close()[0]
     assert time.monotonic() - started < 0.5
     assert len(warnings) == 1
-    released.set()
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the W&B service through /proc")
@@ -437,11 +478,10 @@ def test_the_interpreter_exits_although_the_service_hangs(results):
         "import os, signal, sys; sys.path.insert(0, sys.argv[2]); from test_tracking import *\n"
         "tracker = make_tracker(TrackingSpec(mode='offline', timeout=2), Path(sys.argv[1]), print)\n"
         "tracker.start(card(IDS[0]))\n"
-        "while not tracker._runs._open: time.sleep(0.05)\n"
+        "while not directories(Path(sys.argv[1])): time.sleep(0.05)\n"
         "time.sleep(0.3)\n"
-        "children = {int(pid) for task in Path('/proc/self/task').iterdir()\n"
-        "            for pid in (task / 'children').read_text().split()}\n"
-        "(service,) = [pid for pid in children if 'wandb-core' in Path(f'/proc/{pid}/cmdline').read_text()]\n"
+        "(own,) = children(os.getpid())\n"
+        "(service,) = [pid for pid in children(own) if 'wandb-core' in Path(f'/proc/{pid}/cmdline').read_text()]\n"
         "os.kill(service, signal.SIGSTOP)\n"
         "print('service', service, flush=True)\n"
         "tracker.log(IDS[0], 0, {'loss': 1.0}, picture(0)); tracker.finish(IDS[0], {})\n"

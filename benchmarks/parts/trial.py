@@ -63,8 +63,9 @@ def of_metric(setting: Setting, metric: str) -> list[Row]:
 def _reserved_within(gib: float, device: torch.device, run) -> float | None:
     """GiB that the allocator reserves for a run that may have so many; None if it is not enough."""
     total = torch.cuda.get_device_properties(device).total_memory
+    number = torch.cuda.current_device() if device.index is None else device.index
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(gib * GIB / total, device)
+    torch.cuda.set_per_process_memory_fraction(gib * GIB / total, number)
     try:
         run()
         return torch.cuda.max_memory_reserved(device) / GIB
@@ -73,4 +74,4 @@ def _reserved_within(gib: float, device: torch.device, run) -> float | None:
             raise
         return None
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0, number)

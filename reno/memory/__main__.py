@@ -78,8 +78,8 @@ def _print(job) -> None:
         cards.add_row(name, f"{memory / GIB:.0f}", "yes" if largest >= batch else "no", str(largest or "-"))
     console.print(cards)
     console.print(
-        f"The margin is assumed, not measured: {CONTEXT / GIB:g} GiB for the device's context and libraries, and "
-        f"{SHARE:.0%} of the activations for what kernels need inside one operation and for the allocator's rounding."
+        f"The margin: {CONTEXT / GIB:g} GiB for the device's context and libraries, assumed; {SHARE:.0%} of the "
+        "activations for what kernels need inside one operation and for the allocator's rounding, measured on one GPU."
     )
 
 

@@ -9,8 +9,8 @@ tells the job which stored trials to show again. The job sees a `Tracker` and no
     tracker.finish(card.id, {"score/best": 31.2})
     print("\n".join(tracker.close()))
 
-`background.py` is the thread every wandb call runs on, `runs.py` what is asked of wandb, and `folder.py` what
-lies on disk.
+`tracker.py` is the face, `background.py` the thread that hands the calls on, `apart.py` the process that makes them,
+`runs.py` what is asked of wandb there, and `folder.py` what lies on disk.
 """
 
 from __future__ import annotations
@@ -123,6 +123,6 @@ def make_tracker(settings: TrackingSpec, results: Path, warn: Callable[[str], No
     """
     if settings.mode == "disabled":
         return NullTracker()
-    from reno.tracking.runs import WandbTracker
+    from reno.tracking.tracker import WandbTracker
 
     return WandbTracker(settings, Path(results), warn)

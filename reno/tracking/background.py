@@ -18,6 +18,10 @@ LENGTH = 256  # calls that may wait: 200 MB if each holds an image of 512 x 512
 POLL = 0.02  # seconds between two looks at a thread we wait for
 
 
+class Refused(Exception):
+    """A call failed elsewhere; the text says how."""
+
+
 class Background:
     """Calls made in turn on a daemon thread; `failure` says why it was given up, and is None until then."""
 
@@ -88,6 +92,7 @@ class Background:
                 self.step("a call")
                 call()
             except BaseException as error:  # also a SystemExit that the library raises
-                self._give_up(f"{self._step[0]} failed: {typed_line(error)}")
+                said = str(error) if isinstance(error, Refused) else typed_line(error)
+                self._give_up(f"{self._step[0] or 'a call'} failed: {said}")
             finally:
                 self._step = ("", 0.0)

@@ -1,19 +1,16 @@
 """What is asked of wandb: one run per trial, many open at once, online or offline.
 
-`WandbTracker` is the face the job sees: it hands every call to a thread and returns. `_Runs` makes the calls,
-on that thread. Online needs a key and a server; without either the runs go to disk, for `wandb sync`.
+Called in the process that `apart.py` starts. Online needs a key and a server; without either the runs go to disk,
+for `wandb sync`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import shlex
 import shutil
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,14 +18,11 @@ import numpy as np
 
 from reno.errors import typed_line
 from reno.tracking import folder
-from reno.tracking.background import Background
 
 if TYPE_CHECKING:
     from reno.tracking import TrackingSpec, TrialCard
 
 OWN_LIMIT = 0.8  # of the timeout: W&B's own limits end first, with a reason, where ours only gives up
-CLOSE_TIMEOUTS = 10  # timeouts that all that is left to do may take when the tracker closes
-TEARDOWN_WAIT = 1.0  # seconds to let W&B take down its hook at exit, once it is given up
 
 QUIET = {
     "silent": True,
@@ -45,72 +39,10 @@ QUIET = {
 }
 
 _server_failed = False  # in this process: the next job of a sweep need not wait for the same server again
-_hung = ""  # what never came back in this process; W&B is not asked again
 
 
-class WandbTracker:
-    """A `Tracker` that shows the trials in Weights & Biases."""
-
-    def __init__(self, settings: TrackingSpec, results: Path, warn: Callable[[str], None]) -> None:
-        self._results = results
-        self._warn = warn
-        self._images = settings.images
-        self._notices: deque[str] = deque()
-        self._background = Background("reno-tracking", settings.timeout)
-        self._runs = _Runs(settings, results, self._background.step, self._notices.append)
-        self._background.failure = _hung or None
-        self._told = bool(_hung)
-
-    def start(self, card: TrialCard) -> None:
-        self._do(lambda: self._runs.start(card))
-
-    def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
-        row = {"iteration": iteration, **{name: value for name, value in values.items() if value is not None}}
-        # A copy: the caller may draw the next image into the same memory.
-        pixels = np.array(image, dtype=np.uint8) if self._images and image is not None else None
-        self._do(lambda: self._runs.log(trial_id, row, pixels))
-
-    def finish(
-        self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
-    ) -> None:
-        told = {name: value for name, value in summary.items() if value is not None}
-        self._do(lambda: self._runs.finish(trial_id, told, failed))
-
-    def close(self) -> list[str]:
-        if self._background.started:
-            self._background.submit(self._runs.close)
-            self._background.drain(CLOSE_TIMEOUTS * self._background.timeout)
-            self._tell()
-        lines = self._runs.places()
-        if self._background.failure:
-            lines.append(
-                f"Weights & Biases was given up ({self._background.failure}); every result is safe in {self._results}"
-            )
-        return lines
-
-    def _do(self, call: Callable[[], None]) -> None:
-        if self._background.failure is None:
-            self._background.submit(call)
-        self._tell()
-
-    def _tell(self) -> None:
-        """Warn of what went wrong meanwhile; not from the thread: it would write over a progress display."""
-        global _hung
-        while self._notices:
-            self._warn(self._notices.popleft())
-        if self._background.failure and not self._told:
-            self._told = True
-            if self._background.hung:
-                _hung = self._background.failure
-            self._runs.abandon()
-            self._warn(
-                f"Weights & Biases is given up, the trials go on: {self._background.failure}; "
-                f"results are stored in {self._results} all the same"
-            )
-
-
-class _Runs:
-    """The runs of one job; made and used on the tracker's thread, except `places` and `abandon`."""
+class Runs:
+    """The runs of one job."""
 
     def __init__(
         self,
@@ -207,36 +139,21 @@ class _Runs:
 
     def places(self) -> list[str]:
         """Where the finished runs are, a line for each place."""
-        lines = [f"Weights & Biases: {_runs(number)} at {url}" for url, number in self._online.items()]
+        lines = [f"Weights & Biases: {_counted(number)} at {url}" for url, number in self._online.items()]
         if self._offline:
             sync = "wandb" if shutil.which("wandb") else f"{shlex.quote(sys.executable)} -m wandb"
             path = self._results / "wandb"
             lines.append(
-                f"Weights & Biases: {_runs(self._offline)} offline in {path}; "
+                f"Weights & Biases: {_counted(self._offline)} offline in {path}; "
                 f"to upload: {sync} sync {shlex.quote(str(path))}"
             )
         return lines
 
     def abandon(self) -> None:
-        """Leave the thread behind, wherever it is, and nothing that could hold up the interpreter's exit.
-
-        wandb.teardown unregisters wandb's own hook at exit before it does anything that can block, so it is
-        called where blocking harms nobody. The service process ends when it sees that its parent is gone.
-        """
-        for trial_id, (_, claim) in list(self._open.items()):
-            with contextlib.suppress(OSError):
-                folder.release(self._results, trial_id, claim)
-        teardown = getattr(sys.modules.get("wandb"), "teardown", None)
-        if teardown is None:
-            return
-
-        def quietly() -> None:
-            with contextlib.suppress(BaseException):
-                teardown()
-
-        thread = threading.Thread(target=quietly, name="reno-tracking-teardown", daemon=True)
-        thread.start()
-        thread.join(TEARDOWN_WAIT)
+        """Give every claim back, after a call that failed."""
+        for trial_id, (_, claim) in self._open.items():
+            folder.release(self._results, trial_id, claim)
+        self._open.clear()
 
     def _connect(self, mode: str) -> None:
         """Start W&B's service and settle what `auto` means here. Never prompts, never asks the server."""
@@ -245,8 +162,7 @@ class _Runs:
 
         self._step("wandb.setup")
         chosen = {} if mode == "auto" else {"mode": mode}
-        with _exit_hooks_kept():
-            found = wandb.setup(wandb.Settings(**QUIET, **chosen)).settings.mode
+        found = wandb.setup(wandb.Settings(**QUIET, **chosen)).settings.mode
         self._mode = {"dryrun": "offline", "offline": "offline", "disabled": "disabled"}.get(found, "online")
         if self._mode == "online" and _server_failed:
             self._mode = "offline"
@@ -293,9 +209,7 @@ class _Runs:
 
         _server_failed = True
         self._notice(f"Weights & Biases cannot be used online, runs are kept offline from here on: {why}")
-        for trial_id, (_, claim) in self._open.items():
-            folder.release(self._results, trial_id, claim)
-        self._open.clear()
+        self.abandon()
         self._step("wandb.teardown")
         wandb.teardown()
         self._connect("offline")
@@ -306,23 +220,10 @@ class _Runs:
         return {"mode": "offline", "directory": Path(run.sync_dir).name}
 
 
-@contextlib.contextmanager
-def _exit_hooks_kept() -> Iterator[None]:
-    """Keep sys.exit and sys.excepthook, which W&B wraps each time its service starts: once a job of a sweep.
-
-    It wraps them to learn how the process ends; each run here is told how its trial ended.
-    """
-    kept = sys.exit, sys.excepthook
-    try:
-        yield
-    finally:
-        sys.exit, sys.excepthook = kept
-
-
 def _label(text: str, limit: int) -> str | None:
     """A text as W&B takes it for a name: a line of at most `limit` characters; None, its default, if none."""
     return " ".join(text.split())[:limit] or None
 
 
-def _runs(number: int) -> str:
+def _counted(number: int) -> str:
     return f"{number} run" if number == 1 else f"{number} runs"

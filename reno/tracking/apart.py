@@ -1,0 +1,189 @@
+"""wandb in a process of its own: its work takes nothing from the interpreter that runs the trials, and a call that
+hangs can be ended.
+
+`RunsApart` has the methods of `Runs` and sends each call to the process, which answers with lines of JSON: `step`, what
+it does next, so that a hang has a name; `notice`, for the person; and at last `done` or `failed`. A picture follows its
+call's line as plain bytes. The process ends with the one that started it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from reno.errors import typed_line
+from reno.tracking.background import Refused
+
+if TYPE_CHECKING:
+    from reno.tracking import TrackingSpec, TrialCard
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+_idle: list[tuple[tuple, subprocess.Popen]] = []
+"""Of jobs that are done, with what W&B's settings came from: the next job of a sweep need not import wandb again."""
+
+
+class RunsApart:
+    """`Runs`, made and used in another process; for one thread, except `places` and `abandon`."""
+
+    def __init__(
+        self,
+        settings: TrackingSpec,
+        results: Path,
+        step: Callable[[str], None],  # names the wandb call that follows
+        notice: Callable[[str], None],  # takes a warning for the person
+    ) -> None:
+        self._job = {"settings": dataclasses.asdict(settings), "results": str(Path(results).absolute())}
+        self._step = step
+        self._notice = notice
+        self._process: subprocess.Popen | None = None
+        self._places: list[str] = []
+
+    def start(self, card: TrialCard) -> None:
+        self._ask("start", dataclasses.asdict(card))
+
+    def log(self, trial_id: str, row: dict[str, float], pixels: np.ndarray | None) -> None:
+        self._ask("log", trial_id, row, pixels=pixels)
+
+    def finish(self, trial_id: str, summary: dict[str, Any], failed: str | None) -> None:
+        self._ask("finish", trial_id, summary, failed)
+
+    def close(self) -> None:
+        self._ask("close")
+        _idle.append((_surroundings(), self._process))
+        self._process = None
+
+    def places(self) -> list[str]:
+        """Where the finished runs are, a line for each place, as last told."""
+        return self._places
+
+    def abandon(self) -> None:
+        """End the process, whatever it does. W&B's service ends when it sees that its parent is gone."""
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+            process.wait()
+
+    def _ask(self, name: str, *arguments: Any, pixels: np.ndarray | None = None) -> None:
+        if self._process is None:
+            self._process = self._ready()
+            self._send(self._process, "job", self._job)
+        self._send(self._process, name, *arguments, pixels=pixels)
+
+    def _ready(self) -> subprocess.Popen:
+        """A process that waits for a job. How long it takes to start is no call's time."""
+        while _idle:
+            surroundings, process = _idle.pop()
+            if surroundings == _surroundings() and process.poll() is None:
+                return process
+            process.kill()
+        self._step("")
+        process = _launch()
+        self._hear(process)
+        return process
+
+    def _send(self, process: subprocess.Popen, *call: Any, pixels: np.ndarray | None = None) -> None:
+        shape = None if pixels is None else pixels.shape
+        line = json.dumps([shape, *call], default=lambda number: number.item())  # NumPy's numbers too
+        try:
+            process.stdin.write(line.encode() + b"\n")
+            if pixels is not None:
+                process.stdin.write(np.ascontiguousarray(pixels).data)
+            process.stdin.flush()
+        except OSError:
+            raise Refused("its process ended") from None
+        self._hear(process)
+
+    def _hear(self, process: subprocess.Popen) -> None:
+        """What the process says, to the end of a call."""
+        for line in process.stdout:
+            kind, said = json.loads(line)
+            if kind == "step":
+                self._step(said)
+            elif kind == "notice":
+                self._notice(said)
+            elif kind == "failed":
+                raise Refused(said)
+            else:
+                self._places = said
+                return
+        raise Refused("its process ended")
+
+
+def _launch() -> subprocess.Popen:
+    path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "reno.tracking.apart"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what W&B prints would be written over a progress display
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,  # Ctrl-C is the job's, which then closes what is open
+    )
+
+
+def _surroundings() -> tuple:
+    return os.getcwd(), dict(os.environ)
+
+
+# --- The process --------------------------------------------------------------------------------------------
+
+
+def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
+    """Makes the calls that are read, until there are no more."""
+    from reno.tracking import TrackingSpec, TrialCard
+    from reno.tracking.runs import Runs
+
+    def say(kind: str, what: Any) -> None:
+        answers.write(json.dumps([kind, what]).encode() + b"\n")
+        answers.flush()
+
+    runs = None
+    say("done", [])  # it is there
+    for line in calls:
+        shape, name, *arguments = json.loads(line)
+        try:
+            if name == "job":
+                (job,) = arguments
+                runs = Runs(
+                    TrackingSpec(**job["settings"]), Path(job["results"]),
+                    lambda step: say("step", step), lambda text: say("notice", text),
+                )  # fmt: skip
+            elif name == "start":
+                runs.start(TrialCard(**arguments[0]))
+            elif name == "log":
+                pixels = None
+                if shape:
+                    pixels = np.frombuffer(calls.read(int(np.prod(shape))), np.uint8).reshape(shape)
+                runs.log(*arguments, pixels)
+            else:
+                getattr(runs, name)(*arguments)
+            say("done", runs.places())
+        except BaseException as error:  # also a SystemExit that the library raises
+            runs.abandon()
+            say("failed", typed_line(error))
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+        try:
+            serve(sys.stdin.buffer, answers)
+        except BrokenPipeError:
+            pass
+        finally:
+            os._exit(0)  # the job is gone: nothing at exit may hang
+
+
+if __name__ == "__main__":
+    main()

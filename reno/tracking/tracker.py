@@ -1,0 +1,81 @@
+"""The face of Weights & Biases that the job sees: every call is handed to a thread, which asks another process."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reno.tracking.apart import RunsApart
+from reno.tracking.background import Background
+
+if TYPE_CHECKING:
+    from reno.tracking import TrackingSpec, TrialCard
+
+CLOSE_TIMEOUTS = 10  # timeouts that all that is left to do may take when the tracker closes
+
+_hung = ""  # what did not come back, once in this process; W&B is not asked again
+
+
+class WandbTracker:
+    """A `Tracker` that shows the trials in Weights & Biases."""
+
+    def __init__(self, settings: TrackingSpec, results: Path, warn: Callable[[str], None]) -> None:
+        self._results = results
+        self._warn = warn
+        self._images = settings.images
+        self._notices: deque[str] = deque()
+        self._background = Background("reno-tracking", settings.timeout)
+        self._runs = RunsApart(settings, results, self._background.step, self._notices.append)
+        self._background.failure = _hung or None
+        self._told = bool(_hung)
+
+    def start(self, card: TrialCard) -> None:
+        self._do(lambda: self._runs.start(card))
+
+    def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
+        row = {"iteration": iteration, **{name: value for name, value in values.items() if value is not None}}
+        # A copy: the caller may draw the next image into the same memory.
+        pixels = np.array(image, dtype=np.uint8) if self._images and image is not None else None
+        self._do(lambda: self._runs.log(trial_id, row, pixels))
+
+    def finish(
+        self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
+    ) -> None:
+        told = {name: value for name, value in summary.items() if value is not None}
+        self._do(lambda: self._runs.finish(trial_id, told, failed))
+
+    def close(self) -> list[str]:
+        if self._background.started:
+            self._background.submit(self._runs.close)
+            self._background.drain(CLOSE_TIMEOUTS * self._background.timeout)
+            self._tell()
+        lines = self._runs.places()
+        if self._background.failure:
+            lines.append(
+                f"Weights & Biases was given up ({self._background.failure}); every result is safe in {self._results}"
+            )
+        return lines
+
+    def _do(self, call: Callable[[], None]) -> None:
+        if self._background.failure is None:
+            self._background.submit(call)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Warn of what went wrong meanwhile; not from the thread: it would write over a progress display."""
+        global _hung
+        while self._notices:
+            self._warn(self._notices.popleft())
+        if self._background.failure and not self._told:
+            self._told = True
+            if self._background.hung:
+                _hung = self._background.failure
+            self._runs.abandon()
+            self._warn(
+                f"Weights & Biases is given up, the trials go on: {self._background.failure}; "
+                f"results are stored in {self._results} all the same"
+            )
