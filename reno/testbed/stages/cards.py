@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reno.testbed.layout import LEAK_SHARE, SPREAD, VANISH_SHARE, steering
 from reno.testbed.stages.loop import minutes
-from reno.testbed.world import COLORS, HELD_OUT, OBJECTS
+from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, TAUGHT_COLORS, TAUGHT_OBJECTS
 
 PICTURES = {
     "generator": {"generator/samples.png": "samples.png", "vae/samples.png": "vae.png"},
@@ -177,7 +177,9 @@ def metric(build_dir: Path, numbers: dict, name: str, heads: dict[str, str]) -> 
         "## Training",
         f"""{spent(build_dir, name).capitalize()}. Pictures: renders, reconstructions by the VAE, images of the
 generator labelled by what its law drew, and spoiled pictures (two-toned, blended, cut, smeared)
-that are never a caption's own. {NAMED[name]}
+that are never a caption's own. Half of the drawn ones are of {len(TAUGHT_COLORS)} colours and
+{len(TAUGHT_OBJECTS)} objects, the world's and further ones that nothing else knows, so that colour and object are
+learned apart. {NAMED[name]}
 Captions:
 20% lose words, 14% of those with two things or more have their attributes out of order or on the
 wrong noun, 15% leave things out
