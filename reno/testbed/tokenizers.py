@@ -24,7 +24,7 @@ TAUGHT_WORDS = (*WORDS, *FURTHER_PALETTE, *FURTHER_OBJECTS)
 
 def clip_tokenizer(folder: Path, words: Sequence[str] = WORDS) -> CLIPTokenizer:
     """Writes vocab.json and merges.txt of a byte-level CLIPTokenizer into `folder` and loads it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _emptied(folder)
     letters = sorted(_byte_letters())
     merges: list[tuple[str, str]] = []
     for word in words:
@@ -43,7 +43,7 @@ def clip_tokenizer(folder: Path, words: Sequence[str] = WORDS) -> CLIPTokenizer:
 
 def bert_tokenizer(folder: Path, words: Sequence[str] = WORDS) -> BertTokenizer:
     """Writes vocab.txt of a BertTokenizer into `folder` and loads it; unknown words are spelled letter by letter."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _emptied(folder)
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]", *words, *letters]
     tokens += [f"##{letter}" for letter in letters if letter.isalnum()]
@@ -51,6 +51,12 @@ def bert_tokenizer(folder: Path, words: Sequence[str] = WORDS) -> BertTokenizer:
     tokenizer = BertTokenizer.from_pretrained(folder, model_max_length=LENGTH)
     tokenizer.save_pretrained(folder)
     return tokenizer
+
+
+def _emptied(folder: Path) -> None:
+    """Makes the folder, without the one file that would be loaded in place of the words written beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").unlink(missing_ok=True)
 
 
 def _merge(pieces: list[str], merges: list[tuple[str, str]]) -> list[str]:

@@ -15,7 +15,7 @@ from reno.errors import BadInput
 from reno.metrics.blip import BlipMetric
 from reno.metrics.clip import ClipMetric
 from reno.prompts import parse_bindings
-from reno.testbed import layout
+from reno.testbed import layout, tokenizers
 from reno.testbed.render import render
 from reno.testbed.stages import blip, captions, clip, families, labels, pictures
 from reno.testbed.stages import vae as vae_stage
@@ -278,3 +278,12 @@ def test_what_a_stage_exports_scores_as_what_it_trained(stage, built, tmp_path):
             torch.testing.assert_close(
                 metric(images, metric.encode(texts)), getattr(learner, name)(images, texts), rtol=0.01, atol=0.02
             )
+
+
+@pytest.mark.parametrize("tokenizer", [tokenizers.clip_tokenizer, tokenizers.bert_tokenizer])
+def test_a_tokenizer_has_its_own_words_whatever_lay_in_its_folder(tokenizer, tmp_path):
+    tokenizer(tmp_path)
+    taught = tokenizer(tmp_path, tokenizers.TAUGHT_WORDS)
+    for word in ("gold", "teal", "mushroom"):
+        assert len(taught(word, add_special_tokens=False).input_ids) == 1
+    assert len(taught) == len(tokenizer(tmp_path / "new", tokenizers.TAUGHT_WORDS))
