@@ -45,7 +45,7 @@ def test_shares_count_whole_prompts(monkeypatch):
 def test_the_gain_is_paired_on_prompt_and_seed():
     reno = [trial("a", s, [False], [True]) for s in (0, 1)] + [trial("b", 0, [False], [False])]
     other = [trial("a", 0, [False], [False]), trial("a", 1, [False], [True]), trial("b", 1, [False], [True])]
-    gain = measure.gain({("adam 0.05", "clip"): reno, ("best of n", "clip"): other}, "clip", ["a", "b"])
+    gain = measure.gain({("paper", "clip"): reno, ("best of n", "clip"): other}, "paper", "clip", ["a", "b"])
     assert gain["pairs"] == 2 and gain["prompts"] == 1  # of b no seed is in both
     assert gain["difference"] == gain["low"] == gain["high"] == 0.5
 

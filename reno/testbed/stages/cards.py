@@ -73,17 +73,16 @@ image's noise is held against its prior: |noise| of N(0, I) has mean 22.6 and st
 
 
 def gained(rows: list[dict]) -> list[str]:
-    """ReNO less best of n, in words."""
-    said = [
-        f"{row['metric']} {row['difference']:+.1%} [{row['low']:+.1%}, {row['high']:+.1%}] ({row['pairs']} pairs)"
-        for row in rows
-        if row["pairs"]
-    ]
-    if not said:
+    """ReNO less best of n."""
+    shown = [["how", "metric", "difference", "95% interval"]]
+    for row in (row for row in rows if row["pairs"]):
+        ends = f"[{row['low']:+.1%}, {row['high']:+.1%}]"
+        shown.append([row["setting"], f"{row['metric']} ({row['pairs']})", f"{row['difference']:+.1%}", ends])
+    if len(shown) == 1:
         return []
     return [
-        "Fully bound by ReNO (Adam, 0.05) less by best of n, paired on prompt and seed, 95% interval of a bootstrap "
-        f"over prompts: {'; '.join(said)}."
+        "Fully bound by ReNO less by best of n, paired on prompt and seed; interval of a bootstrap over prompts:",
+        table(shown),
     ]
 
 

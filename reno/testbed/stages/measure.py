@@ -35,9 +35,10 @@ class Setting:
     seeds: int | None = None
 
 
+CONTROL = "best of n"
 SETTINGS = {
     "adam 0.05": Setting(("method=reno", "optimizer=adam", "lr=0.05")),
-    "best of n": Setting(("method=best_of_n",)),
+    CONTROL: Setting(("method=best_of_n",)),
     "adam 0.05, regularised": Setting(("method=reno", "optimizer=adam", "lr=0.05", "regularization=0.1"), seeds=1),
     "adam 0.01": Setting(("method=reno", "optimizer=adam", "lr=0.01"), seeds=1),
     "paper": Setting(("method=reno", "optimizer=sgd_nesterov"), seeds=1),
@@ -50,7 +51,7 @@ SMOKE = {
     "prompts": ["a gold bench and a green clock"],
     "sets": ("pairs_test",),
     "seeds": 1,
-    "settings": ("adam 0.05", "best of n"),
+    "settings": ("adam 0.05", CONTROL),
 }
 
 
@@ -90,7 +91,10 @@ def run(
         ]
         for name, texts in asked.items()
     }
-    gains = {name: [gain(trials, metric, texts) for metric in METRICS] for name, texts in asked.items()}
+    gains = {
+        name: [gain(trials, setting, metric, texts) for setting in settings if setting != CONTROL for metric in METRICS]
+        for name, texts in asked.items()
+    }
     for metric in METRICS:
         before_and_after(build_dir / "measure" / f"{metric}.png", trials.get(("adam 0.05", metric), []))
     return {
@@ -189,7 +193,7 @@ def _trials(results: Path, weights: Path) -> dict[tuple[str, str], list[Stored]]
 
 def _setting(method: dict) -> str:
     if method["name"] == "best_of_n":
-        return "best of n"
+        return CONTROL
     if method["optimizer"]["name"] == "sgd":
         return "paper"
     return f"adam {method['lr']:g}" + (", regularised" if method["regularization"] else "")
@@ -238,24 +242,24 @@ def _share(flags) -> float | None:
     return round(float(np.mean(flags)), 4) if flags else None
 
 
-def gain(trials: dict, metric: str, texts: list[str]) -> dict:
-    """Fully bound by ReNO (Adam, 0.05) less by best of n, paired on prompt and seed; 95% percentile interval of a
+def gain(trials: dict, setting: str, metric: str, texts: list[str]) -> dict:
+    """Fully bound by ReNO at a setting less by best of n, paired on prompt and seed; 95% percentile interval of a
     bootstrap over prompts."""
     outcomes = [
-        {(_prompt(t), t.record["spec"]["seed"]): all_bound(t, "best") for t in trials.get((setting, metric), [])}
-        for setting in ("adam 0.05", "best of n")
+        {(_prompt(t), t.record["spec"]["seed"]): all_bound(t, "best") for t in trials.get((which, metric), [])}
+        for which in (setting, CONTROL)
     ]
     by_prompt = defaultdict(list)
     for key in outcomes[0].keys() & outcomes[1].keys():
         if key[0] in set(texts):
             by_prompt[key[0]].append(float(outcomes[0][key]) - float(outcomes[1][key]))
     if not by_prompt:
-        return {"metric": metric, "pairs": 0}
+        return {"setting": setting, "metric": metric, "pairs": 0}
     means = np.array([np.mean(by_prompt[text]) for text in sorted(by_prompt)])
     draws = np.random.default_rng(0).choice(means, (10_000, len(means))).mean(1)
     low, high = np.quantile(draws, (0.025, 0.975))
     return {
-        "metric": metric, "pairs": sum(map(len, by_prompt.values())), "prompts": len(means),
+        "setting": setting, "metric": metric, "pairs": sum(map(len, by_prompt.values())), "prompts": len(means),
         "difference": round(float(means.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4),
     }  # fmt: skip
 
