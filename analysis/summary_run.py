@@ -9,6 +9,7 @@ the study's, so that a report made again takes the place of the one before it.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from analysis.tables import Table
 from analysis.writing import file_name, table_stem
 from reno.errors import BadInput
 from reno.tracking import TrackingSpec, TrialCard, make_tracker
+from reno.tracking.shown import Grid, Picture
 
 MOST_TRIALS = 200
 """Trials shown before and after: drawn at random, the same ones each time, where there are more."""
@@ -70,16 +72,14 @@ def study_of(results: Results) -> str:
 
 
 def logged_values(results: Results, tables: Sequence[Table], figures: Sequence[Figure]) -> dict[str, Any]:
-    """The one row of the run: `tables/...` as wandb.Table, `figures/...` as wandb.Image."""
-    import wandb
-
+    """The one row of the run: `tables/...` and `figures/...`."""
     images = _Images(results)
     values: dict[str, Any] = {"tables/trials": _as_table(_trials(results), images)}
     for table in tables:
         if len(table.frame.columns):
             values[f"tables/{table_stem(table)}"] = _as_table(table.frame, images)
     for figure in figures:
-        values[f"figures/{figure.png.stem}"] = wandb.Image(str(figure.png), caption=figure.caption)
+        values[f"figures/{figure.png.stem}"] = Picture(figure.png.read_bytes(), figure.caption)
     return values
 
 
@@ -108,10 +108,8 @@ def _trials(results: Results) -> pd.DataFrame:
     return shown
 
 
-def _as_table(frame: pd.DataFrame, images: _Images) -> Any:
+def _as_table(frame: pd.DataFrame, images: _Images) -> Grid:
     """Every column of the frame; where a row is of one trial, its images too, for the first MOST_TRIALS rows."""
-    import wandb
-
     rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
     columns = [str(name) for name in frame.columns]
     if "trial" in columns:
@@ -119,7 +117,7 @@ def _as_table(frame: pd.DataFrame, images: _Images) -> Any:
         columns += ["before", "after"]
         for number, row in enumerate(rows):
             row += images.of(row[place]) if number < MOST_TRIALS else [None, None]
-    return wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
+    return Grid(columns, rows)
 
 
 def _cell(value: Any) -> Any:
@@ -134,18 +132,19 @@ class _Images:
 
     def __init__(self, results: Results) -> None:
         self._results = results
-        self._read: dict[str, list[Any]] = {}
+        self._read: dict[str, list[Picture | None]] = {}
 
-    def of(self, trial: str) -> list[Any]:
+    def of(self, trial: str) -> list[Picture | None]:
         if trial not in self._read:
             self._read[trial] = [self._image(trial, which) for which in ("initial", "best")]
         return self._read[trial]
 
-    def _image(self, trial: str, which: str) -> Any:
-        import wandb
+    def _image(self, trial: str, which: str) -> Picture | None:
         from PIL import Image
 
+        file = io.BytesIO()
         try:
-            return wandb.Image(Image.fromarray(self._results.stored(trial).image(which)))
+            Image.fromarray(self._results.stored(trial).image(which)).save(file, "PNG")
         except (BadInput, OSError):
             return None
+        return Picture(file.getvalue())

@@ -10,7 +10,7 @@ tells the job which stored trials to show again. The job sees a `Tracker` and no
     print("\n".join(tracker.close()))
 
 `tracker.py` is the face, `background.py` the thread that hands the calls on, `apart.py` the process that makes them,
-`runs.py` what is asked of wandb there, and `folder.py` what lies on disk.
+`runs.py` what is asked of wandb there, `shown.py` pictures and tables on the way, and `folder.py` what lies on disk.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class Tracker(Protocol):
         """Open the trial's run, in the place of whatever an earlier process left of it."""
 
     def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
-        """Add one row at `iteration`; values of None are left out. image: uint8 (H, W, 3) or None."""
+        """Add one row at `iteration`: numbers, or what `shown.py` has; values of None are left out. image: uint8
+        (H, W, 3) or None."""
 
     def finish(
         self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None

@@ -22,6 +22,7 @@ import numpy as np
 
 from reno.errors import typed_line
 from reno.tracking.background import Refused
+from reno.tracking.shown import described
 
 if TYPE_CHECKING:
     from reno.tracking import TrackingSpec, TrialCard
@@ -51,7 +52,7 @@ class RunsApart:
     def start(self, card: TrialCard) -> None:
         self._ask("start", dataclasses.asdict(card))
 
-    def log(self, trial_id: str, row: dict[str, float], pixels: np.ndarray | None) -> None:
+    def log(self, trial_id: str, row: dict[str, Any], pixels: np.ndarray | None) -> None:
         self._ask("log", trial_id, row, pixels=pixels)
 
     def finish(self, trial_id: str, summary: dict[str, Any], failed: str | None) -> None:
@@ -93,7 +94,7 @@ class RunsApart:
 
     def _send(self, process: subprocess.Popen, *call: Any, pixels: np.ndarray | None = None) -> None:
         shape = None if pixels is None else pixels.shape
-        line = json.dumps([shape, *call], default=lambda number: number.item())  # NumPy's numbers too
+        line = json.dumps([shape, *call], default=described)
         try:
             process.stdin.write(line.encode() + b"\n")
             if pixels is not None:

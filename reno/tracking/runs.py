@@ -18,6 +18,7 @@ import numpy as np
 
 from reno.errors import typed_line
 from reno.tracking import folder
+from reno.tracking.shown import for_wandb
 
 if TYPE_CHECKING:
     from reno.tracking import TrackingSpec, TrialCard
@@ -87,11 +88,12 @@ class Runs:
         run.define_metric("iteration")
         run.define_metric("*", step_metric="iteration")
 
-    def log(self, trial_id: str, row: dict[str, float], pixels: np.ndarray | None) -> None:
+    def log(self, trial_id: str, row: dict[str, Any], pixels: np.ndarray | None) -> None:
         if trial_id not in self._open:
             return
         run, _ = self._open[trial_id]
         self._step("run.log")
+        row = {name: for_wandb(value) for name, value in row.items()}
         if pixels is not None:
             import wandb
             from PIL import Image
