@@ -115,7 +115,7 @@ class RunsApart:
             elif kind == "failed":
                 raise Refused(said)
             else:
-                self._places = said
+                self._places = self._places if said is None else said
                 return
         raise Refused("its process ended")
 
@@ -149,7 +149,7 @@ def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
         answers.flush()
 
     runs = None
-    say("done", [])  # it is there
+    say("done", None)  # it is there
     for line in calls:
         shape, name, *arguments = json.loads(line)
         try:
@@ -168,7 +168,7 @@ def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
                 runs.log(*arguments, pixels)
             else:
                 getattr(runs, name)(*arguments)
-            say("done", runs.places())
+            say("done", runs.places() if name in ("finish", "close") else None)
         except BaseException as error:  # also a SystemExit that the library raises
             runs.abandon()
             say("failed", typed_line(error))

@@ -34,10 +34,10 @@ def described(value: Any) -> Any:
 
 def for_wandb(value: Any) -> Any:
     """What was described, as wandb's own; other values as they are."""
-    import wandb
-
     if not isinstance(value, dict):
         return value
+    import wandb
+
     if "png" in value:
         from PIL import Image
 
