@@ -6,6 +6,7 @@ for `wandb sync`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shlex
 import shutil
@@ -154,7 +155,8 @@ class Runs:
     def abandon(self) -> None:
         """Give every claim back, after a call that failed."""
         for trial_id, (_, claim) in self._open.items():
-            folder.release(self._results, trial_id, claim)
+            with contextlib.suppress(OSError):  # else the reason of the call that failed would be lost
+                folder.release(self._results, trial_id, claim)
         self._open.clear()
 
     def _connect(self, mode: str) -> None:
