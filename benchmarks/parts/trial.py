@@ -32,7 +32,6 @@ def of_metric(setting: Setting, metric: str) -> list[Row]:
     def trial(iterations: int):
         settings = dataclasses.replace(job.settings, iterations=iterations)
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
         *_, done = run_batch(plan.trials, settings, metric, models)
         return done
 
@@ -64,7 +63,6 @@ def _reserved_within(gib: float, device: torch.device, run) -> float | None:
     """GiB that the allocator reserves for a run that may have so many; None if it is not enough."""
     total = torch.cuda.get_device_properties(device).total_memory
     number = torch.cuda.current_device() if device.index is None else device.index
-    torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(gib * GIB / total, number)
     try:
         run()
