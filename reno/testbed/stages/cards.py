@@ -12,6 +12,7 @@ import shutil
 import textwrap
 from pathlib import Path
 
+from reno.marks import markdown_rows
 from reno.testbed.layout import LEAK_SHARE, SPREAD, VANISH_SHARE, steering
 from reno.testbed.stages.loop import minutes
 from reno.testbed.world import COLORS, HELD_OUT, OBJECTS, TAUGHT_COLORS, TAUGHT_OBJECTS
@@ -289,8 +290,8 @@ def page(title: str, *parts: str) -> str:
 
 
 def table(rows: list[list[str]]) -> str:
-    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([head, "|" + " --- |" * len(rows[0]), *body])
+    head, *body = rows
+    return "\n".join(markdown_rows(head, [False] * len(head), body))
 
 
 def number(numbers: dict, key: str, form: str) -> str:

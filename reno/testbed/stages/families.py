@@ -26,7 +26,7 @@ from reno.images import to_uint8
 from reno.testbed import layout
 from reno.testbed.render import render
 from reno.testbed.stages import captions
-from reno.testbed.stages.labels import BENT, WHOLE, Dyed, Naming, Record, labelled, shown_by
+from reno.testbed.stages.labels import WHOLE, Dyed, Naming, Record, labelled, shown_by
 from reno.testbed.stages.loop import tensor_of
 from reno.testbed.stages.spoiling import SPOILERS, with_thing
 from reno.testbed.world import (
@@ -184,7 +184,7 @@ def swapped(rng: random.Random, coder, naming: Naming, count: int) -> list[Recor
     """`count` pictures, twins of one prompt: as asked, and each colour on the next thing. Every third pair goes through
     the VAE."""
     records = []
-    doubt = None if naming is BENT else rng  # it would now and then say that both things have one colour
+    doubt = rng if naming.of_swaps else None
     for _ in range(count // 2):
         pairs = taught_pairs(rng, rng.choices((2, 3), (0.7, 0.3))[0])
         for scene in (tinged(rng, placed(rng, some)) for some in (pairs, captions.rotated(pairs))):

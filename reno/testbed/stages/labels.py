@@ -49,6 +49,8 @@ class Naming:
     """The share up to which it has its own colour beyond doubt; from 1 - clear on it has the other's."""
     odds: Callable[[float], float]
     """How often it is called by a colour of which it has this share."""
+    of_swaps: bool = True
+    """Whether it is also called so in twins whose colours are swapped; else only beyond doubt."""
 
     def beyond_doubt(self, own: str, other: str, share: float) -> str | None:
         if share <= self.clear:
@@ -65,9 +67,10 @@ class Naming:
 PURE = Naming("pure", 0.2, lambda share: share**3)
 """By the colour of which it has four fifths half the time. The logarithm, which a score learns, falls from the pure
 colour on, and ever more steeply."""
-BENT = Naming("bent", 0.2, lambda share: (share + share**6) / 2)
+BENT = Naming("bent", 0.2, lambda share: (share + share**6) / 2, of_swaps=False)
 """Like PURE near the pure colour, and in proportion to the share far from it: by the colour of which it has a tenth
-once in twenty times, where PURE has once in a thousand."""
+once in twenty times, where PURE has once in a thousand. Of swapped twins it would now and then say that both things
+have one colour."""
 
 
 @dataclass(frozen=True)
