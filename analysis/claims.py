@@ -34,8 +34,8 @@ from analysis.tables.table import (
     families_of,
     p_text,
 )
+from analysis.text import markdown_text, number
 from analysis.tuning import chosen, reported
-from analysis.writing import markdown_text, number
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided"
 MARGIN = 0.05

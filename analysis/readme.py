@@ -19,8 +19,9 @@ from analysis.outcomes import Slice
 from analysis.report.answer import about, answer
 from analysis.tables import Table
 from analysis.tables.table import cautions, metrics_of
+from analysis.text import markdown_text
 from analysis.tuning import chosen
-from analysis.writing import markdown_table, markdown_text
+from analysis.writing import markdown_table
 from reno.marks import Marks
 
 MARKS = Marks("<!-- answer: made by `make readme-answer` -->", "<!-- end of the answer -->")

@@ -23,7 +23,8 @@ from analysis.figures import Figure
 from analysis.from_wandb import REPORT
 from analysis.load import ABSENT_STATES, Results
 from analysis.tables import Table
-from analysis.writing import file_name, table_stem
+from analysis.text import file_name
+from analysis.writing import table_stem
 from reno.errors import BadInput
 from reno.tracking import TrackingSpec, TrialCard, make_tracker
 from reno.tracking.shown import Grid, Picture

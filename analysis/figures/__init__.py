@@ -18,7 +18,7 @@ from analysis.figures.style import save, style
 from analysis.load import Results
 from analysis.outcomes import Slice
 from analysis.tables import Table, cells
-from analysis.writing import file_name
+from analysis.text import file_name
 
 __all__ = ["Figure", "figures_of", "write_figures"]
 

@@ -16,7 +16,7 @@ from analysis.figures.style import COLUMN, FAINT, INK, LOSS, MARKERS, TIE, WIN, 
 from analysis.outcomes import BY_NAME, KIN_MARK, MEASURES, Slice
 from analysis.statistics import Interval
 from analysis.tables.table import Table, configurations, metric_order, metrics_of
-from analysis.writing import number
+from analysis.text import number
 
 FULLY = BY_NAME["fully_bound"]
 

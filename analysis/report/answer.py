@@ -9,7 +9,7 @@ from analysis.load import Results
 from analysis.outcomes import Slice
 from analysis.report.words import listed
 from analysis.tables.table import bracketed
-from analysis.writing import number
+from analysis.text import number
 
 MADE_UP = {
     "testbed": "the embedded models, a small made-up world, which says nothing direct about real models",

@@ -12,7 +12,7 @@ from pathlib import Path
 from analysis.load import Results
 from analysis.report.exhibits import Exhibit
 from analysis.report.words import Told, Verdict, in_words, listed
-from analysis.writing import file_name
+from analysis.text import file_name
 
 SEEDS = 4
 """Seeds of a prompt whose images are copied."""

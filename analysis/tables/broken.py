@@ -10,7 +10,7 @@ from analysis.effects import level
 from analysis.load import Results
 from analysis.outcomes import Measure, Slice
 from analysis.tables.table import Table, bracketed, configurations, counted, interval_note, n_note, spread, table_of
-from analysis.writing import number
+from analysis.text import number
 
 BROKEN = Measure("broken", "broken, of right before", "broken", "right", better=-1)
 MENDED = Measure("mended", "mended, of wrong before", "mended", "wrong")

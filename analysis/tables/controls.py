@@ -25,7 +25,7 @@ from analysis.tables.table import (
     starred,
     table_of,
 )  # fmt: skip
-from analysis.writing import number
+from analysis.text import number
 
 EQUAL_SECONDS = (0.8, 1.25)
 """Ratios of the seconds of two trials that are called equal."""

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.effects import noises
 from analysis.outcomes import Slice
 from analysis.tables.table import Table, absences, configurations, n_note, table_of
-from analysis.writing import number
+from analysis.text import number
 
 
 def cost(cell: Sequence[Slice]) -> Table:

@@ -21,7 +21,7 @@ from analysis.tables.table import (
     starred,
     table_of,
 )  # fmt: skip
-from analysis.writing import number
+from analysis.text import number
 
 
 def cross_metric(cell: Sequence[Slice]) -> Table:

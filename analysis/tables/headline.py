@@ -23,7 +23,7 @@ from analysis.tables.table import (
     starred,
     table_of,
 )  # fmt: skip
-from analysis.writing import number
+from analysis.text import number
 
 
 def headline(cell: Sequence[Slice]) -> Table:

@@ -11,6 +11,7 @@ from analysis.effects import Effect, Level, noises
 from analysis.load import ABSENT_STATES
 from analysis.outcomes import KIN_MARK, Slice
 from analysis.statistics import FEWEST_PROMPTS, FEWEST_SEEDS, LEVEL, Interval
+from analysis.text import number
 
 MOST_ROWS = 60
 """A table shows no more; its CSV has all."""
@@ -256,16 +257,14 @@ def effect_columns(effect: Effect, prefix: str = "") -> dict[str, float | str]:
     }
 
 
-def counted(number: Level | Effect) -> str:
+def counted(one: Level | Effect) -> str:
     """`100 × 2 (200)`: prompts x seeds (trials or pairs); `100 × 2 own (200)` where each prompt has its own."""
-    count = number.trials if isinstance(number, Level) else number.pairs
-    return f"{number.noises.times} ({count})"
+    count = one.trials if isinstance(one, Level) else one.pairs
+    return f"{one.noises.times} ({count})"
 
 
 def crossed_text(effect: Effect) -> str:
     """The interval over prompts and seeds, `[0.03, 0.21]`."""
-    from analysis.writing import number
-
     interval = effect.crossed
     if interval.kind == "nested":
         return "own"
@@ -276,8 +275,6 @@ def crossed_text(effect: Effect) -> str:
 
 def bracketed(interval: Interval, digits: int = 2, signed: bool = True) -> str:
     """`+0.12 [0.03, 0.21]`."""
-    from analysis.writing import number
-
     value = number(interval.value, digits, signed)
     if interval.kind == "equal":
         return f"{value} (=)"

@@ -30,8 +30,8 @@ from analysis.tables.table import (
     without_idle,
 )  # fmt: skip
 from analysis.tables.versus import unbalanced
+from analysis.text import number
 from analysis.tuning import Choice, chosen, is_dev
-from analysis.writing import number
 
 
 def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:

@@ -30,7 +30,7 @@ from analysis.tables.table import (
     table_of,
     without_idle,
 )  # fmt: skip
-from analysis.writing import number
+from analysis.text import number
 
 
 def metric_against_metric(cell: Sequence[Slice]) -> Table:

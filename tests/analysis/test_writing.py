@@ -15,7 +15,8 @@ from analysis.load import load
 from analysis.outcomes import slices
 from analysis.tables import all_tables
 from analysis.tables.table import Table
-from analysis.writing import file_name, latex_text, markdown_text, number, to_csv, to_latex, to_markdown, write_table
+from analysis.text import file_name, latex_text, markdown_text, number
+from analysis.writing import to_csv, to_latex, to_markdown, write_table
 from reno.prompts import Binding, Prompt
 from scripts.synthesise_store import synthesise
 
