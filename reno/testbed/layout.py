@@ -73,14 +73,6 @@ def steering() -> np.ndarray:
     return mask
 
 
-def with_other_leaks(noise: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """Noise (..., 8, 8, 8) with its leak map drawn anew: the same scenes, other shares of each other's colours."""
-    z = coefficients(noise)
-    for u, v in MAP_TERMS:
-        z[..., LEAK, u, v] = draw.standard_normal(z.shape[:-3])
-    return cosines().T @ z @ cosines()
-
-
 def scene_of(noise: np.ndarray, pairs: Sequence[tuple[str, str]]) -> Scene:
     """The scene that noise (8, 8, 8) makes of one to three (colour, object) pairs."""
     z = coefficients(noise)

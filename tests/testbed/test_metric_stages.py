@@ -35,7 +35,7 @@ from reno.testbed.world import (
     sample_scene,
 )
 
-SHARES = {"drawn": 1, "spoiled": 1, "swapped": 1, "mixed": 1}
+SHARES = {"drawn": 1, "spoiled": 1, "swapped": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,7 +53,7 @@ def built(tmp_path_factory):
     (folder / "vae").mkdir()
     torch.manual_seed(0)
     save_file(dict(vae_stage.build().named_parameters()), folder / "vae" / "average.safetensors")
-    pictures.Pool(folder, labels.BENT, generated=0.0, sizes=SHARES, chunk=48)
+    pictures.Pool(folder, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
     return folder
 
 
@@ -125,7 +125,7 @@ def test_what_is_false_of_the_worlds_scene_is_in_the_worlds_words(color, further
 
 
 def test_the_pool_shows_nothing_held_out_and_its_labels_are_what_is_drawn(built):
-    pool = pictures.Pool(built, labels.BENT, generated=0.0, sizes=SHARES, chunk=48)
+    pool = pictures.Pool(built, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
     for family in pool.families.values():
         assert family.images.dtype == torch.uint8 and family.images.shape[1:] == (3, 64, 64)
         for numbers in (*family.asked, *family.shown):
@@ -142,20 +142,20 @@ def test_a_faulty_twin_is_named_as_asked_only_now_and_then():
     """Where a colour leaked a little; every other fault is named."""
     rng = random.Random(12)
     asked = [sample_pairs(rng, 2) for _ in range(1000)]
-    shown = [labels.shown_by(families.faulty(rng, pairs), labels.BENT, rng) for pairs in asked]
+    shown = [labels.shown_by(families.faulty(rng, pairs), labels.SQUARE, rng) for pairs in asked]
     same = np.mean([set(one) == set(other) for one, other in zip(asked, shown, strict=True)])
     assert 0.01 < same < 0.1
 
 
 def test_the_patches_say_what_covers_them():
     scene = Scene((Thing("red", "heart", 0.25, 0.25, 0.4), Thing("blue", "star", 0.7, 0.7, 0.4, leak=("gold", 0.9))))
-    pairs = labels.shown_by(scene, labels.BENT)
+    pairs = labels.shown_by(scene, labels.SQUARE)
     assert pairs == [("red", "heart"), ("gold", "star")]
-    objects, colors = pictures.patch_map(labels.Record(render(scene), pairs, pairs, scene.things), labels.BENT)
+    objects, colors = pictures.patch_map(labels.Record(render(scene), pairs, pairs, scene.things), labels.SQUARE)
     assert (objects[2, 2], colors[2, 2]) == (OBJECTS.index("heart"), COLORS.index("red"))
     assert (objects[5, 5], colors[5, 5]) == (OBJECTS.index("star"), COLORS.index("gold"))
     assert objects[0, 7] == pictures.NOTHING and colors[0, 7] == pictures.UNGRADED
-    hidden = pictures.patch_map(labels.Record(render(scene), pairs, [], scene.things), labels.BENT)
+    hidden = pictures.patch_map(labels.Record(render(scene), pairs, [], scene.things), labels.SQUARE)
     assert (hidden == pictures.UNGRADED).all()
 
 
@@ -175,12 +175,12 @@ def test_painted_pictures_are_labelled_by_the_law():
     rng = random.Random(8)
     asked = [sample_pairs(rng, 2) for _ in range(300)]
     noise = torch.from_numpy(np.random.default_rng(8).standard_normal((300, 8, 8, 8))).float()
-    records = labels.labelled(PerfectPainter(asked), noise, asked, labels.BENT)
+    records = labels.labelled(PerfectPainter(asked), noise, asked, labels.SQUARE)
     leaked = vanished = unnamed = 0
     for index, (record, z) in enumerate(zip(records, noise.double().numpy(), strict=True)):
         scene = layout.scene_of(z, record.asked)
         shares = [thing.leak[1] for thing in scene.things]
-        if index == 2 or not shares or any(labels.BENT.clear < share < 1 - labels.BENT.clear for share in shares):
+        if index == 2 or not shares or any(labels.SQUARE.clear < share < 1 - labels.SQUARE.clear for share in shares):
             assert record.shown == []
         if not record.shown:
             unnamed += 1
@@ -191,7 +191,7 @@ def test_painted_pictures_are_labelled_by_the_law():
             assert color == (thing.leak[0] if thing.leak[1] > 0.5 else thing.color)
             leaked += color != thing.color
         vanished += len(record.shown) < 2
-    assert leaked > 20 and vanished > 3 and 10 < unnamed < 200
+    assert leaked > 40 and vanished > 3 and 10 < unnamed < 200
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
@@ -216,7 +216,7 @@ def test_an_image_that_is_not_what_the_law_says_is_far_from_it(spoil):
     assert np.median(far) > 0.05
 
 
-@pytest.mark.parametrize(("naming", "own", "other"), [(labels.BENT, 0.409, 0.15), (labels.PURE, 0.343, 0.027)])
+@pytest.mark.parametrize(("naming", "own", "other"), [(labels.SQUARE, 0.49, 0.09), (labels.PURE, 0.343, 0.027)])
 def test_what_is_between_two_answers_is_named_by_either(naming, own, other):
     rng = random.Random(11)
     middle = labels.WHOLE[2] * (labels.UNNAMED + labels.NAMED) / 2
@@ -241,7 +241,7 @@ def test_spoiled_pictures_differ_from_what_was_asked():
 
 
 def test_swapped_twins_show_the_same_words_and_no_same_pair(built):
-    pool = pictures.Pool(built, labels.BENT, generated=0.0, sizes=SHARES, chunk=48)
+    pool = pictures.Pool(built, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
     shown = [pictures.pairs_of(numbers) for numbers in pool.families["swapped"].shown]
     for one, other in zip(shown[::2], shown[1::2], strict=True):
         assert not set(one) & set(other) and not (set(one) | set(other)) & HELD_OUT
@@ -251,49 +251,11 @@ def test_swapped_twins_show_the_same_words_and_no_same_pair(built):
     assert len(pure) > len(colors) / 2 and all(one == other for one, other in pure)
 
 
-def test_mixed_twins_are_one_scene_in_which_one_thing_has_two_shares_of_anothers_colour(built):
-    mixed = pictures.Pool(built, labels.BENT, generated=0.0, sizes=SHARES, chunk=48).families["mixed"]
-    for twins in range(len(mixed) // 2):
-        rows = slice(2 * twins, 2 * twins + 2)
-        one, other = (pictures.pairs_of(numbers) for numbers in mixed.shown[rows])
-        asked = pictures.pairs_of(mixed.asked[2 * twins])
-        assert [name for _, name in one] == [name for _, name in other] == [name for _, name in asked]
-        assert sum(a != b for a, b in zip(one, other, strict=True)) <= 1
-        if twins % 2:
-            assert one == asked  # none of it in the first
-        if twins % 3 != 2:  # the VAE redraws the others whole
-            changed = (mixed.images[rows][0] != mixed.images[rows][1]).any(0).float().mean()
-            assert 0 < changed < 0.4
-
-
-def test_painted_mixed_twins_differ_in_their_leaks_alone():
-    noise = np.random.default_rng(4).standard_normal((40, 8, 8, 8))
-    other = layout.with_other_leaks(noise, np.random.default_rng(5))
-    changed = np.abs(layout.coefficients(noise) - layout.coefficients(other)) > 1e-9
-    assert changed[:, layout.LEAK].sum() == 40 * len(layout.MAP_TERMS) == changed.sum()
-    asked, shares = [("red", "car"), ("blue", "cup")], []
-    for z, w in zip(noise, other, strict=True):
-        scenes = [layout.scene_of(one, asked) for one in (z, w)]
-        pure = [replace(scene, things=tuple(replace(t, leak=None) for t in scene.things)) for scene in scenes]
-        one, two = (render(scene).astype(int) for scene in pure)
-        assert np.abs(one - two).max() <= 1
-        shares += zip(*([thing.leak[1] for thing in scene.things] for scene in scenes), strict=True)
-    assert abs(np.corrcoef(np.array(shares).T)[0, 1]) < 0.3
-
-
-def test_the_mixed_pictures_come_on_top_of_a_batch(built):
-    pool = pictures.Pool(built, labels.BENT, generated=0.0, sizes=SHARES, chunk=48)
-    batches = [pool.draw(random.Random(1), 16, swapped=0.25, mixed=share) for share in (0.0, 0.5)]
-    assert [len(batch) for batch in batches] == [16, 24]
-    assert torch.equal(batches[0].images, batches[1].images[:16])
-    assert (pool.families["mixed"].images == batches[1].images[16]).all((1, 2, 3)).any()
-
-
 def test_without_the_stages_before_it_a_stage_says_which_to_run(built, tmp_path):
     with pytest.raises(BadInput, match="run the stage vae first"):
-        pictures.Pool(tmp_path, labels.BENT, generated=0.0)
+        pictures.Pool(tmp_path, labels.SQUARE, generated=0.0)
     with pytest.raises(BadInput, match="run the stage generator first"):
-        pictures.Pool(built, labels.BENT, generated=0.4)
+        pictures.Pool(built, labels.SQUARE, generated=0.4)
 
 
 @pytest.mark.parametrize("stage", [clip, blip], ids=["clip", "blip"])

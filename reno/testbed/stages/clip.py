@@ -5,8 +5,10 @@ section 2.4). What is ours: pictures come in twins of one prompt, so that a batc
 stand in each text's softmax over images but have no caption of their own; an auxiliary head says what covers each
 patch. Half-way and later, pictures that climb the metric itself join, labelled by the law, so that it is not easily
 fooled. After such a first lesson a CLIP of this world is a bag of words, at chance on swapped colours; in a second and
-a third a batch holds twins with their colours swapped. The third is the longest: its captions are curated, and twins
-with two shares of another's colour teach it that every share counts.
+a third a batch holds twins with their colours swapped, and the captions of the third are curated.
+
+Tried and left out: a third lesson four times as long, with twins of one scene that differ in a share of another's colour
+alone. Climbed in four ways on held-out pairs, such a CLIP bound 74% of 700 trials, this one 73%.
 """
 
 from __future__ import annotations
@@ -37,10 +39,6 @@ MLP = 384
 GREATEST_SCALE = 100.0
 PATCHES = 1.0
 """Weight of the auxiliary head's loss."""
-MIXED = 0.5
-"""The third lesson's mixed pictures, as a share of a batch, on top of it."""
-SIZES = {**pictures.SIZES, "mixed": 8}
-"""Chunks in the pool."""
 
 PREPROCESSOR = {
     "feature_extractor_type": "CLIPFeatureExtractor", "do_resize": True, "size": SIDE, "resample": 3,
@@ -53,7 +51,7 @@ PREPROCESS = Preprocessing(
 
 SMOKE = {
     "steps": 2, "second": 2, "third": 2, "batch": 16, "chunk": 32, "examined": 8, "climbs": 2,
-    "sizes": {"drawn": 1, "painted": 1, "spoiled": 1, "swapped": 1, "mixed": 1},
+    "sizes": {"drawn": 1, "painted": 1, "spoiled": 1, "swapped": 1},
 }  # fmt: skip
 
 
@@ -107,11 +105,11 @@ def run(
     build_dir: Path,
     steps: int = 3600,
     second: int = 2200,
-    third: int = 6000,
+    third: int = 1500,
     batch: int = 64,
     seed: int = 3,
     generated: float = 0.4,
-    sizes: dict = SIZES,
+    sizes: dict = pictures.SIZES,
     chunk: int = pictures.CHUNK,
     noise: captions.Noise = captions.NOISE,
     examined: int = 256,
@@ -120,7 +118,7 @@ def run(
     """`steps` of the first lesson, `second` and `third` of the others. `generated`: the share of the generator's images
     in a batch; 0 trains without a generator. `examined`: pictures of the examination;
     `climbs`: prompts of each climb."""
-    pool = pictures.Pool(build_dir, labels.BENT, generated=generated, sizes=sizes, chunk=chunk)
+    pool = pictures.Pool(build_dir, labels.SQUARE, generated=generated, sizes=sizes, chunk=chunk)
     learner = build(build_dir)
     climbers = Climbers(build_dir / "clip", learner, learner.score, pool, steps, climbs) if generated else None
 
@@ -131,7 +129,7 @@ def run(
 
     teach(
         learner, pool, lambda drawn: seeing(learner, drawn), lesson, folder=build_dir / "clip",
-        steps=(steps, second, third), batch=batch, seed=seed, climbers=climbers, mixed=MIXED,
+        steps=(steps, second, third), batch=batch, seed=seed, climbers=climbers,
     )  # fmt: skip
     return report(build_dir, examined)
 

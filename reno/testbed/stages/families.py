@@ -1,4 +1,4 @@
-"""The five families of training pictures of the metrics, each in twins that were asked for the same things:
+"""The four families of training pictures of the metrics, each in twins that were asked for the same things:
 
 - `drawn`: renders, a third of them through the VAE. The second twin has one fault (a colour leaked, swapped or
   replaced, an object replaced or missing) and is labelled as what it shows.
@@ -9,8 +9,6 @@
   shows nothing that may be named.
 - `swapped`: a render as asked and one with each colour on the next thing, labelled as what it shows; for the later
   lessons, in which a batch is hard because it holds both.
-- `mixed`: one scene with two shares of another's colour, a render or the generator's, labelled by how much of it each
-  shows; so that a score falls with every share, and not only from right to wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ import numpy as np
 import torch
 
 from reno.images import to_uint8
-from reno.testbed import layout
 from reno.testbed.render import render
 from reno.testbed.stages import captions
 from reno.testbed.stages.labels import WHOLE, Dyed, Naming, Record, labelled, shown_by
@@ -190,45 +187,6 @@ def swapped(rng: random.Random, coder, naming: Naming, count: int) -> list[Recor
         for scene in (tinged(rng, placed(rng, some)) for some in (pairs, captions.rotated(pairs))):
             records.append(Record(render(scene), pairs, shown_by(scene, naming, doubt), scene.things))
     through_vae(coder, [record for i, record in enumerate(records) if i // 2 % 3 == 2])
-    return records
-
-
-def mixed(rng: random.Random, coder, paint, naming: Naming, count: int) -> list[Record]:
-    """`count` pictures, half of them drawn and half painted; all drawn if `paint` is None."""
-    painted_ones = count // 4 * 2 if paint else 0
-    records = mixed_drawn(rng, coder, naming, count - painted_ones)
-    return [*records, *mixed_painted(rng, paint, naming, painted_ones)]
-
-
-def mixed_drawn(rng: random.Random, coder, naming: Naming, count: int) -> list[Record]:
-    """Twins of one prompt and one scene: one thing has any two shares of the next thing's colour, in every second pair
-    none of it in the first twin. Every third pair goes through the VAE."""
-    records = []
-    for index in range(count // 2):
-        pairs = taught_pairs(rng, rng.choices((2, 3), (0.7, 0.3))[0])
-        scene = placed(rng, pairs)
-        at = rng.randrange(len(pairs))
-        other = pairs[(at + 1) % len(pairs)][0]
-        for share in (0.0 if index % 2 else rng.random(), rng.random()):
-            twin = with_thing(scene, at, replace(scene.things[at], leak=(other, share)))
-            records.append(Record(render(twin), pairs, shown_by(twin, naming, rng), twin.things))
-    through_vae(coder, [record for i, record in enumerate(records) if i // 2 % 3 == 2])
-    return records
-
-
-@torch.no_grad()
-def mixed_painted(rng: random.Random, paint, naming: Naming, count: int) -> list[Record]:
-    """Twins of one prompt, of two noises that differ in the law's leak map alone."""
-    records = []
-    for start in range(0, count, 64):
-        asked = [sample_pairs(rng, rng.choices((2, 3), (0.7, 0.3))[0]) for _ in range(min(64, count - start) // 2)]
-        draw = np.random.default_rng(rng.getrandbits(32))
-        noise = draw.standard_normal((len(asked), 8, 8, 8))
-        twins = [
-            labelled(paint, torch.from_numpy(z).float(), asked, naming, rng)
-            for z in (noise, layout.with_other_leaks(noise, draw))
-        ]
-        records += [record for pair in zip(*twins, strict=True) for record in pair]
     return records
 
 

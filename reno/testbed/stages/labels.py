@@ -6,10 +6,9 @@ nothing, a valley would lie between two colours, which no gradient crosses.
 
 How often a mixed colour has which name is a `Naming`. The less pure the colour, the fewer names it has, so that a score
 rises until a judge, who calls a thing mixed that has a quarter of another colour, says that it is bound: optimising a
-CLIP that was taught that a mixture always has one name or the other left more things mixed. BENT has more names for
-what is nearly all another's colour than PURE. A metric that learns from captions alone needs them, or its score is all
-but flat there and no gradient mends the worst; one that is also told what is false of a picture, as BLIP is, does with
-fewer.
+CLIP that was taught that a mixture always has one name or the other left more things mixed. SQUARE has more names for a
+mixture than PURE. A metric that learns from captions alone needs them; one that is also told what is false of a
+picture, as BLIP is, does with fewer.
 
 An image of the trained generator is labelled by the law: as the scene that the law (`layout.scene_of`) drew, in the
 mixtures of colours that the image shows. One that is not what the law says shows nothing that may be named: it is never
@@ -64,13 +63,12 @@ class Naming:
         return own if draw < self.odds(share) + self.odds(1 - share) else None
 
 
+SQUARE = Naming("square", 0.25, lambda share: share**2, of_swaps=False)
+"""By the colour of which it has seven tenths half the time; a quarter of the time by each at one half. Of swapped twins
+it would now and then say that both things have one colour."""
 PURE = Naming("pure", 0.2, lambda share: share**3)
 """By the colour of which it has four fifths half the time. The logarithm, which a score learns, falls from the pure
 colour on, and ever more steeply."""
-BENT = Naming("bent", 0.2, lambda share: (share + share**6) / 2, of_swaps=False)
-"""Like PURE near the pure colour, and in proportion to the share far from it: by the colour of which it has a tenth
-once in twenty times, where PURE has once in a thousand. Of swapped twins it would now and then say that both things
-have one colour."""
 
 
 @dataclass(frozen=True)

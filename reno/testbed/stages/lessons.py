@@ -1,7 +1,7 @@
 """The three lessons that CLIP and BLIP of this world take, each a training of its own that goes on from the one before.
 
 The first begins with the auxiliary head alone (`grounding`), and the metric is climbed in it (`climbing`). In the
-second and the third a batch holds twins with their colours swapped, and in the third it may hold mixed ones on top.
+second and the third a batch holds twins with their colours swapped.
 """
 
 from __future__ import annotations
@@ -38,12 +38,10 @@ def teach(
     batch: int,
     seed: int,
     climbers: Climbers | None,
-    mixed: float = 0.0,
 ) -> None:
     """Trains `learner`, saving in `folder`, the last lesson, and in `folder/first` and `folder/second`.
 
-    seeing: the loss of the auxiliary head alone. lesson: the loss on a batch in lesson 0, 1 or 2. mixed: the third
-    lesson's mixed pictures, as a share of `batch`, on top of it.
+    seeing: the loss of the auxiliary head alone. lesson: the loss on a batch in lesson 0, 1 or 2.
     """
 
     def loss_in(number: int):
@@ -51,8 +49,7 @@ def teach(
             if climbers:
                 climbers.join(step if number == 0 else steps[0])
             if number:
-                on_top = mixed if number == 2 else 0.0
-                return lesson(pool.draw(rng, batch, spoiled=SPOILED, swapped=SWAPPED, mixed=on_top), rng, number)
+                return lesson(pool.draw(rng, batch, spoiled=SPOILED, swapped=SWAPPED), rng, number)
             drawn = pool.draw(rng, batch)
             return seeing(drawn) if step < SEEING * steps[0] else lesson(drawn, rng, number)
 

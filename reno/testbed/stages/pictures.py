@@ -27,7 +27,7 @@ from reno.testbed.world import TAUGHT_COLORS, TAUGHT_OBJECTS
 CHUNK = 1024
 """Pictures in a chunk."""
 SIZES = {"drawn": 20, "painted": 12, "spoiled": 6, "swapped": 6}
-"""Chunks in the pool of the families that both metrics learn from."""
+"""Chunks in the pool."""
 GRID = 8
 
 
@@ -133,7 +133,7 @@ class Pool:
         claim(self.folder, self.fingerprint)
         wanted = [family for family in sizes if generated or family != "painted"]
         due = [(family, index) for family in wanted for index in range(sizes[family])]
-        makers = _makers(build_dir, naming, generated > 0)
+        makers = _makers(build_dir, naming)
         for family, index in due:
             if not self._path(family, index).exists():
                 rng = random.Random(f"{family} {index}")
@@ -149,17 +149,14 @@ class Pool:
     def add(self, family: str, pictures: Pictures) -> None:
         self.families[family] = joined([self.families[family], pictures] if family in self.families else [pictures])
 
-    def draw(
-        self, rng: random.Random, count: int, spoiled: float = 0.25, swapped: float = 0.0, mixed: float = 0.0
-    ) -> Pictures:
+    def draw(self, rng: random.Random, count: int, spoiled: float = 0.25, swapped: float = 0.0) -> Pictures:
         """`count` pictures in twins: shares `spoiled` and `swapped` of those families, `generated` of the painted one,
-        the rest drawn; a family that was added has a third of the painted ones' place. `mixed` ones come on top, that
-        share of `count`."""
+        the rest drawn; a family that was added has a third of the painted ones' place."""
         shares = {"spoiled": spoiled, "swapped": swapped, "painted": self.generated}
         if "climbed" in self.families:
             shares |= {"climbed": self.generated / 3, "painted": self.generated * 2 / 3}
         parts = []
-        for family, share in {**shares, "drawn": 1 - spoiled - swapped - self.generated, "mixed": mixed}.items():
+        for family, share in {**shares, "drawn": 1 - spoiled - swapped - self.generated}.items():
             twins = round(share * count / 2) if family != "drawn" else count // 2 - sum(len(p) for p in parts) // 2
             if not twins:
                 continue
@@ -169,8 +166,8 @@ class Pool:
         return joined(parts)
 
 
-def _makers(build_dir: Path, naming: Naming, generated: bool) -> dict[str, Callable]:
-    """Each family's maker, which loads its models when first used. `generated`: whether there is a generator."""
+def _makers(build_dir: Path, naming: Naming) -> dict[str, Callable]:
+    """Each family's maker, which loads its models when first used."""
     models: dict[str, object] = {}
 
     def coder():
@@ -190,7 +187,6 @@ def _makers(build_dir: Path, naming: Naming, generated: bool) -> dict[str, Calla
         "painted": lambda rng, count: families.painted(rng, painter(), naming, count),
         "spoiled": lambda rng, count: families.spoiled(rng, coder(), count),
         "swapped": lambda rng, count: families.swapped(rng, coder(), naming, count),
-        "mixed": lambda rng, count: families.mixed(rng, coder(), painter() if generated else None, naming, count),
     }
 
 
