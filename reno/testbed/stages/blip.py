@@ -55,7 +55,7 @@ PREPROCESS = Preprocessing(
 )
 
 SMOKE = {
-    "steps": 2, "second": 2, "third": 2, "batch": 16, "chunk": 32, "examined": 8, "climbs": 2,
+    "steps": 2, "second": 2, "third": 2, "batch": 16, "chunk": 32, "examined": 4, "climbs": 2,
     "sizes": {"drawn": 1, "painted": 1, "spoiled": 1, "swapped": 1},
 }  # fmt: skip
 
