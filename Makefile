@@ -41,10 +41,10 @@ run: setup ## the main job: metric x learning rate on the embedded models (ARGS=
 	$(BIN)/python -m reno.run $(or $(ARGS),$(MAIN_JOB))
 
 report: setup ## page, PDF, tables and figures of what is stored: RESULTS=results OUT=report
-	$(BIN)/python -m analysis "$(RESULTS)" "$(OUT)"
+	$(BIN)/python -m analysis "results=$(RESULTS)" "out=$(OUT)"
 
 readme-answer: setup ## the report, and its figure and headline table into README.md: RESULTS=results
-	$(BIN)/python -m analysis "$(RESULTS)" "$(OUT)" --readme README.md
+	$(BIN)/python -m analysis "results=$(RESULTS)" "out=$(OUT)" readme=README.md
 
 test: setup ## the fast tests, in two processes
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
@@ -67,9 +67,10 @@ bench-gpu: setup ## the same on a CUDA GPU at SD-Turbo's size, with random weigh
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
 	@$(BIN)/python scripts/build_dashboard.py --project "$(PROJECT)" $(if $(ENTITY),--entity "$(ENTITY)")
 
-lint: setup ## style and obvious mistakes
+lint: setup ## style, obvious mistakes, and which room may import which
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	@$(BIN)/lint-imports --no-logo
 
 clean: ## remove the environment; results stay
 	rm -rf $(VENV) *.egg-info

@@ -1,18 +1,19 @@
-"""The analysis: what was measured, read from a results store, and the report made of it.
+"""The analysis: reads what was measured from a results store and makes the report of it.
 
-It answers which metric makes each attribute land on its object, in tables, statistics, named claims and figures. It
-reads only the store, or a project of Weights & Biases; it never imports torch and never runs a model.
+The report says which metric makes each attribute land on its object: in tables, statistics, claims and figures. The
+analysis reads only the store, or a project of Weights & Biases. It never imports torch and never runs a model.
 
     python -m analysis results report      # RESULTS OUT: what `make report` runs
 
-load.py        the store as tidy frames; what is missing, failed or damaged is counted
-from_wandb.py  the same frames from a project of Weights & Biases
-outcomes.py    what the judges and metrics say of each trial, before and after, in [0, 1] shares
-statistics.py  intervals, tests and effect sizes; the prompt is the unit
-tables/        the seven tables, and their CSV, LaTeX and Markdown
-claims.py      the named hypotheses and their verdicts
-figures/       the figures, as PDF and PNG
-report/        the page, the PDF, and each prompt's pictures in words
-readme.py      the answer in the README: a figure and the headline table
-summary_run.py a study's end in Weights & Biases: tables, images, figures and verdicts in one run
+data/       the store, or a project of Weights & Biases, as tidy frames; what is missing, failed or damaged is counted
+numbers/    what is measured of images, intervals and tests, effects, the tuned settings, the stated claims
+tables/     the seven tables, and their CSV, LaTeX and Markdown
+claims.py   the verdicts on the stated claims
+figures/    the figures, as PDF and PNG
+report/     the page, the PDF, each prompt's images in words, the README's answer, a study's run in W&B
+text.py     numbers as texts, and texts escaped for LaTeX, Markdown and file names
+marks.py    what commands write between two marks of a README
+
+Each imports only from those above it, and from text.py and marks.py. Of reno they import reno.spec, reno.store and, for
+W&B, reno.tracking.
 """

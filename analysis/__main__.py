@@ -7,14 +7,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from reno.errors import BadInput
+from reno.spec.errors import BadInput
 from reno.tracking import TrackingSpec
 
 UNTRACKED = TrackingSpec(mode="disabled")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0, or 2 where the store holds nothing to report or OUT cannot be written."""
+    """Exit status 0, or 2 if the store has nothing to report or OUT cannot be written."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis", description="The report of a store: page, PDF, tables, figures."
     )
@@ -46,16 +46,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Path | None = None) -> None:
-    """Writes everything. Raises BadInput if the store holds no whole trial, or the README has not its marks."""
+    """Writes everything. Raises BadInput if the store has no whole trial, if a claim cannot be used, or if the README
+    lacks its marks."""
     from analysis.claims import claims, claims_frame, claims_markdown
+    from analysis.data import load
     from analysis.figures import write_figures
-    from analysis.load import load
-    from analysis.outcomes import slices
-    from analysis.readme import MARKS, write_readme
+    from analysis.numbers.slices import slices
     from analysis.report import write_report
-    from analysis.summary_run import log_summary_run
+    from analysis.report.readme import MARKS, write_readme
+    from analysis.report.summary_run import log_summary_run
     from analysis.tables import all_tables
-    from analysis.writing import write_table
+    from analysis.tables.files import write_table
 
     if readme:
         MARKS.check(readme)  # before minutes of work

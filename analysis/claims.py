@@ -1,50 +1,43 @@
-"""The report's conclusions as hypotheses: each with an operational definition, decided by intervals on stated
+"""The report's conclusions: the stated claims (conf/claims, or a study's own), decided by intervals on stated
 quantities.
 
-A claim is a conjunction of parts. A part asks that one quantity lie above a threshold, and is
+A claim is a conjunction of parts. A part asks that one quantity is above a threshold. It is
 
-- supported if its 95% interval lies above the threshold, contradicted if it lies below, else not decided;
-- where the threshold is 0, only if its test agrees as well: p < 0.05, Holm-adjusted over the parts of the four
-  claims on the same generator, prompt set and judge.
+- supported if its 95% interval is above the threshold, contradicted if it is below, else not decided;
+- where the threshold is 0, only if its test agrees: p < 0.05, Holm-adjusted over the parts of all claims on the same
+  generator, prompt set and judge.
 
-A claim is supported if every part is, contradicted if any part is, else not decided. (All parts have to hold, so no
-further correction is needed for supporting: Berger 1982.) Where weights are random, nothing is decided.
+A claim is supported if every part is, contradicted if any part is, else not decided. (All parts have to hold, so
+supporting needs no further correction: Berger 1982.) If weights are random, nothing is decided.
 
-The trials are ReNO's with each metric at its own best settings, where dev prompts were run to choose them on; else
-those of all settings that both metrics ran, paired on prompt, seed and settings.
+The trials are ReNO's with each metric at its own best settings, if dev prompts were run to choose them on. Else they
+are those of all settings that the compared metrics ran, paired on prompt, seed and settings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.effects import PAIR, Effect, change, versus
-from analysis.outcomes import BY_NAME, KIN_MARK, Slice
-from analysis.statistics import FEWEST_PROMPTS, LEVEL, holm
-from analysis.tables.table import (
-    SIGNIFICANT,
-    accounting,
-    bracketed,
-    cautions,
-    configurations,
-    crossed_text,
-    families_of,
-    p_text,
-)
-from analysis.text import markdown_text, number
-from analysis.tuning import chosen, reported
+from analysis.numbers.effects import PAIR, Effect, change, versus
+from analysis.numbers.measures import BY_NAME, FULLY_BOUND
+from analysis.numbers.slices import KIN_MARK, Slice, families_by_metric, families_of
+from analysis.numbers.stated_claims import StatedClaim, StatedPart, metrics_called, named_metrics
+from analysis.numbers.statistics import FEWEST_PROMPTS, LEVEL, holm
+from analysis.numbers.tuning import chosen, reported
+from analysis.tables.columns import SIGNIFICANT, bracketed, crossed_text, p_text
+from analysis.tables.notes import accounting, cautions
+from analysis.text import listed, markdown_text, number
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided"
-MARGIN = 0.05
-"""How much less still counts as getting the objects, or the colours, in: 5 in 100. Set before any result was seen."""
+RANDOM_WEIGHTS = "some weights are random"
 
 
 @dataclass(frozen=True)
-class Part:
-    """One quantity and where it has to lie."""
+class DecidedPart:
+    """One quantity, the threshold it has to be above, and what the data say."""
 
     quantity: str
     effect: Effect
@@ -81,26 +74,35 @@ class Part:
 
 @dataclass(frozen=True)
 class Claim:
-    """A hypothesis and what the data say of it."""
+    """A stated claim and what the data of one generator, prompt set and judge say about it."""
 
-    key: str
-    """a, b, c or d."""
-    statement: str
-    definition: str
-    """What it takes to be supported."""
+    stated: StatedClaim
     models: str
     prompt_set: str
     judge: str
     kin: bool
-    """The judge is kin to one of the metrics it compares."""
+    """The judge is related to one of the metrics that the claim compares."""
     basis: str
     """Which trials, in words."""
-    parts: tuple[Part, ...]
-    beside: tuple[Part, ...] = ()
-    """Said beside the verdict and no part of it."""
+    parts: tuple[DecidedPart, ...]
+    beside: tuple[DecidedPart, ...] = ()
+    """Reported beside the verdict; no part of it."""
     cautions: tuple[str, ...] = ()
     why_not: str | None = None
     """Why nothing can be decided, whatever the parts say."""
+
+    @property
+    def key(self) -> str:
+        return self.stated.key
+
+    @property
+    def statement(self) -> str:
+        return self.stated.statement
+
+    @property
+    def definition(self) -> str:
+        """What it takes to be supported."""
+        return self.stated.definition
 
     @property
     def verdict(self) -> str:
@@ -123,135 +125,138 @@ class Claim:
         )
 
 
-STATEMENTS = {
-    "a": (
-        "ReNO improves binding",
-        "With each metric, the share of images with every binding right is larger after optimisation than before.",
-    ),
-    "b": (
-        "CLIP beats BLIP overall",
-        "After optimisation, the share of images with every binding right is larger with CLIP than with BLIP.",
-    ),
-    "c": (
-        "CLIP gets the objects in but binds attributes less",
-        f"After optimisation, CLIP's recall of objects is above BLIP's less {MARGIN}, and of the objects that are "
-        "there the share that carries its attribute is larger with BLIP than with CLIP.",
-    ),
-    "d": (
-        "BLIP gets the colours in but puts them on the wrong objects more often",
-        f"After optimisation, BLIP's recall of attributes is above CLIP's less {MARGIN}, and the share of "
-        "bindings whose object and attribute are both in the image, but not together, is larger with BLIP than with "
-        "CLIP.",
-    ),
-}
+@dataclass(frozen=True)
+class ComparedTrials:
+    """ReNO's trials that the claims of one slice rest on."""
+
+    by_metric: dict[str, pd.DataFrame]
+    on: tuple[str, ...]
+    """The columns that two metrics are paired on."""
+    basis: str
+    """Which trials, in words."""
+    families: dict[str, str]
+    """The families of each metric."""
+
+    def metrics_of(self, stated: StatedClaim) -> list[str]:
+        """The metrics that a claim compares; all of them, if it is about each."""
+        named = [metric for name in stated.metrics if (metric := self.called(name))]
+        return list(self.by_metric) if stated.of_each_metric else named
+
+    def called(self, name: str) -> str | None:
+        """The one metric that a claim means by `name`; None if there is none, or more than one."""
+        found = metrics_called(name, self.families)
+        return found[0] if len(found) == 1 else None
 
 
 def claims(slices: Sequence[Slice]) -> list[Claim]:
-    """The four claims on each generator, prompt set and judge, but on dev prompts only where there are no others."""
+    """The claims on each generator, prompt set and judge; on dev prompts only if there are no others."""
     return [claim for one in reported(slices) for claim in claims_on(one, slices)]
 
 
 def claims_on(one: Slice, slices: Sequence[Slice] = ()) -> list[Claim]:
-    """The four claims on one slice; `slices` holds the dev prompts' slices to choose settings on, and what other judges
-    say of the same trials."""
-    trials, on, basis = _trials(one, slices)
-    clip, blip = _named(trials, "clip"), _named(trials, "blip")
-    parts: dict[str, list[Part]] = {key: [] for key in STATEMENTS}
-    fully = BY_NAME["fully_bound"]
-    if one.judge:
-        for metric, rows in trials.items():
-            quantity = f"{fully.title}, after − before, {metric}"
-            parts["a"].append(Part(quantity, change(rows, fully), metric=metric))
-    if one.judge and clip and blip:
-        compare = _comparer(trials, on)
-        parts["b"] = [compare("fully_bound", clip, blip)]
-        parts["c"] = [compare("objects", clip, blip, -MARGIN), compare("bound_given_present", blip, clip)]
-        parts["d"] = [compare("attributes", blip, clip, -MARGIN), compare("swapped", blip, clip)]
-    parts = _adjusted(parts)
+    """The claims on one slice. slices: those of the store; settings are chosen on the dev prompts among them."""
+    compared = compared_trials(one, slices)
+    parts = _adjusted([_parts(stated, compared) if one.judge else [] for stated in one.stated])
     cell = [other for other in slices if (other.models, other.prompt_set) == (one.models, one.prompt_set)] or [one]
     said = dict.fromkeys((*cautions(cell), *accounting([one])))
     careful = tuple(note for note in said if one.judge or "judge" not in note)
+    beside = tuple(_against_best_of_n(one, compared.by_metric)) if one.judge else ()
     found = []
-    for key, (statement, definition) in STATEMENTS.items():
-        compared = [trials[name] for name in ((clip, blip) if key != "a" else trials) if name]
-        kin = bool(compared) and one.is_kin(families_of(pd.concat(compared)))
+    for stated, own in zip(one.stated, parts, strict=True):
+        rows = [compared.by_metric[metric] for metric in compared.metrics_of(stated)]
         found.append(
             Claim(
-                key, statement, definition, one.models, one.prompt_set, one.judge, kin, basis, tuple(parts[key]),
-                beside=tuple(_against_best_of_n(one, trials)) if key == "a" and one.judge else (),
-                cautions=careful, why_not=_why_not(one, parts[key], key, clip, blip),
+                stated, one.models, one.prompt_set, one.judge,
+                kin=bool(rows) and one.is_kin(families_of(pd.concat(rows))), basis=compared.basis, parts=tuple(own),
+                beside=beside if stated.of_each_metric else (), cautions=careful,
+                why_not=_why_not(one, stated, own, compared),
             )
         )  # fmt: skip
     return found
 
 
-def _trials(one: Slice, slices: Sequence[Slice]) -> tuple[dict[str, pd.DataFrame], tuple[str, ...], str]:
-    """ReNO's trials by metric, what to pair them on besides, and in words which they are."""
+def compared_trials(one: Slice, slices: Sequence[Slice]) -> ComparedTrials:
+    """The trials that the claims on a slice rest on."""
     reno = one.select(method="reno")
-    metrics = {metric: rows for method, metric, _, rows in configurations(reno)}
+    metrics = one.metrics_of(reno)
+    families = families_by_metric(reno, metrics)
     choices = {metric: chosen(slices, one, metric) for metric in metrics}
     if metrics and all(choices.values()):
-        trials = {m: reno[(reno["metric"] == m) & (reno["settings"] == c.settings)] for m, c in choices.items()}
+        tuned = {m: reno[(reno["metric"] == m) & (reno["settings"] == c.settings)] for m, c in choices.items()}
         named = "; ".join(f"{metric}: {choice.settings}" for metric, choice in choices.items())
         dev = ", ".join(next(iter(choices.values())).dev_sets)
-        return trials, PAIR, f"each metric at its own best settings, chosen on {dev} ({named})"
+        basis = f"each metric at its own best settings, chosen on {dev} ({named})"
+        return ComparedTrials(tuned, PAIR, basis, families)
     by_metric = {metric: reno[reno["metric"] == metric] for metric in metrics}
-    pair = [name for name in (_named(by_metric, "clip"), _named(by_metric, "blip")) if name]
-    shared = set.intersection(*(set(by_metric[name]["settings"]) for name in pair)) if pair else set()
+    basis = "all settings of each metric"
+    named = dict.fromkeys(m for name in named_metrics(one.stated) for m in metrics_called(name, families))
+    shared = set.intersection(*(set(by_metric[metric]["settings"]) for metric in named)) if named else set()
     if shared:
-        by_metric |= {name: by_metric[name][by_metric[name]["settings"].isin(shared)] for name in pair}
-    settings = "; ".join(sorted(shared)) or "there are none"
-    return by_metric, (*PAIR, "settings"), f"all settings that both metrics ran, paired on them: {settings}"
+        by_metric |= {metric: by_metric[metric][by_metric[metric]["settings"].isin(shared)] for metric in named}
+        basis = f"all settings that {_all_of(list(named))} ran, paired on them: {'; '.join(sorted(shared))}"
+    elif len(named) > 1:
+        basis += f"; there are none that {_all_of(list(named))} ran"
+    return ComparedTrials(by_metric, (*PAIR, "settings"), basis, families)
 
 
-def _named(trials: dict[str, pd.DataFrame], family: str) -> str | None:
-    """The metric that stands for a family: the one of that very name, else the first of only that family."""
-    if family in trials:
-        return family
-    return next((metric for metric, rows in trials.items() if (rows["families"] == family).all()), None)
+def _all_of(metrics: Sequence[str]) -> str:
+    return f"{listed(metrics)}{('', '', ' both', ' all')[min(3, len(metrics))]}"
 
 
-def _comparer(trials: dict[str, pd.DataFrame], on: tuple[str, ...]) -> Callable[..., Part]:
-    def compare(measure: str, a: str, b: str, above: float = 0.0) -> Part:
-        effect = versus(trials[a], trials[b], BY_NAME[measure], on)
-        return Part(f"{BY_NAME[measure].title}, {a} − {b}", effect, above)
-
-    return compare
-
-
-def _adjusted(parts: dict[str, list[Part]]) -> dict[str, list[Part]]:
-    """The parts with their p adjusted; a part with a margin is decided by its interval alone and is not in the
-    family."""
-    tested = [(key, place) for key, found in parts.items() for place, part in enumerate(found) if part.above == 0]
-    adjusted = holm([parts[key][place].effect.p for key, place in tested])
-    result = {key: list(found) for key, found in parts.items()}
-    for (key, place), p in zip(tested, adjusted, strict=True):
-        result[key][place] = replace(result[key][place], p_holm=float(p))
-    return result
+def _parts(stated: StatedClaim, compared: ComparedTrials) -> list[DecidedPart]:
+    """The parts of a claim that the trials can say something about: all of them, or none."""
+    if any(compared.called(name) is None for name in stated.metrics):
+        return []
+    return [decided for part in stated.parts for decided in _decided(part, compared)]
 
 
-def _against_best_of_n(one: Slice, trials: dict[str, pd.DataFrame]) -> list[Part]:
-    """Whether the gradient is worth more than as many images: ReNO against best of n, at equal images."""
+def _decided(part: StatedPart, compared: ComparedTrials) -> list[DecidedPart]:
+    measure = BY_NAME[part.measure]
+    if part.of_each_metric:
+        return [
+            DecidedPart(
+                f"{measure.title}, after − before, {metric}", change(rows, measure), part.threshold, metric=metric
+            )
+            for metric, rows in compared.by_metric.items()
+        ]
+    a, b = compared.called(part.a), compared.called(part.b)
+    effect = versus(compared.by_metric[a], compared.by_metric[b], measure, compared.on)
+    return [DecidedPart(f"{measure.title}, {a} − {b}", effect, part.threshold)]
+
+
+def _adjusted(parts: Sequence[list[DecidedPart]]) -> list[list[DecidedPart]]:
+    """The parts of each claim with their p adjusted over the parts of all claims. A part whose threshold is not 0 is
+    decided by its interval alone and does not count among them."""
+    adjusted = iter(holm([part.effect.p for own in parts for part in own if part.above == 0]))
+    return [[replace(part, p_holm=float(next(adjusted))) if part.above == 0 else part for part in own] for own in parts]
+
+
+def _against_best_of_n(one: Slice, trials: Mapping[str, pd.DataFrame]) -> list[DecidedPart]:
+    """ReNO against best of n at equal images: whether the gradient gains more than as many images drawn at random."""
     found = []
     for metric, rows in trials.items():
         best = one.select(method="best_of_n", metric=metric)
         if best.empty or rows.empty:
             continue
-        effect = versus(rows, best, BY_NAME["fully_bound"], (*PAIR, "images"))
+        effect = versus(rows, best, FULLY_BOUND, (*PAIR, "images"))
         if effect.pairs:
             quantity = f"beside it: fully bound, ReNO − best of n at equal images, {metric}"
-            found.append(Part(quantity, effect, metric=metric))
-    adjusted = holm([part.effect.p for part in found])
-    return [replace(part, p_holm=float(p)) for part, p in zip(found, adjusted, strict=True)]
+            found.append(DecidedPart(quantity, effect, metric=metric))
+    return _adjusted([found])[0]
 
 
-def _why_not(one: Slice, parts: list[Part], key: str, clip: str | None, blip: str | None) -> str | None:
+def _why_not(one: Slice, stated: StatedClaim, parts: Sequence[DecidedPart], compared: ComparedTrials) -> str | None:
     if one.random_weights:
-        return "some weights are random"
+        return RANDOM_WEIGHTS
     if not one.judge:
         return "no judge looked at these trials"
-    if key != "a" and not (clip and blip):
-        return f"ReNO was not run with {'CLIP' if not clip else 'BLIP'} here"
+    called = {name: metrics_called(name, compared.families) for name in stated.metrics}
+    lacking = [name for name, found in called.items() if not found]
+    if lacking:
+        return f"ReNO was not run with {listed(lacking, 'or')} here"
+    several = [f"{name} may be {listed(found, 'or')}" for name, found in called.items() if len(found) > 1]
+    if several:
+        return f"the claim does not say which metric it means: {'; '.join(several)}"
     if not parts:
         return "ReNO was not run here"
     fewest = min(part.effect.prompts for part in parts)

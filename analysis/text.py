@@ -1,12 +1,15 @@
-"""Numbers, and texts that stay text: in LaTeX, in a cell of Markdown, in the name of a file."""
+"""Numbers as texts, and texts escaped for LaTeX, for a cell of Markdown and for the name of a file."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+
+MISSING = "–"
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -15,7 +18,7 @@ LATEX = {
     "→": r"$\rightarrow$", "×": r"$\times$", "−": r"$-$", "±": r"$\pm$", "†": r"\dag{}", "·": r"$\cdot$",
     "–": "--", "—": "---", "≥": r"$\geq$", "≤": r"$\leq$", "…": r"\dots{}", "[": "{[}", "]": "{]}",
 }  # fmt: skip
-"""Brackets too: one after a line break would be read as its optional argument."""
+"""Brackets too: LaTeX reads one after a line break as the line break's optional argument."""
 
 
 def latex_text(text: object) -> str:
@@ -40,17 +43,17 @@ def markdown_text(text: object) -> str:
 
 
 def _not_a_list(match: re.Match) -> str:
-    """A text that begins as an item of a list would, as text."""
+    """Escapes the beginning of a text that Markdown would read as an item of a list."""
     return f"{match[1]}\\{match[2]}" if match[2] in "-+" else f"{match[1]}&#{ord(match[2][0])};{match[2][1:]}"
 
 
 def _unlinked(match: re.Match) -> str:
-    """An address as text: GitHub would link it."""
+    """Escapes an address, which GitHub would make a link of."""
     return f"{match[1]}:&#47;/" if match[1] else f"{match[3]}&#46;"
 
 
 def _one_line(text: object) -> str:
-    """No line breaks, and nothing that is invisible or reverses what follows."""
+    """Without line breaks, invisible characters and those that reverse the text's direction."""
     return "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs") else char for char in str(text))
 
 
@@ -61,8 +64,13 @@ def file_name(*parts: object) -> str:
 
 
 def number(value: float, digits: int = 2, signed: bool = False) -> str:
-    """With a true minus sign; what rounds to 0 has no sign, and a missing number is an en dash."""
+    """With a true minus sign; what rounds to 0 has no sign, and a missing number is MISSING."""
     if pd.isna(value):
-        return "–"
+        return MISSING
     text = f"{value:{'+' if signed else ''}.{digits}f}"
     return text.replace("-", "−") if float(text) else text.lstrip("+-")
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

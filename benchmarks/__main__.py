@@ -18,7 +18,7 @@ from benchmarks.readme import check_readme, write_readme
 from benchmarks.rows import Found, markdown, row_from
 from benchmarks.setting import Setting, full_size, testbed, threads_knob
 from benchmarks.timing import say
-from reno.errors import BadInput, did_you_mean
+from reno.spec.errors import BadInput, did_you_mean
 
 VERSION = 2
 """Of what the parts measure: a kept part of another version is measured anew."""

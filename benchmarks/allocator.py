@@ -7,18 +7,18 @@ import dataclasses
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from reno.batch import run_batch
-from reno.models import Models, load_models
-from reno.plan import Plan, make_plan
-from reno.reproducibility import choose_device
+from reno.device.choice import choose_device
+from reno.running.batch import run_batch
+from reno.running.plan import Plan, make_plan
+from reno.running.pool import ModelPool, Models
 
 
 def measured_peak(job) -> int:
-    """Peak bytes of a batch of all the job's trials. Of a GPU's memory its allocator's own count; on the CPU the
-    weights, counted one by one, and the running sum of what was allocated and freed."""
+    """Peak bytes of a batch of all the job's trials: on a GPU what its allocator counts; on the CPU the weights,
+    counted one by one, and the running sum of what was allocated and freed."""
     plan = make_plan(job)
     device = choose_device(job.device)
-    models = dataclasses.replace(load_models(plan, device), evaluators=())
+    models = dataclasses.replace(ModelPool().load(plan, device), evaluators=())
     if device.type == "cuda":
         _run(plan, models)  # resets the allocator's count at its start
         return torch.cuda.max_memory_allocated(device)
@@ -39,8 +39,8 @@ def _run(plan: Plan, models: Models) -> None:
 
 def _weights(models: Models) -> int:
     """Bytes of all parameters and buffers; what two models share counts once."""
-    holders = [models.generator.text_encoder, models.generator.unet, models.generator.vae]
+    holders = [*models.generator.parts, *models.generator.reading]
     metrics = [models.metric, *models.recorded.values()]
-    holders += [term.model for metric in metrics for _, term in getattr(metric, "terms", ((1.0, metric),))]
+    holders += [module for metric in metrics for term in metric.terms for module in (*term.looking, *term.reading)]
     tensors = {t.data_ptr(): t for holder in holders for t in (*holder.parameters(), *holder.buffers())}
     return sum(tensor.untyped_storage().nbytes() for tensor in tensors.values())

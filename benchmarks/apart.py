@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from reno.errors import BadInput
-from reno.quiet import quieten_libraries
+from reno.screen.quiet import quieten_libraries
+from reno.spec.errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
 UNUSABLE = 2

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.marks import Marks
 from benchmarks.page import header
 from benchmarks.rows import Found, markdown
-from reno.marks import Marks
 
 CPU_MARKS = Marks("<!-- bench: made by `make bench` -->", "<!-- end of the bench -->")
 GPU_MARKS = Marks("<!-- bench-gpu: made by `make bench-gpu` -->", "<!-- end of the GPU's bench -->")

@@ -1,7 +1,8 @@
-"""On what a part is measured: the models, as knobs of reno.run, and how much effort they are worth."""
+"""What a part is measured on: the models, as knobs of reno.run, and how much effort to spend on them."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from reno.models import Models
-    from reno.plan import Plan
-    from reno.spec import JobSpec
+    from reno.running.listeners import Listener
+    from reno.running.outcome import Outcome
+    from reno.running.plan import Plan
+    from reno.running.pool import ModelPool, Models
+    from reno.spec.job import JobSpec
 
 COLOURS, OBJECTS = ("red", "blue", "green", "pink"), ("car", "cup", "clock", "star")
 PROMPTS = tuple(
@@ -20,7 +23,7 @@ PROMPTS = tuple(
     for this, that in permutations(OBJECTS, 2)
     for one, other in permutations(COLOURS, 2)
 )
-"""In the words of the embedded world, and as good as any to a model with random weights."""
+"""In the words of the embedded world; for a model with random weights any words do."""
 FULL_SIZE = {"cpu": ("sd_turbo", "clip", "blip"), "cuda": ("sd_turbo", "clip", "blip", "blip_large", "clip_vit_h")}
 """The checkpoints that a device's parts need."""
 
@@ -38,9 +41,13 @@ class Setting:
 
     def job(self, *overrides: str) -> JobSpec:
         """A job of these models: nothing recorded or judged but what the overrides ask for."""
-        from reno.compose import composed
+        from reno.config.compose import composed
+        from reno.config.job import job_from_config
+        from reno.config.page import RUN
+        from reno.config.words import parse
 
-        return composed([*self.words, "record=[]", "evaluators=[]", *overrides])
+        words = parse(RUN, [*self.words, "record=[]", "evaluators=[]", *overrides])
+        return job_from_config(composed(RUN, words), words.conf)
 
 
 def setting_from(values: dict) -> Setting:
@@ -58,15 +65,36 @@ def seeds(count: int) -> str:
 
 
 def loaded(job: JobSpec) -> tuple[Plan, Models, torch.device]:
-    """The job's plan and models, as run_job loads them; loaded once a process."""
-    from reno.models import load_models
-    from reno.plan import make_plan
-    from reno.reproducibility import choose_device, make_deterministic
+    """The job's plan and models; loaded once a process."""
+    from reno.device.choice import choose_device, make_deterministic
+    from reno.running.plan import make_plan
 
     plan = make_plan(job)
     make_deterministic(job.threads)
     device = choose_device(job.device)
-    return plan, load_models(plan, device), device
+    return plan, pool().load(plan, device), device
+
+
+def ran(job: JobSpec, folder: Path, *listeners: Listener) -> Outcome:
+    """Runs a job as reno.run does, with W&B as its knobs say. listeners: hear of it after its own."""
+    from reno.running.plan import make_plan
+    from reno.running.runner import Runner
+    from reno.screen.log import JobLog
+    from reno.screen.screen import Screen
+    from reno.store.store import Store
+    from reno.tracking import TrackingSpec
+    from reno.tracking.listener import Tracking
+
+    heard = [JobLog(), Tracking(TrackingSpec.from_knobs(job.tracking)), Screen(), *listeners]
+    return Runner(make_plan(job), Store(job.results), pool(), heard, folder=folder, group="bench").run()
+
+
+@functools.cache
+def pool() -> ModelPool:
+    """The models that this process has loaded."""
+    from reno.running.pool import ModelPool
+
+    return ModelPool()
 
 
 def testbed(threads: int | None, quick: bool) -> Setting:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from reno.errors import BadInput
+from reno.spec.errors import BadInput
 
 MIB = 2**20
 
@@ -54,6 +54,6 @@ def peak_bytes(device) -> int:
         import torch
 
         return torch.cuda.max_memory_allocated(device)
-    from reno.batch import peak_host_bytes
+    from reno.running.provenance import peak_host_bytes
 
     return peak_host_bytes()

@@ -1,4 +1,4 @@
-"""The command: config -> job -> exit status.
+"""The command that runs a job, or the jobs of a sweep.
 
 python -m reno.run                                    the report's setting on the embedded models
 python -m reno.run -m metric=clip,blip lr=0.01,0.05   a sweep of four jobs
@@ -7,68 +7,39 @@ python -m reno.run --help                             every knob
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
-import shutil
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reno.choices import register_resolver
-from reno.compose import explain, quoted, values_of
-from reno.help import CONF, help_text
-from reno.quiet import quieten_libraries
+from reno.config.command import INTERRUPTED, REFUSED, run_command, unforeseen
+from reno.config.conf import OWN, Conf, register_resolver
+from reno.config.job import job_from_config
+from reno.config.page import RUN
+from reno.config.sweep import SweepFolder, begin_status, end_status, worst_status
+from reno.config.words import Words, search_path
+from reno.screen.quiet import quieten_libraries
+from reno.spec.errors import BadInput
 
 COMMAND = "RENO_COMMAND"
 """The variable in which a job finds what the user typed, in whichever process a launcher runs it; not set where a
-launcher hands no variables on."""
-INTERRUPTED = 130
-"""Exit status of a command that the user stopped, as a shell has it for SIGINT."""
+launcher passes no variables on."""
+
+_pools: list[Any] = []
+"""The pool of loaded models, shared by the jobs of this process; made when the first job needs it."""
 
 
-class SweepFolder:
-    """A Hydra callback that remembers where the jobs of a sweep leave their records."""
-
-    latest: Path | None = None
-
-    def on_multirun_start(self, config, **_: Any) -> None:
-        SweepFolder.latest = Path(config.hydra.sweep.dir)
-
-    def __getattr__(self, name: str):
-        if name.startswith("on_"):
-            return lambda *_, **__: None
-        raise AttributeError(name)
-
-
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one job, or the jobs of a sweep, and answers with the exit status: 0, 1, 2 or 130."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(arguments):
-        print(help_text(shutil.get_terminal_size((110, 40)).columns))
-        return 0
-    debug = "debug=true" in [word.lower() for word in arguments]
-    flags = [word for word in arguments if word in ("-m", "--multirun")]  # Hydra wants them before the knobs
-    words = [quoted(word, sweeping=bool(flags)) for word in arguments if word not in flags]
-    try:
-        os.environ[COMMAND] = shlex.join(["python", "-m", "reno.run", *arguments])
-        return _run_with_hydra([*flags[:1], *words])
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        sentence = explain(error) or _unwritable(error)
-        if sentence is None:
-            print(f"error: {type(error).__name__}: {error}; add debug=true for the traceback", file=sys.stderr)
-            return 1
-        print(f"error: {sentence}", file=sys.stderr)
-        return 2
+    os.environ[COMMAND] = shlex.join(["python", "-m", "reno.run", *arguments])
+    return run_command(RUN, arguments, _run_with_hydra)
 
 
-def _run_with_hydra(arguments: list[str]) -> int:
+def _run_with_hydra(words: Words) -> int:
     import hydra
 
     register_resolver()
@@ -80,77 +51,115 @@ def _run_with_hydra(arguments: list[str]) -> int:
         statuses.append(run_composed(config))
         return statuses[-1]
 
-    argv, sys.argv = sys.argv, ["reno.run", *arguments]
+    flags = ["-m"] * words.multirun + [*words.flags]
+    argv, sys.argv = sys.argv, ["reno.run", *flags, *search_path(words.conf), *words.knobs]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
+        hydra.main(version_base="1.3", config_path=str(OWN), config_name="config")(job)()
     except SystemExit as stop:  # Hydra's own flags, such as --cfg and --info
         return int(stop.code or 0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise BadInput(
+            f"{error.filename} cannot be written ({error.strerror}); give a results folder that can: results=DIR"
+        ) from error
     finally:
         sys.argv = argv
-    if not statuses and SweepFolder.latest is not None:  # the jobs ran in other processes, on a cluster say
-        records = sorted(SweepFolder.latest.glob("*/job.json"))
-        statuses = [json.loads(record.read_text(encoding="utf-8"))["status"] for record in records]
-    return max(statuses, default=0)
+    left = 0 if SweepFolder.latest is None else worst_status(SweepFolder.latest)
+    return max(statuses, default=left)  # none are told here where a launcher runs the jobs in other processes
 
 
 def run_composed(config) -> int:
-    """Runs the job of one composed configuration and answers with its exit status; raises nothing but
+    """Runs the job of one composed configuration and answers with its exit status. It raises nothing but
     KeyboardInterrupt, so that the other jobs of a sweep go on."""
     from hydra.core.hydra_config import HydraConfig
+
+    from reno.config.compose import explain
 
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
     sweeping = context.mode.name == "MULTIRUN"
-    debug = False
+    conf = _conf_of(context)
+    status = 1
+    if sweeping:
+        begin_status(folder)
+        print(f"job {context.job.num}: {' '.join(word.lstrip('+') for word in context.overrides.task)}")
     try:
-        debug = config.debug is True
-        if sweeping:
-            print(f"job {context.job.num}: {' '.join(context.overrides.task)}")
-        status = _run_job(config, folder, group=folder.parent.name if sweeping else folder.name)
+        status = _run_job(config, conf, folder, group=folder.parent.name if sweeping else folder.name)
         if status == INTERRUPTED and sweeping:
             raise KeyboardInterrupt  # the user meant the sweep, not one of its jobs
-        return status
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+        raise
     except Exception as error:
-        if debug:
+        if config.get("debug") is True:
             traceback.print_exc()
-        sentence = explain(error)
+        sentence = explain(error, RUN, conf)
         where = f"job {context.job.num}: " if sweeping else ""
-        print(
-            f"error: {where}{sentence or f'{type(error).__name__}: {error}; add debug=true for the traceback'}",
-            file=sys.stderr,
-        )
-        return 1 if sentence is None else 2
+        print(f"error: {where}{sentence or unforeseen(error)}", file=sys.stderr)
+        status = 1 if sentence is None else REFUSED
     finally:
-        _remove_if_empty(folder)
+        if sweeping:
+            end_status(folder, status)
+        else:
+            _remove_if_empty(folder)
+    return status
 
 
-def _run_job(config, folder: Path, group: str) -> int:
-    from reno.spec import job_from_config
+def _conf_of(context) -> Conf:
+    """conf/ and the user's own folders, as Hydra found them: a launcher's process has no other way to know."""
+    sources = [source.path for source in context.runtime.config_sources if source.schema == "file"]
+    folders = [Path(path) for path in sources if Path(path).resolve() != OWN.resolve()]
+    return Conf((OWN, *folders))
 
-    values = values_of(config)
-    spec = job_from_config(values)
+
+def _run_job(config, conf: Conf, folder: Path, group: str) -> int:
+    from reno.config.compose import values_of
+
+    job = job_from_config(values_of(config, RUN), conf)
     quieten_libraries()
-    from reno.job import run_job
+    from reno.running.plan import make_plan
+    from reno.running.pool import ModelPool
+    from reno.running.runner import Runner
+    from reno.screen.log import JobLog
+    from reno.screen.screen import Screen
+    from reno.store.store import Store
+    from reno.tracking import TrackingSpec
+    from reno.tracking.listener import Tracking
 
-    reference = values["models"].get("reference_seconds")
+    tracking = TrackingSpec.from_knobs(job.tracking)
+    plan, store = make_plan(job), Store(job.results)
+    if job.dry_run:
+        return _dry_run(plan, store)
+    if not _pools:
+        _pools.append(ModelPool())
+    listeners = [JobLog(), Tracking(tracking), Screen()]
     command = os.environ.get(COMMAND, "")
-    return run_job(spec, folder, group=spec.study or group, command=command, reference=reference).status
+    runner = Runner(plan, store, _pools[0], listeners, folder=folder, group=job.study or group, command=command)
+    return runner.run().status
+
+
+def _dry_run(plan, store) -> int:
+    """Shows what would run. Writes nothing."""
+    from reno.running.plan import cut, estimate_seconds, missing
+    from reno.screen.screen import show_dry_run
+    from reno.store.store import Stored, whole
+
+    everything = {found.trial if not isinstance(found, Stored) else found.id: found for found in store}
+    finished = {trial.id: whole(everything[trial.id]) for trial in plan.trials if trial.id in everything}
+    batches = missing(cut(plan.trials, plan.job.batch_size or 1), finished)
+    estimate = estimate_seconds(plan, everything.values(), sum(map(len, batches)))
+    show_dry_run(plan, finished, estimate)
+    return 0
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """A job that was refused leaves nothing: Hydra made its folder before the job could look at its input."""
+    """Removes the folder of a job that was refused: Hydra made it before the job could check its input."""
     for empty in (folder, folder.parent, folder.parent.parent):
         try:
             empty.rmdir()
         except OSError:
             return
-
-
-def _unwritable(error: Exception) -> str | None:
-    """The sentence for a folder that Hydra could not make, before any job began."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename} cannot be written ({error.strerror}); give a results folder that can: results=DIR"
-    return None
 
 
 __all__ = ["main"]

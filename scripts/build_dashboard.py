@@ -1,10 +1,10 @@
-"""Builds the dashboard of a project as a W&B workspace: the panels below, in code, and no clicking.
+"""Builds the dashboard of a project as a W&B workspace, from the panels below.
 
     python scripts/build_dashboard.py --project reno                # saves it; needs a key, prints its address
-    python scripts/build_dashboard.py --entity me --print           # shows what it would save; needs nothing
+    python scripts/build_dashboard.py --entity me --print           # shows what it would save; needs no key
 
-Every key it draws is one that the job logs (reno/record.py): history by iteration, config as the trial's spec, summary
-as `{judge}/bound/{image}`.
+Every key that it draws is one that the tracker logs (reno/tracking): the history by iteration, the trial's spec as
+config, and `{judge}/bound/{image}` in the summary.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from reno.errors import first_line
+from reno.spec.errors import first_line
 
 NAME = "CLIP vs BLIP: which metric binds"
 JUDGES = ("oracle", "blip_vqa", "detector", "detector_open")
 SERIES = "series"
 """The key of a run's config that names its metric and learning rate together."""
 RUNS = 1000
-"""Runs a panel draws; W&B's own default is 10."""
+"""Most runs that a panel draws; W&B's own default is 10."""
 
 
 def workspace(entity: str, project: str, judges: Sequence[str] = JUDGES, study: str | None = None) -> Any:
-    """The workspace, not saved. study: only the runs of this study; None: all trials of the project."""
+    """The workspace, not saved. study: only the runs of this study; None: all of the project's trials."""
     from wandb_workspaces import expr
     from wandb_workspaces import workspaces as ws
 
@@ -48,7 +48,7 @@ def workspace(entity: str, project: str, judges: Sequence[str] = JUDGES, study: 
 
 
 def _curves() -> list[Any]:
-    """Loss and score are on each metric's own scale: compare lines of one metric, and shapes between metrics."""
+    """Loss and score are on each metric's own scale: compare values within a metric, only shapes between metrics."""
     from wandb_workspaces.reports import v2 as wr
 
     def curve(key: str, title: str, by: str) -> Any:
@@ -112,12 +112,12 @@ def _parallel(judges: Sequence[str]) -> list[Any]:
 
 
 def spec_json(built: Any) -> str:
-    """What `save` would send, as JSON."""
+    """The JSON that `save` would send."""
     return built._to_model().spec.model_dump_json(by_alias=True, exclude_none=True, indent=1)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0, or 2, with one sentence, where it cannot be saved."""
+    """Saves or shows the dashboard. Exit status 0, or 2 with one sentence if it cannot be saved."""
     parser = argparse.ArgumentParser(description="Build the W&B dashboard of a project.")
     parser.add_argument("--project", default="reno", help="the project (default: reno)")
     parser.add_argument("--entity", help="its user or team (default: the key's own)")

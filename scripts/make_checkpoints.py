@@ -1,18 +1,17 @@
 """Make checkpoints with random weights in the architecture, format and size of the published ones, offline.
 
-    python scripts/make_checkpoints.py --out models --size tiny                            # 5 MB, seconds
+    python scripts/make_checkpoints.py --out models --size tiny                               # 5 MB, seconds
     python scripts/make_checkpoints.py --out models --size full --dtype float16 sd_turbo clip # 3 GB, 33 s
 
-What they are for: running the whole program at true size (time, memory, formats, long prompts) where the
-published weights are not at hand, and the tests of everything that loads a checkpoint. Their images are noise
-and their scores mean nothing. Only safetensors are written, never pickles. What each is made of is in
-reno/architectures.py.
+They serve to run the whole program at true size (time, memory, formats, long prompts) where the published weights are
+not at hand, and to test everything that loads a checkpoint. Their images are noise and their scores mean nothing. Only
+safetensors are written, never pickles. reno/weights/published/ holds what each is made of.
 
-Each checkpoint is a folder DIR/NAME; a complete one is left as it is. In float16, the weights of sd_turbo get
-the `.fp16` in their file names that the published ones have: load them with variant="fp16".
+Each checkpoint is a folder DIR/NAME; a complete one is left as it is. In float16 the weights of a pipeline (sd_turbo)
+have `.fp16` in their file names, as the published ones do: load them with variant="fp16".
 
-Measured on two CPU cores: sd_turbo and clip in float16, 33 s and 2.2 GiB of memory at the peak; clip_vit_h in
-float32, the largest single file, 26 s and 4.1 GiB.
+Measured on two CPU cores: sd_turbo and clip in float16 take 33 s and 2.2 GiB of memory at the peak; clip_vit_h in
+float32, the largest single file, takes 26 s and 4.1 GiB.
 """
 
 from __future__ import annotations
@@ -27,17 +26,20 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+from torch import nn
+
 if __name__ == "__main__":  # so that it runs from a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from reno.architectures import NAMES, Architecture, Part, architecture, build, unknown
-from reno.errors import BadInput
-from reno.surroundings import write_json, write_surroundings
+from reno.spec.errors import BadInput
+from reno.weights.architectures import NAMES, Architecture, ModelPart, architecture, build, unknown
+from reno.weights.folders import write_json, write_other_files
 
-DTYPES = ("float32", "float16")
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
-# Written last into a checkpoint: what it was made from. A folder without it is not ours to touch.
 RECIPE = "random_weights.json"
+"""The file that says what a checkpoint was made from. It is written last; a folder without it is never changed."""
 RECIPE_VERSION = 1
 
 OTHERWISE = "give another folder or remove that one"
@@ -46,11 +48,10 @@ OTHERWISE = "give another folder or remove that one"
 def make_checkpoint(name: str, size: str, folder: str | Path, dtype: str = "float32", seed: int = 0) -> Path:
     """Make the checkpoint `folder`/`name` unless it is there, and return its path.
 
-    name: one of NAMES ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa",
-        "clip_vit_l", "mask2former", "owlv2")
+    name: one of reno.weights.architectures.NAMES, such as "sd_turbo" or "clip"
     size: "full", "tiny", or for clip and blip "testbed", the size of the embedded ones
     dtype: "float32" or "float16"; float16 weights are the float32 ones of the same seed, rounded
-    seed: decides every weight, each by its own name, so that they do not depend on the order they are made in
+    seed: decides all weights; each is drawn by its own name, so their order does not matter
 
     Raises BadInput if a name is unknown, the folder cannot be written, or it holds something else.
     """
@@ -64,10 +65,11 @@ def make_checkpoint(name: str, size: str, folder: str | Path, dtype: str = "floa
     beside = place.with_name(f".{name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)
-        variant = "fp16" if name == "sd_turbo" and dtype == "float16" else None
+        write_other_files(what, beside)
+        is_pipeline = (beside / "model_index.json").exists()
         for part in what.parts:
-            _write_part(part, beside / part.folder, dtype, seed, variant)
-        write_surroundings(what, beside)
+            variant = "fp16" if is_pipeline and dtype == "float16" else None
+            _write_part(part, beside / part.folder, DTYPES[dtype], seed, variant)
         write_json(beside / RECIPE, recipe)
         beside.rename(place)
     except OSError as error:
@@ -99,9 +101,7 @@ def is_made(place: Path, recipe: dict) -> bool:
 
 
 def parameters(what: Architecture) -> int:
-    """Number of parameters, without making any of them."""
-    import torch
-
+    """Number of parameters, counted without allocating any."""
     with torch.device("meta"):
         return sum(parameter.numel() for part in what.parts for parameter in build(part).parameters())
 
@@ -109,40 +109,34 @@ def parameters(what: Architecture) -> int:
 # --- Weights ------------------------------------------------------------------------------------------------
 
 
-def _write_part(part: Part, folder: Path, dtype: str, seed: int, variant: str | None) -> None:
-    """One module with random weights, in its library's format. Its weights are in memory once, in `dtype`."""
-    import torch
-
+def _write_part(part: ModelPart, folder: Path, dtype: torch.dtype, seed: int, variant: str | None) -> None:
+    """Write one module with random weights in its library's format. Its weights are in memory once, in `dtype`."""
     with torch.device("meta"):
         module = build(part)
     for path, child in module.named_modules():
         for key, parameter in child.named_parameters(recurse=False):
             value = _random(child, key, parameter, f"{seed}/{part.folder}/{path}.{key}")
-            setattr(child, key, torch.nn.Parameter(value.to(getattr(torch, dtype)), requires_grad=False))
+            setattr(child, key, nn.Parameter(value.to(dtype), requires_grad=False))
     if part.library == "diffusers":
         module.save_pretrained(folder, variant=variant)
         return
     module.tie_weights()
     weights = module.state_dict()
-    if any(value.is_meta for value in weights.values()):  # buffers that are stored too, such as Mask2Former's weights
+    if any(value.is_meta for value in weights.values()):  # stored buffers too, such as Mask2Former's class weights
         made = build(part).state_dict()
         weights = {key: made[key] if value.is_meta else value for key, value in weights.items()}
-    if part.kind == "CLIPTextModel":  # transformers 5 names these weights without the prefix that files have
+    if part.kind == "CLIPTextModel":  # published files have this prefix; transformers 5 names the weights without it
         weights = {f"text_model.{key}": value for key, value in weights.items()}
     module.save_pretrained(folder, variant=variant, state_dict=weights)
 
 
-def _random(module, key: str, parameter, name: str):
-    """Values for `parameter`, called `key` in `module`, drawn from its own generator. Float32, on the CPU.
+def _random(module: nn.Module, key: str, parameter: torch.Tensor, name: str) -> torch.Tensor:
+    """Values for `parameter`, called `key` in `module`, drawn from a generator seeded with `name`. Float32, on the CPU.
 
-    Every layer keeps the variance of what it reads, so that float16 holds it at any depth between
-    normalisations. (transformers' own initialisation will not do: it gives BLIP vision weights of 1e-10, and
-    no image counts.)
+    Every layer keeps the variance of its input, so float16 can hold the activations at any depth. (transformers' own
+    initialisation gives BLIP vision weights of 1e-10: its scores would not depend on the image.)
     """
-    import torch
-    from torch import nn
-
-    if parameter.dim() == 0:  # CLIP's logit scale, where its training ended: ln 100
+    if parameter.dim() == 0:  # CLIP's logit scale at the end of its training: ln 100
         return torch.tensor(math.log(100.0))
     if isinstance(module, nn.LayerNorm | nn.GroupNorm):
         return torch.full(parameter.shape, 1.0 if key == "weight" else 0.0)
@@ -167,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dtype", default="float32", help="of the weights: float32 (default) or float16")
     parser.add_argument("--seed", type=int, default=0, help="decides the weights (default 0)")
     asked = parser.parse_args(arguments)
-    _quieten()
+    _silence_libraries()
     try:
         wanted = [architecture(name, asked.size) for name in asked.names or NAMES]
         for what in wanted:
@@ -185,8 +179,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _quieten() -> None:
-    """No progress bars and notices of the libraries between our lines."""
+def _silence_libraries() -> None:
+    """Keep the libraries' progress bars and notices out of the output. They read these variables when imported."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

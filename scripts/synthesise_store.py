@@ -2,9 +2,9 @@
 
     python scripts/synthesise_store.py results-10k --trials 10000
 
-The store has the exact format of reno.results, so that whatever reads it cannot tell; only its labels say
-`synthetic`. Nothing is optimised: each trial's outcome is drawn from `Truth`, and its images are drawn scenes that
-show it. Data files are written once for each distinct content and hard-linked into the trials that share them.
+The store has the format of reno.store; only its labels say `synthetic`. Nothing is optimised: each trial's outcome is
+drawn at random from `Truth`, and its images are drawn scenes that show the outcome. Files with the same content are
+written once and hard-linked into the trials that share them.
 """
 
 from __future__ import annotations
@@ -17,24 +17,49 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from reno.prompts import Prompt, load_prompts
-from reno.results import SCHEMA, TRACE_COLUMNS, Store, encode_frames, encode_png, record_bytes
-from reno.spec import TrialSpec, as_json
+from reno.config.prompt_sets import load_prompts
+from reno.spec.judgements import Judgement, Verdict
+from reno.spec.prompts import Prompt
+from reno.spec.trial import TrialSpec
+from reno.store.files import TRACE_COLUMNS, TraceRow, encode_frames, encode_noise, encode_png, encode_trace
+from reno.store.records import (
+    DONE,
+    FAILED,
+    BatchMate,
+    BatchRecord,
+    FileEntry,
+    JobRecord,
+    JobTrial,
+    JudgedTrial,
+    Labels,
+    Memory,
+    Provenance,
+    Scores,
+    Timings,
+    TrialIdentity,
+    TrialRecord,
+    record_bytes,
+)
+from reno.store.store import Store, write_job_record
 from reno.testbed.render import render
-from reno.testbed.world import Background, Scene, Thing
+from reno.testbed.world import Scene, Thing
 
 MODELS = "synthetic"
 METRICS = ("clip", "blip")
-WORDS = {"clip": (22.0, 1.5, 9.0), "blip": (-1.0, 2.0, 7.0)}
-"""Each metric's score at the start (mean, standard deviation), and what optimising it gains in the end."""
+SCORES = {"clip": (22.0, 1.5, 9.0), "blip": (-1.0, 2.0, 7.0)}
+"""By metric: mean and standard deviation of the initial score, and what optimising gains in the end."""
+
+Outcome = tuple[tuple[bool, bool, bool], ...]
+"""Of each binding in an image: the object is there, the attribute is there, they are together."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +67,16 @@ class Odds:
     """Probabilities of one binding in the best image of a metric."""
 
     object: float = 0.85
-    """The object is there."""
+    """That the object is there."""
     attribute: float = 0.9
-    """The attribute is somewhere."""
+    """That the attribute is somewhere."""
     bound: float = 0.5
-    """They are together, if both are there."""
+    """That they are together, if both are there."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the made-up trials show, before any noise."""
+    """The effects that the made-up trials have."""
 
     before: Odds = Odds(0.80, 0.85, 0.45)
     after: dict[str, Odds] = field(
@@ -59,24 +84,26 @@ class Truth:
     )
     """By optimised metric, at its best setting."""
     best_of_n: float = 0.4
-    """How far best-of-n gets from `before` to `after`."""
+    """Share of the way from `before` to `after` that best of n reaches."""
     prompt_spread: float = 1.0
     """Standard deviation of a prompt's difficulty, in log-odds: how strongly the seeds of a prompt agree."""
     judge_error: float = 0.05
-    """How often the second judge, kin to BLIP, says the opposite."""
+    """How often the second judge, which is kin to BLIP, is wrong."""
     failures: float = 0.004
     """Share of trials that fail."""
 
 
 @dataclass(frozen=True)
 class Configuration:
+    """A metric and a method."""
+
     metric: str
-    method: dict
-    """As a trial's identity has it."""
+    method: dict[str, Any]
+    """As in a trial's identity."""
 
     @property
     def reach(self) -> float:
-        """How much of the way to its metric's best effect this setting goes, in [0, 1]."""
+        """Share of its metric's best effect that this setting reaches, in [0, 1]."""
         if self.method["name"] != "reno":
             return 1.0
         lr, iterations = self.method["lr"], self.method["iterations"]
@@ -87,7 +114,7 @@ class Configuration:
 def configurations(
     metrics: Sequence[str] = METRICS, lrs: Sequence[float] = (0.01, 0.05), iterations: Sequence[int] = (25, 50)
 ) -> list[Configuration]:
-    """Those of the study clip_vs_blip."""
+    """The configurations of the study clip_vs_blip."""
     adam = {"name": "adam", "betas": [0.9, 0.999], "eps": 1e-8}
     found = []
     for metric in metrics:
@@ -110,10 +137,10 @@ def synthesise(
     seed: int = 0,
     judges: bool = True,
 ) -> int:
-    """Writes at most `trials` trials and the records of the jobs that would have made them; answers how many.
+    """Writes at most `trials` trials and the records of the jobs that would have made them. Answers how many trials.
 
-    prompts: by the name of their set; the named sets of clip_vs_blip if None. seeds: a prompt has; as many as it
-    takes if None.
+    prompts: by the name of their set; by default the sets of clip_vs_blip. seeds: seeds of each prompt; by default as
+    many as are needed.
     """
     prompts = prompts or {name: load_prompts(name) for name in ("pairs_dev", "pairs_test", "triples_test")}
     configured = configured or configurations()
@@ -121,8 +148,9 @@ def synthesise(
     seeds = seeds or -(-trials // each)
     store = Store(root)
     store.prepare()
-    writer = _Writer(store, random.Random(seed), np.random.default_rng(seed), truth or Truth(), judges)
-    writer.difficulty = {prompt.text: float(writer.numbers.normal()) for texts in prompts.values() for prompt in texts}
+    numbers = np.random.default_rng(seed)
+    difficulty = {prompt.text: float(numbers.normal()) for texts in prompts.values() for prompt in texts}
+    writer = _Writer(store, random.Random(seed), numbers, truth or Truth(), difficulty, judges)
     left = trials
     for number, ((name, texts), configuration) in enumerate(itertools.product(prompts.items(), configured)):
         planned = list(itertools.islice(itertools.product(texts, range(seeds)), left))
@@ -134,46 +162,58 @@ def synthesise(
 
 
 class _Writer:
-    def __init__(self, store: Store, chance: random.Random, numbers: np.random.Generator, truth: Truth, judges: bool):
+    def __init__(
+        self,
+        store: Store,
+        chance: random.Random,
+        numbers: np.random.Generator,
+        truth: Truth,
+        difficulty: dict[str, float],
+        judges: bool,
+    ):
+        """difficulty: of each prompt, N(0, 1). judges: whether trials have judgements."""
         self.store, self.chance, self.numbers, self.truth, self.judges = store, chance, numbers, truth, judges
-        self.difficulty: dict[str, float] = {}
+        self.difficulty = difficulty
         self.written = 0
         self.pool = store.staging / "pool"
         self.pool.mkdir(exist_ok=True)
-        self.kept: dict[tuple, tuple[Path, dict]] = {}
+        self.kept: dict[tuple, tuple[Path, FileEntry]] = {}
 
     def job(self, folder: Path, prompt_set: str, configuration: Configuration, planned) -> None:
-        labels = {
-            "models": MODELS,
-            "metric": configuration.metric,
-            "method": configuration.method["name"],
-            "prompts": prompt_set,
-            "study": "clip_vs_blip",
-            "random_weights": False,
-        }
-        entries, spec = [], None
+        """Writes a job's trials and its record. planned: (prompt, seed) of each trial."""
+        labels = Labels(
+            models=MODELS,
+            metric=configuration.metric,
+            method=configuration.method["name"],
+            prompts=prompt_set,
+            study="clip_vs_blip",
+        )
+        entries: list[JobTrial] = []
         for prompt, seed in planned:
             spec = TrialSpec(
                 prompt, seed, "synthetic-generator", _terms(configuration.metric), "float32", configuration.method
             )
             failed = self.chance.random() < self.truth.failures
-            if not failed:
+            if failed:
+                state = {"state": FAILED, "reason": "the gradient is not finite"}
+            else:
                 self.trial(spec, configuration, labels)
-            state = {"state": "failed", "reason": "the gradient is not finite"} if failed else {"state": "done"}
-            entries.append({"id": spec.id, "prompt": prompt.text, "seed": seed, **state})
-        record = {
-            "group": "clip_vs_blip",
-            "labels": labels,
-            "spec": {key: value for key, value in spec.identity.items() if key not in ("prompt", "seed")},
-            "command": f"python scripts/synthesise_store.py {self.store.root}",
-            "status": int(any(entry["state"] == "failed" for entry in entries)),
-            "seconds": 1.0,
-            "trials": entries,
-        }
+                state = {"state": DONE}
+            entries.append(JobTrial(id=spec.id, prompt=prompt.text, seed=seed, **state))
+        record = JobRecord(
+            group="clip_vs_blip",
+            labels=labels,
+            spec={key: value for key, value in spec.identity.items() if key not in ("prompt", "seed")},
+            command=f"python scripts/synthesise_store.py {self.store.root}",
+            status=int(any(entry.state == FAILED for entry in entries)),
+            seconds=1.0,
+            trials=tuple(entries),
+        )
         folder.mkdir(parents=True)
-        (folder / "job.json").write_bytes(record_bytes(record))
+        write_job_record(folder, record)
 
-    def trial(self, spec: TrialSpec, configuration: Configuration, labels: dict) -> None:
+    def trial(self, spec: TrialSpec, configuration: Configuration, labels: Labels) -> None:
+        """Writes one trial, whose files are links into the pool."""
         before = self.outcome(self.truth.before, spec, "start")
         after = self.after(spec, configuration, before)
         count = 1 if configuration.method["name"] == "none" else configuration.method["iterations"] + 1
@@ -181,7 +221,7 @@ class _Writer:
         if best == 0:
             after = before
         files = {
-            "trace.parquet": self.file(None, lambda: _parquet(trace)),
+            "trace.parquet": self.file(None, lambda: encode_trace(trace)),
             "initial.png": self.file(("png", spec.prompt, before), lambda: encode_png(_picture(spec.prompt, before))),
             "best.png": self.file(("png", spec.prompt, after), lambda: encode_png(_picture(spec.prompt, after))),
             "frames.webp": self.file(
@@ -192,46 +232,49 @@ class _Writer:
             ),
             "noise.safetensors": self.file(("noise",), _noise),
         }
-        record = {
-            "schema": SCHEMA,
-            "id": spec.id,
-            "spec": spec.identity,
-            "bindings": [as_json(binding) for binding in spec.prompt.bindings],
-            "labels": labels,
-            "scores": scores,
-            "best_iteration": best,
-            "judgements": self.verdicts(spec, before, after) if self.judges else {},
-            "timings": _timings(configuration, trace),
-            "memory": {"peak_host_bytes": 900_000_000 + 1000 * self.written, "peak_device_bytes": None},
-            "finished": "2026-01-01T00:00:00+00:00",
-            "provenance": {
-                "versions": {"python": "3.11"}, "device": "none (synthetic)", "threads": 1, "git": None,
-                "batch": {"size": 1, "place": 0, "trials": [{"id": spec.id}]},
-            },
-            "files": {name: entry for name, (_, entry) in files.items()},
-        }  # fmt: skip
+        itself = BatchMate(id=spec.id, prompt=spec.prompt.text, bindings=spec.prompt.bindings, seed=spec.seed)
+        seconds = float(np.sum([row["seconds"] for row in trace]))
+        record = TrialRecord(
+            id=spec.id,
+            spec=TrialIdentity.from_json(spec.identity),
+            bindings=spec.prompt.bindings,
+            labels=labels,
+            scores=Scores(**scores),
+            best_iteration=best,
+            judgements=self.judgements(spec, before, after) if self.judges else {},
+            timings=Timings(seconds=seconds, batch_seconds=seconds, batch_size=1, images=len(trace)),
+            memory=Memory(peak_host_bytes=900_000_000 + 1000 * self.written, peak_device_bytes=None),
+            finished="2026-01-01T00:00:00+00:00",
+            provenance=Provenance(
+                versions={"python": "3.11"},
+                device="none (synthetic)",
+                threads=1,
+                batch=BatchRecord(size=1, place=0, trials=(itself,)),
+            ),
+            files={name: entry for name, (_, entry) in files.items()},
+        )
         folder = self.store.trials / spec.id
         folder.mkdir()
         for name, (path, _) in files.items():
             os.link(path, folder / name)
-        (folder / "trial.json").write_bytes(record_bytes(record))
+        (folder / "trial.json").write_bytes(record_bytes(record.to_json()))
         self.written += 1
 
-    def file(self, key: tuple | None, make) -> tuple[Path, dict]:
-        """The pool's file of that content, made once a key; and what a record says of it."""
+    def file(self, key: tuple | None, make: Callable[[], bytes]) -> tuple[Path, FileEntry]:
+        """A file of the pool and its entry in a record. The content of a key is made once; None: made anew."""
         if key is not None and key in self.kept:
             return self.kept[key]
         data = make()
         path = self.pool / ("once" if key is None else str(len(self.kept)))
         path.unlink(missing_ok=True)
         path.write_bytes(data)
-        made = path, {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        made = path, FileEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
         if key is not None:
             self.kept[key] = made
         return made
 
-    def outcome(self, odds: Odds, spec: TrialSpec, salt: str) -> tuple[tuple[bool, bool, bool], ...]:
-        """Of each binding: object there, attribute there, together. The same for the same seed, prompt and salt."""
+    def outcome(self, odds: Odds, spec: TrialSpec, salt: str) -> Outcome:
+        """A random outcome; the same for the same seed, prompt and salt."""
         chance = _chance(f"{spec.prompt.text}|{spec.seed}|{salt}")
         shift = self.truth.prompt_spread * self.difficulty[spec.prompt.text]
         found = []
@@ -242,8 +285,8 @@ class _Writer:
             found.append((there, shown, there and shown and together))
         return tuple(found)
 
-    def after(self, spec: TrialSpec, configuration: Configuration, before):
-        """Optimised, the outcome is drawn anew with probability `reach`, else it stays."""
+    def after(self, spec: TrialSpec, configuration: Configuration, before: Outcome) -> Outcome:
+        """The outcome after optimisation: drawn anew with the probability that the method reaches, else as before."""
         name = configuration.method["name"]
         if name == "none":
             return before
@@ -253,10 +296,13 @@ class _Writer:
             return before
         return self.outcome(self.truth.after[configuration.metric], spec, f"{configuration.metric}|{name}")
 
-    def trace(self, configuration: Configuration, spec: TrialSpec, count: int, quality: float):
-        """The best iteration, a trace of `count` rows and the scores it leads to."""
+    def trace(
+        self, configuration: Configuration, spec: TrialSpec, count: int, quality: float
+    ) -> tuple[int, list[TraceRow], dict[str, dict[str, float]]]:
+        """The best iteration, a trace of `count` rows, and the scores by image and metric. quality: share of bindings
+        that hold in the best image."""
         start = _chance(f"{spec.prompt.text}|{spec.seed}")
-        middle, spread, gain = WORDS[configuration.metric]
+        middle, spread, gain = SCORES[configuration.metric]
         own = middle + spread * start.gauss(0, 1)
         steps = np.arange(count)
         noise = self.numbers.normal(0, 0.15, count)
@@ -269,33 +315,35 @@ class _Writer:
         score = np.round(score, 6)
         best = int(score.argmax())
         seconds = 0.02 if configuration.method["name"] == "reno" else 0.008
-        trace = {
+        columns = {
             "iteration": steps, "loss": 100 - score, "score": score, "regularizer": np.zeros(count),
             "grad_norm": np.full(count, 1.0), "noise_norm": np.full(count, 22.6),
             "seconds": np.full(count, seconds) * (1 + 0.2 * self.numbers.random(count)),
         }  # fmt: skip
+        rows = zip(*(columns[name].tolist() for name in TRACE_COLUMNS), strict=True)
+        trace = [dict(zip(TRACE_COLUMNS, row, strict=True)) for row in rows]
         places = {"initial": 0, "best": best, "last": count - 1}
         scores = {which: {configuration.metric: float(score[place])} for which, place in places.items()}
         for other in (metric for metric in METRICS if metric != configuration.metric):
-            middle, spread, gain = WORDS[other]
+            middle, spread, gain = SCORES[other]
             base = middle + spread * start.gauss(0, 1)
             for which, share in (("initial", 0.0), ("best", 0.25), ("last", 0.2)):
                 climbed = share * gain * quality * (configuration.method["name"] != "none")
                 scores[which][other] = round(base + climbed, 6)
         return best, trace, scores
 
-    def verdicts(self, spec: TrialSpec, before, after) -> dict:
-        exact = {
-            "kin": "none",
-            "initial": _verdict(spec.prompt, before),
-            "best": _verdict(spec.prompt, after),
-        }
+    def judgements(self, spec: TrialSpec, before: Outcome, after: Outcome) -> dict[str, JudgedTrial]:
+        """What the oracle, which is always right, and blip_vqa, which is not, say of both images."""
         first = self.misjudged(spec, before)
         again = first if after is before else self.misjudged(spec, after)  # one image has one verdict
-        unsure = {"kin": "blip", "initial": first, "best": again}
-        return {"oracle": exact, "blip_vqa": unsure}
+        exact = [_verdict(spec.prompt, outcome) for outcome in (before, after)]
+        return {
+            "oracle": JudgedTrial(kin="none", initial=exact[0], best=exact[1]),
+            "blip_vqa": JudgedTrial(kin="blip", initial=first, best=again),
+        }
 
-    def misjudged(self, spec: TrialSpec, outcome) -> dict:
+    def misjudged(self, spec: TrialSpec, outcome: Outcome) -> Verdict:
+        """A verdict with errors."""
         wrong = self.truth.judge_error
         flipped = []
         for there, shown, together in outcome:
@@ -305,12 +353,12 @@ class _Writer:
 
 
 def _chance(of: str) -> random.Random:
-    """The same numbers for the same text, whatever it holds."""
+    """Random numbers that depend on a text alone; it may hold any characters."""
     return random.Random(of.encode("utf-8", "surrogatepass"))
 
 
 def _shifted(probability: float, shift: float) -> float:
-    """The probability after a shift of its log-odds; 0 and 1 stay."""
+    """The probability after its log-odds are shifted; 0 and 1 stay."""
     if probability in (0.0, 1.0):
         return probability
     return 1 / (1 + (1 - probability) / probability * math.exp(-shift))
@@ -321,34 +369,29 @@ def _terms(metric: str) -> tuple[dict, ...]:
     return ({"kind": metric.split("_")[0], "head": head, "weight": 1.0, "weights": f"synthetic-{metric}"},)
 
 
-def _timings(configuration: Configuration, trace: dict) -> dict:
-    seconds = float(trace["seconds"].sum())
-    return {"seconds": seconds, "batch_seconds": seconds, "batch_size": 1, "images": len(trace["seconds"])}
-
-
-def _verdict(prompt: Prompt, outcome) -> dict:
-    judgements = [
-        {
-            "attribute": binding.attribute,
-            "object": binding.object,
-            "object_present": there,
-            "attribute_present": shown,
-            "bound": together,
-            "object_confidence": float(there),
-            "attribute_confidence": float(shown),
-            "bound_confidence": float(together),
-        }
+def _verdict(prompt: Prompt, outcome: Outcome) -> Verdict:
+    judgements = tuple(
+        Judgement(
+            attribute=binding.attribute,
+            object=binding.object,
+            object_present=there,
+            attribute_present=shown,
+            bound=together,
+            object_confidence=float(there),
+            attribute_confidence=float(shown),
+            bound_confidence=float(together),
+        )
         for binding, (there, shown, together) in zip(prompt.bindings, outcome, strict=True)
-    ]
+    )
     faults = {
         "missing": not all(there for there, _, _ in outcome),
         "swapped": any(there and shown and not together for there, shown, together in outcome),
     }
-    return {"judgements": judgements, "faults": faults}
+    return Verdict(judgements, faults)
 
 
-def _picture(prompt: Prompt, outcome) -> np.ndarray:
-    """A scene that shows the outcome: objects that are there, in their colour or in the next binding's."""
+def _picture(prompt: Prompt, outcome: Outcome) -> np.ndarray:
+    """A drawn scene that shows the outcome: the objects that are there, in their own or the next binding's colour."""
     colors = [binding.attribute for binding in prompt.bindings]
     count = len(prompt.bindings)
     things = []
@@ -356,29 +399,16 @@ def _picture(prompt: Prompt, outcome) -> np.ndarray:
         if there:
             color = binding.attribute if together else colors[(place + 1) % count]
             things.append(Thing(color, binding.object, (place + 0.5) / count, 0.5, 0.9 / count))
-    return render(Scene(tuple(things), Background()))
-
-
-def _parquet(trace: dict) -> bytes:
-    import io
-
-    import pyarrow
-    from pyarrow import parquet
-
-    fields = [(name, pyarrow.int64() if name == "iteration" else pyarrow.float64()) for name in TRACE_COLUMNS]
-    buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table({name: trace[name] for name in TRACE_COLUMNS}, pyarrow.schema(fields)), buffer)
-    return buffer.getvalue()
+    return render(Scene(tuple(things)))
 
 
 def _noise() -> bytes:
-    from safetensors.numpy import save
-
-    noise = np.random.default_rng(0).normal(size=(8, 8, 8)).astype(np.float32)
-    return save({"initial": noise, "best": noise})
+    noise = np.random.default_rng(0).normal(size=(8, 8, 8))
+    return encode_noise(noise, noise)
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Writes the store. Exit status 0, or 2 with one sentence if the arguments cannot be used."""
     parser = argparse.ArgumentParser(description="Write a results store of made-up trials with known effects.")
     parser.add_argument("out", type=Path, help="the results folder to make; must not hold trials yet")
     parser.add_argument("--trials", type=int, default=10_000)

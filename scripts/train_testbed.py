@@ -1,13 +1,13 @@
-"""Train the embedded world's models from nothing, measure them, and write them with their cards into the package.
+"""Train the embedded world's models from nothing, measure them, and write them and their cards into the package.
 
     make testbed                                       # everything: hours, on two cores
     python scripts/train_testbed.py vae generator      # some stages, to build/training
-    python scripts/train_testbed.py --smoke --weights build/smoke/weights --build build/smoke   # does the chain hold?
+    python scripts/train_testbed.py --smoke --weights build/smoke/weights --build build/smoke   # a few steps of each
 
-A stage that was stopped goes on where it stopped. Each prints what it reached, keeps its numbers in numbers.json and
-draws samples.png in its folder. Stages that do not need each other run side by side, one thread each: two cores are
-then better used than by two threads in turn. `export` writes the weights; `measure` runs the bench itself on them
-(reno.run, into build/training/results), and `cards` says of every model what was measured.
+A stage that was stopped continues where it stopped. Each stage prints what it reached, keeps its numbers in
+numbers.json and draws samples.png in its folder. Stages that do not need each other run side by side with one thread
+each, which uses two cores better than one stage with two threads. `export` writes the weights. `measure` runs the bench
+on them (reno.run, into build/training/results). `cards` writes what was measured of every model.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":  # so that it runs from a checkout that is not installed
     sys.path.insert(0, str(ROOT))
 
-from reno.errors import BadInput  # noqa: E402
+from reno.screen.quiet import quieten_libraries  # noqa: E402
+from reno.spec.errors import BadInput  # noqa: E402
 
 WAVES = (("vae",), ("generator", "judge"), ("clip", "blip"), ("export",), ("measure",), ("cards",))
-"""Stages in the order they need each other; those of one wave do not."""
+"""The stages in order. Those of one wave do not need each other."""
 STAGES = tuple(stage for wave in WAVES for stage in wave)
 
 
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--weights", type=Path, default=ROOT / "reno" / "testbed" / "weights", help="where `export` writes the models"
     )
-    parser.add_argument("--smoke", action="store_true", help="a few steps of everything: to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="a few steps of every stage, to see that it runs")
     parser.add_argument("--threads", type=int, help="CPU threads of a stage that runs alone (default: torch's choice)")
     options = parser.parse_args(arguments)
     if unknown := [stage for stage in options.stages if stage not in STAGES]:
@@ -57,15 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_stage(name: str, options: argparse.Namespace) -> None:
-    """Runs one stage here and keeps its numbers."""
+    """Runs one stage in this process and keeps its numbers."""
+    quieten_libraries()  # before torch and the stage import them
     import torch
 
-    from reno.quiet import quieten_libraries
-
-    quieten_libraries()
     if options.threads:
         torch.set_num_threads(options.threads)
-    stage = importlib.import_module(f"reno.testbed.stages.{name}")
+    stage = importlib.import_module(f"reno.testbed.training.{name}")
     settings = stage.SMOKE if options.smoke else {}
     if name in ("export", "measure", "cards"):
         settings = {**settings, "weights": options.weights}

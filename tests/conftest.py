@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from reno.quiet import quieten_libraries
+from reno.screen.quiet import quieten_libraries
 
 quieten_libraries()  # the libraries look once, as they are imported: before the first fixture, as before the first job
 
@@ -47,26 +47,36 @@ def generator(tiny):
     """The tiny SD-Turbo in float64, where finite differences mean something."""
     import torch
 
-    from reno.generators.one_step import OneStepGenerator
+    from reno.generators import stable_diffusion
 
-    return OneStepGenerator(tiny / "sd_turbo", variant=None, dtype=torch.float64, device=torch.device("cpu"))
+    return stable_diffusion.load(tiny / "sd_turbo", variant=None, dtype=torch.float64, device=torch.device("cpu"))
 
 
 @pytest.fixture
 def compose(knobs):
-    """compose(*overrides): the validated JobSpec of the tiny models."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
-    from reno.choices import register_resolver
-    from reno.compose import values_of
-    from reno.help import CONF
-    from reno.spec import job_from_config
-
-    register_resolver()
+    """compose(*overrides): the checked JobSpec of the tiny models."""
+    from reno.config.compose import composed
+    from reno.config.job import job_from_config
+    from reno.config.page import RUN
+    from reno.config.words import parse
 
     def make(*overrides: str):
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return job_from_config(values_of(hydra_compose("config", [*knobs, *overrides])))
+        words = parse(RUN, [*knobs, *overrides])
+        return job_from_config(composed(RUN, words), words.conf)
+
+    return make
+
+
+@pytest.fixture
+def method(tmp_path, monkeypatch):
+    """method(source): knobs that use a method of that source, in a module of the user's own."""
+
+    def make(source: str) -> list[str]:
+        (tmp_path / "odd").mkdir()
+        (tmp_path / "odd" / "method.py").write_text(f"import dataclasses\nfrom reno.methods import reno\n{source}")
+        monkeypatch.syspath_prepend(tmp_path)
+        for name in ("odd", "odd.method"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        return ["method.name=odd", "method.kind=odd.method"]
 
     return make

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.figures.bars import before_after, cost_quality, cross_matrix, settings, wins
+from analysis.data import Results
+from analysis.figures.comparisons import before_after, cost_quality, cross_matrix, settings, wins
+from analysis.figures.contact_sheet import contact_sheet
 from analysis.figures.curves import curves, gain_and_binding, score_against_judge
-from analysis.figures.sheets import contact_sheet
 from analysis.figures.style import save, style
-from analysis.load import Results
-from analysis.outcomes import Slice
+from analysis.numbers.slices import Slice
 from analysis.tables import Table, cells
 from analysis.text import file_name
 
@@ -48,7 +48,6 @@ CAPTIONS = {
     "cost_quality": "Binding against seconds a trial.",
     "contact_sheet": "The same noise, before and after, by each metric.",
 }
-OF_NO_JUDGE = ("curves", "cross_matrix")
 
 
 def figures_of(cell: Sequence[Slice], results: Results, tables: Sequence[Table]) -> dict[tuple[str, str], Callable]:
@@ -69,7 +68,7 @@ def figures_of(cell: Sequence[Slice], results: Results, tables: Sequence[Table])
         draw[("score_against_judge", one.judge)] = lambda one=one: score_against_judge(one, results)
         draw[("gain_and_binding", one.judge)] = lambda one=one: gain_and_binding(one)
         draw[("before_after", one.judge)] = lambda one=one: before_after(one)
-        draw[("wins", one.judge)] = lambda one=one: wins(versus, one.judge)
+        draw[("wins", one.judge)] = lambda one=one: wins(one, versus)
         draw[("cost_quality", one.judge)] = lambda one=one: cost_quality(one)
     return draw
 

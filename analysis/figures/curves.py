@@ -6,20 +6,22 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from analysis.effects import PAIR, level, noises
+from analysis.data import Results
 from analysis.figures.style import COLUMN, FAINT, heading, metric_colors
-from analysis.load import Results
-from analysis.outcomes import BY_NAME, Measure, Slice
-from analysis.statistics import LEVEL, RESAMPLES, SEED, prompt_draws
-from analysis.tables.table import metrics_of
+from analysis.numbers.effects import PAIR, level, noises
+from analysis.numbers.measures import FULLY_BOUND, Measure
+from analysis.numbers.slices import Slice, families_of
+from analysis.numbers.statistics import LEVEL, RESAMPLES, SEED, prompt_draws
+from analysis.text import listed
 
 DASHES = ("-", "--", ":", "-.")
 MOVED = Measure("moved", "change", "moved", share=False)
+FEWEST_TRIALS = 8
+"""With fewer, quarters of them mean nothing."""
 
 
 def band(values: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and pointwise 95% percentile band over prompts. values: (prompts, iterations), a prompt's mean over
-    seeds."""
+    """Mean and pointwise 95% percentile band over prompts. values: (prompts, iterations), each a mean over seeds."""
     rows = values.to_numpy(float)
     mean = rows.mean(axis=0)
     if len(rows) < 2:
@@ -32,10 +34,10 @@ def band(values: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def curves(one: Slice, results: Results):
     """Rows: score and loss; columns: metrics; a line a learning rate, of ReNO's longest runs."""
     reno = one.select(method="reno")
-    metrics = metrics_of(reno)
+    metrics = one.metrics_of(reno)
     if not metrics:
         return None
-    colors = metric_colors(metrics)
+    colors = metric_colors(one.metrics)
     figure, axes = plt.subplots(
         2, len(metrics), figsize=(max(COLUMN, 1.7 * len(metrics)), 3.1), squeeze=False, sharex=True
     )
@@ -80,12 +82,12 @@ def score_against_judge(one: Slice, results: Results):
     trials' learning rate, the one with the most trials (ties: the smallest).
     """
     reno = one.select(method="reno").dropna(subset=["fully/best"])
-    metrics = metrics_of(reno)
+    metrics = one.metrics_of(reno)
     if not metrics:
         return None
-    colors = metric_colors(metrics)
+    colors = metric_colors(one.metrics)
     figure, (above, below) = plt.subplots(2, 1, figsize=(COLUMN, 3.4), sharex=True)
-    measure, chosen = BY_NAME["fully_bound"], []
+    measure, chosen, still = FULLY_BOUND, [], []
     apart = 0.012 * reno["iterations"].max()  # so that marks of two metrics do not hide each other
     for place, metric in enumerate(metrics):
         rows = reno[reno["metric"] == metric]
@@ -93,11 +95,15 @@ def score_against_judge(one: Slice, results: Results):
         rows = rows[rows["lr"] == lr]
         chosen.append(f"{metric} lr {lr:g}")
         longest = rows[rows["iterations"] == rows["iterations"].max()]
-        score = by_prompt(longest, results, "score", best_so_far=True)
         unit = rows.drop_duplicates(list(PAIR))["score_initial"].std()
-        mean, low, high = band(score.sub(score[0], axis="index") / unit)
-        above.plot(mean, color=colors[metric], label=metric)
-        above.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.18, linewidth=0)
+        if unit > 0:
+            score = by_prompt(longest, results, "score", best_so_far=True)
+            mean, low, high = band(score.sub(score[0], axis="index") / unit)
+            above.plot(mean, color=colors[metric], label=metric)
+            above.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.18, linewidth=0)
+        else:
+            above.plot([], color=colors[metric], label=metric)
+            still.append(metric)
         budgets = [(0, level(longest, measure, "initial").interval)]
         budgets += [(int(count), level(part, measure).interval) for count, part in rows.groupby("iterations")]
         x = np.array([count for count, _ in budgets]) + apart * place
@@ -109,29 +115,34 @@ def score_against_judge(one: Slice, results: Results):
         )
     above.set_ylabel("gain in own score\n(sd of initial images)")
     above.legend(frameon=False, title="optimising")
-    below.set_ylabel(f"{measure.title}\n({one.marked(' '.join(reno['families'].unique()))})")
+    below.set_ylabel(f"{measure.title}\n({one.marked(families_of(reno))})")
     below.set_xlabel("iterations (budget)")
     below.set_ylim(bottom=0)
     note = f"best image within the budget; the judge saw budgets with a mark only; {', '.join(chosen)}; 95% intervals"
-    heading(figure, "Does the judge follow the score?", note)
+    heading(figure, "Does the judge follow the score?", note + _without_sd(still))
     return figure
 
 
 def gain_and_binding(one: Slice):
     """Trials in quarters of their score's gain: if more gain were more binding, lines would rise."""
     reno = one.select(method="reno").dropna(subset=["fully/best"])
-    metrics = metrics_of(reno)
+    metrics = one.metrics_of(reno)
     if not metrics:
         return None
-    colors = metric_colors(metrics)
+    colors = metric_colors(one.metrics)
     figure, axis = plt.subplots(figsize=(COLUMN, 2.5))
+    still, few = [], []
     for metric in metrics:
         rows = reno[reno["metric"] == metric]
         unit = rows.drop_duplicates(list(PAIR))["score_initial"].std()
-        if not unit > 0 or len(rows) < 8:
+        if not unit > 0:
+            still.append(metric)
+            continue
+        if len(rows) < FEWEST_TRIALS:
+            few.append(metric)
             continue
         gain = (rows["score_best"] - rows["score_initial"]) / unit
-        quarter = pd.qcut(gain, 4, labels=False, duplicates="drop")
+        quarter = pd.qcut(gain, 4, labels=False, duplicates="drop").fillna(0)  # missing where all gains are equal
         x, y, errors = [], [], []
         for _, part in rows.groupby(quarter):
             moved = part.assign(**{"moved/best": part["bound/best"] - part["bound/initial"]})
@@ -146,9 +157,14 @@ def gain_and_binding(one: Slice):
         return None
     axis.axhline(0, color=FAINT, linewidth=0.8)
     axis.set_xlabel("gain in own score (sd of initial images)")
-    axis.set_ylabel(f"change in bindings that hold\n({one.marked(' '.join(reno['families'].unique()))})")
+    axis.set_ylabel(f"change in bindings that hold\n({one.marked(families_of(reno))})")
     axis.legend(frameon=False, title="optimising")
-    heading(
-        figure, "Is more score more binding?", "ReNO's trials in quarters of their gain, all settings; 95% intervals"
-    )
+    note = "ReNO's trials in quarters of their gain, all settings; 95% intervals" + _without_sd(still)
+    note += f"; not drawn, fewer than {FEWEST_TRIALS} trials: {listed(few)}" if few else ""
+    heading(figure, "Is more score more binding?", note)
     return figure
+
+
+def _without_sd(metrics: list[str]) -> str:
+    """The note on metrics whose score does not vary over the initial images."""
+    return f"; not drawn, the score is the same on all initial images: {listed(metrics)}" if metrics else ""

@@ -1,9 +1,9 @@
-"""One look for every figure: seaborn, a colour-blind safe palette, sizes of a paper's column, text that stays text."""
+"""The style of every figure: a colour-blind safe palette, the widths of a paper's column and page, no TeX in texts."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,17 +17,22 @@ import seaborn as sns
 COLUMN, PAGE = 3.4, 7.0
 """Widths in inches, of a paper's column and of its page."""
 INK, FAINT = "#222222", "#767676"
-COLORS = {"clip": "#0072B2", "blip": "#D55E00"}
-MORE_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#000000")
-"""Okabe and Ito's palette (2008), told apart by all common kinds of colour vision."""
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#000000")
+"""Okabe and Ito's palette (2008), told apart by all common kinds of colour vision; page.css has it too."""
 MARKERS = {"reno": "o", "decoder_only": "D", "best_of_n": "s", "none": "X"}
+MORE_MARKERS = "P^vph*<>"
 WIN, TIE, LOSS = "#0072B2", "#D9D9D9", "#D55E00"
 
 
-def metric_colors(metrics: list[str]) -> dict[str, str]:
-    """A colour a metric; CLIP's and BLIP's are always the same."""
-    others = iter(MORE_COLORS * 4)
-    return {metric: COLORS[metric] if metric in COLORS else next(others) for metric in metrics}
+def metric_colors(metrics: Sequence[str]) -> dict[str, str]:
+    """A colour a metric, by its place in the order of all metrics of the store: the same in every figure."""
+    return {metric: PALETTE[place % len(PALETTE)] for place, metric in enumerate(metrics)}
+
+
+def method_markers(methods: Sequence[str]) -> dict[str, str]:
+    """A shape a method; methods that are not of MARKERS by their place in the order of all."""
+    others = [method for method in methods if method not in MARKERS]
+    return {**MARKERS, **{method: MORE_MARKERS[place % len(MORE_MARKERS)] for place, method in enumerate(others)}}
 
 
 @contextmanager
@@ -54,12 +59,12 @@ def save(figure, path: Path) -> list[Path]:
 
 
 def plain(text: object) -> str:
-    """A text that the font has: other characters become a box, without a warning."""
+    """The text with a box for each character that the font does not have, which would cost a warning."""
     return "".join(char if char.isprintable() and ord(char) < 0x2500 else "□" for char in str(text))
 
 
 def heading(figure, title: str, note: str = "") -> None:
-    """A title and, fainter below the figure, what is to be said of the data, in lines that fit its width."""
+    """A title and, fainter below the figure, a note on the data, in lines that fit its width."""
     figure.suptitle(plain(title), x=0.01, ha="left", weight="bold")
     if note:
         lines = textwrap.fill(plain(note), int(21 * figure.get_figwidth()))

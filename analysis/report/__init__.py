@@ -1,15 +1,17 @@
-"""The report that people read: one page, one PDF, and the pictures with what is right and wrong in them.
+"""The report that people read: one page, one PDF, a folder for each prompt, the README's answer, and a run of W&B.
 
 write_report(results, cut, tables, found, figures, Path("report"))
 
-exhibits.py    which trials are shown side by side: a prompt and a seed, by each metric
-words.py       what a judge says of an image, in words, and what became of the bindings
-answer.py      the answer in five sentences, from the claims
-ground.py      what the numbers stand on: machines, checkpoints, commands, what is missing
-pictures.py    thumbnails and strips of frames, as data URIs
-page.py        index.html, with page.html, page.css and page.js
-paper.py       report.pdf, with paper.typ
-pics.py        pics/<prompt>/: images and analysis.txt
+exhibits.py       which trials are shown side by side: a prompt and a seed, by each metric
+outcomes.py       what became of the bindings of a trial, in words
+answer.py         the answer in at most five sentences, from the claims
+sources.py        what the numbers rest on: machines, checkpoints, commands, what is missing
+thumbnails.py     small images and strips of frames, as data URIs
+page.py           index.html, with page.html, page.css and page.js
+paper.py          report.pdf, with paper.typ
+prompt_folders.py pics/<prompt>/: its images, and what is right and wrong in them
+readme.py         the answer in the README: a figure and the headline table
+summary_run.py    one run of Weights & Biases with the tables, images, figures and verdicts
 """
 
 from __future__ import annotations
@@ -18,15 +20,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.claims import Claim
+from analysis.data import Results
 from analysis.figures import Figure
-from analysis.load import Results
-from analysis.outcomes import Slice
+from analysis.numbers.slices import Slice
 from analysis.report.answer import answer
-from analysis.report.exhibits import exhibits, told_of
-from analysis.report.ground import ground
+from analysis.report.exhibits import changes_of, exhibits
 from analysis.report.page import write_page
 from analysis.report.paper import write_paper
-from analysis.report.pics import write_pics
+from analysis.report.prompt_folders import write_prompt_folders
+from analysis.report.sources import sources
 from analysis.tables import Table
 
 __all__ = ["write_report"]
@@ -43,10 +45,10 @@ def write_report(
     """Writes out/index.html, out/report.pdf and out/pics/; answers with the paths of the first two and the folder."""
     shown = exhibits(slices)
     sentences = answer(results, slices, found)
-    standing = ground(results, slices, out)
-    told = told_of(results, shown)
+    rests_on = sources(results, slices, out)
+    judged = changes_of(results, shown)
     return [
-        write_page(results, tables, found, figures, shown, told, sentences, standing, out / "index.html"),
-        write_paper(tables, found, figures, sentences, standing, out / "report.pdf"),
-        write_pics(results, shown, told, out / "pics"),
+        write_page(results, tables, found, figures, shown, judged, sentences, rests_on, out / "index.html"),
+        write_paper(tables, found, figures, sentences, rests_on, out / "report.pdf"),
+        write_prompt_folders(results, shown, judged, out / "pics"),
     ]

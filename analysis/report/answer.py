@@ -1,15 +1,17 @@
-"""The answer in five sentences, generated from the claims: never more than they say."""
+"""The answer in at most five sentences, made from the claims: it says no more than they do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.claims import STATEMENTS, Claim
-from analysis.load import Results
-from analysis.outcomes import Slice
-from analysis.report.words import listed
-from analysis.tables.table import bracketed
-from analysis.text import number
+from analysis.claims import RANDOM_WEIGHTS, Claim, compared_trials
+from analysis.data import Results
+from analysis.data.names import label_of
+from analysis.numbers.effects import change
+from analysis.numbers.measures import FULLY_BOUND
+from analysis.numbers.slices import Slice
+from analysis.tables.columns import bracketed
+from analysis.text import listed, number
 
 MADE_UP = {
     "testbed": "the embedded models, a small made-up world, which says nothing direct about real models",
@@ -19,79 +21,75 @@ MADE_UP = {
 
 
 def answer(results: Results, slices: Sequence[Slice], found: Sequence[Claim]) -> list[str]:
-    """Five sentences: what was measured and how it moved; the claims, one or two a sentence; what it rests on.
+    """What was measured and how it moved; the first claim; the second; all others; what the answer rests on.
 
-    They are of the generator, prompt set and judge with the most prompts, of a judge kin to neither metric if there is
-    one; the last sentence says whether the others agree."""
+    They are about one generator, prompt set and judge: the one with the most prompts, if possible of a real model and
+    of a judge that is related to no compared metric. The last sentence says how many of the others' verdicts agree."""
     main = _main(found)
-    a, b, c, d = main
+    groups = [group for group in (main[:1], main[1:2], main[2:]) if group]
     return [
-        _moved(a),
-        f"{_verdict(a)}{_beside(a)}.",
-        f"{_verdict(b)}{_difference(b)}.",
-        f"{_verdict(c)}{_difference(c)}; {_verdict(d, start=False)}{_difference(d)}.",
+        _moved(slices, main),
+        *("; ".join(_decision(claim, start=claim is group[0]) for claim in group) + "." for group in groups),
         _rests(results, slices, found, main),
     ]
 
 
 def about(found: Sequence[Claim]) -> tuple[str, str, str]:
     """The generator, prompt set and judge that the answer is about."""
-    first = _main(found)[0]
-    return first.models, first.prompt_set, first.judge
+    return _place(_main(found)[0])
+
+
+def _place(claim: Claim) -> tuple[str, str, str]:
+    return claim.models, claim.prompt_set, claim.judge
 
 
 def _main(found: Sequence[Claim]) -> list[Claim]:
-    """The four claims that the answer is about."""
-    places = list(dict.fromkeys((one.models, one.prompt_set, one.judge) for one in found))
+    """The claims that the answer is about, in their order."""
 
-    def merit(place: tuple) -> tuple:
-        own = [one for one in found if (one.models, one.prompt_set, one.judge) == place]
+    def merit(place: tuple[str, str, str]) -> tuple:
+        own = [one for one in found if _place(one) == place]
         prompts = max((part.effect.prompts for one in own for part in one.parts), default=0)
-        made_up = own[0].models in MADE_UP or any(one.why_not == "some weights are random" for one in own)
+        made_up = own[0].models in MADE_UP or any(one.why_not == RANDOM_WEIGHTS for one in own)
         return not made_up, bool(place[2]), not any(one.kin for one in own), prompts
 
-    best = max(places, key=merit)
-    return sorted((one for one in found if (one.models, one.prompt_set, one.judge) == best), key=lambda one: one.key)
+    best = max(dict.fromkeys(map(_place, found)), key=merit)
+    return [one for one in found if _place(one) == best]
 
 
-def _moved(a: Claim) -> str:
+def _moved(slices: Sequence[Slice], main: Sequence[Claim]) -> str:
     """How the share of images with every binding right moved with each metric."""
-    where = f"On {a.models}, prompts {a.prompt_set}"
-    moves = [
-        f"from {number(part.effect.b)} to {number(part.effect.a)} with {part.metric.upper()} "
-        f"(change {bracketed(part.effect.difference)}, {part.effect.prompts} prompts)"
-        for part in a.parts
-    ]
+    models, prompt_set, judge = _place(main[0])
+    where = f"On {models}, prompts {prompt_set}"
+    one = next(one for one in slices if (one.models, one.prompt_set, one.judge) == (models, prompt_set, judge))
+    moves = []
+    for metric, rows in compared_trials(one, slices).by_metric.items() if judge else ():
+        effect = change(rows, FULLY_BOUND)
+        moves.append(
+            f"from {number(effect.b)} to {number(effect.a)} with {metric} "
+            f"(change {bracketed(effect.difference)}, {effect.prompts} prompts)"
+        )
     if not moves:
-        why = a.why_not or "there is nothing to compare"
-        return f"{where}, nothing can be said of binding: {why}."
-    return f"{where}, ReNO moves the share of images with every binding right, as {a.judge} judges, {listed(moves)}."
+        why = main[0].why_not or "there is nothing to compare"
+        return f"{where}, nothing can be said about binding: {why}."
+    return f"{where}, ReNO moves the share of images with every binding right, as {judge} judges, {listed(moves)}."
 
 
-def _verdict(claim: Claim, start: bool = True) -> str:
+def _decision(claim: Claim, start: bool) -> str:
+    """A claim, its verdict and the quantities that decide it. start: it begins a sentence."""
     why = f" ({claim.why_not})" if claim.why_not else ""
-    return f"{'That' if start else 'that'} {STATEMENTS[claim.key][0]} is {claim.verdict}{why}"
-
-
-def _difference(claim: Claim) -> str:
-    """The quantities that decide it."""
-    parts = [f"{part.quantity}: {bracketed(part.effect.difference)}" for part in claim.parts]
-    return f" ({'; '.join(parts)})" if parts else ""
-
-
-def _beside(a: Claim) -> str:
-    """Whether the gradient did more than as many images drawn at random would."""
-    if not a.beside:
-        return ""
-    parts = [f"{part.metric.upper()} {bracketed(part.effect.difference)}: {part.verdict}" for part in a.beside]
-    return f"; that it does so by more than best of n at as many images is another matter ({'; '.join(parts)})"
+    text = f"{'That' if start else 'that'} {claim.statement} is {claim.verdict}{why}"
+    if claim.beside:
+        parts = [f"{part.metric} {bracketed(part.effect.difference)}: {part.verdict}" for part in claim.beside]
+        return f"{text}; whether it gains more than best of n at as many images: {'; '.join(parts)}"
+    # The change with each metric is in the first sentence.
+    parts = [f"{part.quantity}: {bracketed(part.effect.difference)}" for part in claim.parts if not part.metric]
+    return f"{text} ({'; '.join(parts)})" if parts else text
 
 
 def _rests(results: Results, slices: Sequence[Slice], found: Sequence[Claim], main: Sequence[Claim]) -> str:
-    first = main[0]
     trials = results.trials
     count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
-    text = f"All this rests on {count} of {_made_on(first, slices)}"
+    text = f"All this rests on {count} of {_made_on(main[0].models, slices)}"
     if results.lacking:
         counts = listed([f"{count} {state}" for state, count in results.lacking.items()])
         text += f"; of those planned, {counts} and are not in it"
@@ -103,7 +101,7 @@ def _rests(results: Results, slices: Sequence[Slice], found: Sequence[Claim], ma
     return f"{text}."
 
 
-def _made_on(first: Claim, slices: Sequence[Slice]) -> str:
-    if any(one.random_weights for one in slices if one.models == first.models):
-        return f"{first.models}, some of whose weights are random, so that no number says anything about the metrics"
-    return MADE_UP.get(first.models.split("[")[0], first.models)
+def _made_on(models: str, slices: Sequence[Slice]) -> str:
+    if any(one.random_weights for one in slices if one.models == models):
+        return f"{models}, some of whose weights are random, so that no number says anything about the metrics"
+    return MADE_UP.get(label_of(models), models)

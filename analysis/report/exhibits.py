@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.figures.sheets import usual
-from analysis.load import Results
-from analysis.outcomes import Slice
-from analysis.report.words import Told, verdicts
+from analysis.data import Results
+from analysis.figures.contact_sheet import usual
+from analysis.numbers.slices import Slice, families_of
+from analysis.numbers.tuning import chosen, reported
+from analysis.report.outcomes import JudgedChanges, judged_changes
 from analysis.tables import cells
-from analysis.tables.table import method_order, metrics_of
-from analysis.tuning import chosen, reported
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,15 @@ class Exhibit:
     prompt: str
     seed: int
     judge: str
-    """The first judge of these trials, one that is kin to no metric if there is one; empty if there is none."""
+    """The first judge of these trials, related to no metric if there is such a one; empty if there is none."""
     marked: str
-    """The judge's name, marked if it is kin to a metric that is shown."""
+    """The judge's name, marked if it is related to a metric that is shown."""
+    kin: bool
+    """The judge is related to a metric that is shown."""
     trials: dict[str, pd.Series]
     """By metric, a row of TRIAL_COLUMNS."""
+    places: dict[str, int]
+    """Of each metric, its place in the order of all metrics of the store, which decides its colour."""
 
     @property
     def base(self) -> pd.Series:
@@ -38,31 +41,33 @@ class Exhibit:
 
 
 def exhibits(slices: Sequence[Slice]) -> list[Exhibit]:
-    """Every prompt and seed with a trial of ReNO (of another method only where ReNO did not run), dev prompts only
-    where there are no others. Each metric at the settings chosen on the dev prompts, else at those that most share."""
+    """Every prompt and seed with a trial of ReNO (of another method only if ReNO did not run); dev prompts only if
+    there are no others. Each metric is at the settings chosen on the dev prompts, else at those of most trials."""
     return [exhibit for cell in cells(reported(slices)) for exhibit in _of(cell[0], slices)]
 
 
-def told_of(results: Results, shown: Sequence[Exhibit]) -> Told:
+def changes_of(results: Results, shown: Sequence[Exhibit]) -> JudgedChanges:
     """What each exhibit's judge says of its trials."""
     trials: dict[str, list[str]] = {}
     for one in shown:
         if one.judge:
             trials.setdefault(one.judge, []).extend(row["trial"] for row in one.trials.values())
-    return {judge: verdicts(results, judge, own) for judge, own in trials.items()}
+    return {judge: judged_changes(results, judge, own) for judge, own in trials.items()}
 
 
 def _of(one: Slice, slices: Sequence[Slice]) -> list[Exhibit]:
-    method = min(one.rows["method"].unique(), key=lambda name: (name == "none", method_order(name)))
+    method = one.methods_of(one.rows)[0]
     rows = one.select(method=method)
-    shown = {metric: _shown(one, slices, rows[rows["metric"] == metric], metric) for metric in metrics_of(rows)}
+    shown = {metric: _shown(one, slices, rows[rows["metric"] == metric], metric) for metric in one.metrics_of(rows)}
     together = pd.concat(list(shown.values()))
-    marked = one.marked(*together["families"].unique())
+    families = families_of(together)
+    about = {"judge": one.judge, "marked": one.marked(families), "kin": one.is_kin(families)}
+    places = {metric: one.metrics.index(metric) for metric in shown}
     found = []
     for (prompt, seed), trials in together.groupby(["prompt", "seed"]):
         by_metric = {row["metric"]: row for _, row in trials.iterrows()}
         ordered = {metric: by_metric[metric] for metric in shown if metric in by_metric}
-        found.append(Exhibit(one.models, one.prompt_set, prompt, int(seed), one.judge, marked, ordered))
+        found.append(Exhibit(one.models, one.prompt_set, prompt, int(seed), **about, trials=ordered, places=places))
     return found
 
 

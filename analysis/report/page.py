@@ -1,6 +1,6 @@
-"""index.html: the whole report in one file, which asks nothing of any network.
+"""index.html: the whole report in one file that makes no network request.
 
-Pictures and curves lie in the page as inert JSON, a block a card, and are decoded when the reader reaches them.
+Images and curves are in the page as inert JSON, a block a card, and are decoded when the reader scrolls to them.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from analysis.claims import Claim
+from analysis.data import Results
 from analysis.figures import Figure
-from analysis.load import Results
+from analysis.figures.style import PALETTE
+from analysis.numbers.tuning import is_dev
 from analysis.report.exhibits import Exhibit
-from analysis.report.ground import Ground
-from analysis.report.pictures import data_uri, ends, figure_uri, strip, thumbnail
-from analysis.report.words import MEANINGS, OUTCOMES, Told, Verdict, in_words
+from analysis.report.outcomes import MEANINGS, OUTCOMES, BeforeAndAfter, JudgedChanges, in_words
+from analysis.report.sources import Sources
+from analysis.report.thumbnails import data_uri, ends, figure_uri, strip, thumbnail
 from analysis.tables import Table
 from analysis.tables.table import MOST_ROWS
-from analysis.tuning import is_dev
-from reno.errors import BadInput
+from reno.spec.errors import BadInput
 
 MOST_CARDS = 120
-"""A gallery shows no more prompts x seeds; which is drawn at random, the same ones each time."""
+"""Cards in a gallery, one a prompt and seed; of more, so many are drawn at random, the same ones each time."""
 MOST_BYTES = 8 * 2**20
-"""Nor more than this of pictures, so that the page opens quickly."""
+"""Bytes of images in a gallery, so that the page opens quickly."""
 
 
 def write_page(
@@ -40,13 +42,13 @@ def write_page(
     found: Sequence[Claim],
     figures: Sequence[Figure],
     shown: Sequence[Exhibit],
-    told: Told,
+    judged: JudgedChanges,
     answer: Sequence[str],
-    ground: Ground,
+    rests_on: Sources,
     path: Path,
 ) -> Path:
-    """Writes the page; answers with its path. told: the judges' word on the trials of `shown`."""
-    cards = gallery(results, shown, told)
+    """Writes the page; answers with its path. judged: what the judges say of the trials of `shown`."""
+    cards = gallery(results, shown, judged)
     room = files("analysis.report")
     environment = Environment(
         loader=DictLoader({"page.html": (room / "page.html").read_text("utf-8")}),
@@ -65,7 +67,7 @@ def write_page(
         outcomes=[name for name in OUTCOMES if any(name in one["outcomes"] for one in cards)],
         meanings=MEANINGS,
         sets=list(dict.fromkeys(f"{one['models']} · {one['prompt_set']}" for one in cards)),
-        ground=ground,
+        sources=rests_on,
         json=inert_json,
         style=Markup((room / "page.css").read_text("utf-8")),
         script=Markup((room / "page.js").read_text("utf-8")),
@@ -76,7 +78,7 @@ def write_page(
 
 
 def _by_judge(found: Sequence[Claim]) -> list[dict[str, Any]]:
-    """The claims by generator, prompt set and judge, in their own order: judges that are kin to no metric first."""
+    """The claims by generator, prompt set and judge, in their order."""
     return [
         {"models": models, "prompt_set": prompt_set, "judge": judge, "kin": any(one.kin for one in own), "claims": own}
         for (models, prompt_set, judge), those in groupby(found, lambda one: (one.models, one.prompt_set, one.judge))
@@ -85,7 +87,7 @@ def _by_judge(found: Sequence[Claim]) -> list[dict[str, Any]]:
 
 
 def inert_json(value: Any) -> Markup:
-    """JSON for the inside of a script element, which no text in it can end."""
+    """JSON for the inside of a script element; no text in it can end the element."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
@@ -124,7 +126,7 @@ def shown_table(table: Table, most: int = MOST_ROWS) -> dict[str, Any]:
     }
 
 
-def gallery(results: Results, shown: Sequence[Exhibit], told: Told) -> list[dict[str, Any]]:
+def gallery(results: Results, shown: Sequence[Exhibit], judged: JudgedChanges) -> list[dict[str, Any]]:
     """The cards, as many as MOST_CARDS and MOST_BYTES allow."""
     order = list(range(len(shown)))
     random.Random(0).shuffle(order)
@@ -132,24 +134,25 @@ def gallery(results: Results, shown: Sequence[Exhibit], told: Told) -> list[dict
     for place in order[:MOST_CARDS]:
         if size > MOST_BYTES:
             break
-        cards[place] = _card(results, shown[place], told.get(shown[place].judge, {}))
+        cards[place] = _card(results, shown[place], judged.get(shown[place].judge, {}))
         size += len(json.dumps(cards[place]["data"]))
     return [cards[place] for place in sorted(cards)]
 
 
-def _card(results: Results, one: Exhibit, told: dict[str, Verdict]) -> dict[str, Any]:
+def _card(results: Results, one: Exhibit, judged: dict[str, BeforeAndAfter]) -> dict[str, Any]:
     traces = results.traces([row["trial"] for row in one.trials.values()])
     sides, data = [], []
     for metric, row in one.trials.items():
-        verdict = told.get(row["trial"], Verdict())
+        said = judged.get(row["trial"], BeforeAndAfter())
         trace = traces[traces["trial"] == row["trial"]]
         data.append({"metric": metric, **_moving(results, row, trace)})
         sides.append(
             {
                 "metric": metric,
                 "settings": row["settings"] or row["method"],
-                "words": in_words(verdict.after),
-                "outcomes": verdict.outcomes,
+                "color": one.places[metric] % len(PALETTE),
+                "words": in_words(said.after),
+                "outcomes": said.outcomes,
                 "best": int(row["best_iteration"]),
             }
         )
@@ -161,7 +164,7 @@ def _card(results: Results, one: Exhibit, told: dict[str, Verdict]) -> dict[str,
         "prompt": one.prompt,
         "seed": one.seed,
         "judge": one.marked,
-        "base_words": in_words(told.get(base, Verdict()).before),
+        "base_words": in_words(judged.get(base, BeforeAndAfter()).before),
         "sides": sides,
         "outcomes": outcomes,
         "last": max([1, *(len(side["curve"]) - 1 for side in data)]),
@@ -176,7 +179,7 @@ def _still(results: Results, trial: str) -> str | None:
         return None
 
 
-def _moving(results: Results, row, trace) -> dict[str, Any]:
+def _moving(results: Results, row: pd.Series, trace: pd.DataFrame) -> dict[str, Any]:
     """A trial's strip and its loss curve; a part that cannot be read is empty."""
     curve = [_rounded(value) for value in trace["loss"]]
     try:

@@ -1,6 +1,6 @@
 """report.pdf: the answer, the claims, the tables and the figures on paper, set by typst.
 
-Every text reaches typst as data, never as source, so nothing in a prompt is markup there.
+Every text reaches typst as data, never as source, so nothing in a prompt becomes markup.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 
 from analysis.claims import Claim
 from analysis.figures import Figure
-from analysis.report.ground import Ground
+from analysis.numbers.tuning import reported
 from analysis.report.page import shown_table
+from analysis.report.sources import Sources
 from analysis.tables import Table
-from analysis.tuning import reported
 
 MOST_ROWS = 24
 """Rows of a table on paper."""
@@ -29,7 +29,7 @@ def write_paper(
     found: Sequence[Claim],
     figures: Sequence[Figure],
     answer: Sequence[str],
-    ground: Ground,
+    rests_on: Sources,
     path: Path,
 ) -> Path:
     import typst
@@ -46,7 +46,7 @@ def write_paper(
             drawn.append({"file": f"{number}.png", "caption": caption, "wide": one.name == "contact_sheet"})
         data = {
             "answer": list(answer),
-            "cautions": list(ground.cautions),
+            "cautions": list(rests_on.cautions),
             "claims": [
                 {
                     "verdict": one.verdict,
@@ -66,9 +66,9 @@ def write_paper(
                 for own in [list(those)]
             ],
             "figures": drawn,
-            "facts": [list(fact) for fact in ground.facts],
-            "missing": list(ground.missing),
-            "commands": list(ground.commands),
+            "facts": [list(fact) for fact in rests_on.facts],
+            "missing": list(rests_on.missing),
+            "commands": list(rests_on.commands),
         }
         # Lone surrogates, which no UTF-8 has, become question marks.
         text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")

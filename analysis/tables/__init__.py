@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from analysis.load import Results
-from analysis.outcomes import Slice
+from analysis.data import Results
+from analysis.numbers.slices import Slice
 from analysis.tables.broken import broken, broken_trials
 from analysis.tables.controls import controls
 from analysis.tables.cost import cost

@@ -1,27 +1,32 @@
-"""Table 6: what was right before and wrong after, with the trials named; and what was mended."""
+"""Table 6: what optimisation broke (right before, wrong after) and mended (the other way round), counted and named."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 
-from analysis.effects import level
-from analysis.load import Results
-from analysis.outcomes import Measure, Slice
-from analysis.tables.table import Table, bracketed, configurations, counted, interval_note, n_note, spread, table_of
+from analysis.data import Results
+from analysis.numbers.effects import level
+from analysis.numbers.measures import Measure
+from analysis.numbers.slices import Slice
+from analysis.tables.columns import bracketed, counted, spread
+from analysis.tables.notes import interval_note, n_note
+from analysis.tables.table import Table, table_of
 from analysis.text import number
 
 BROKEN = Measure("broken", "broken, of right before", "broken", "right", better=-1)
 MENDED = Measure("mended", "mended, of wrong before", "mended", "wrong")
+ORDER = ["judge", "method", "metric", "settings", "prompt", "seed", "place"]
 
 
 def broken(cell: Sequence[Slice], results: Results) -> Table:
-    """The counts: one row a configuration x judge."""
+    """How many bindings: one row a configuration x judge."""
     rows, shown = [], []
     for one in cell:
         fates = binding_fates(one, results)
-        for method, metric, settings, trials in configurations(one.rows):
+        for method, metric, settings, trials in one.configurations(one.rows):
             part = fates[fates["trial"].isin(set(trials["trial"]))]
             if method == "none" or part.empty:
                 continue
@@ -38,7 +43,7 @@ def broken(cell: Sequence[Slice], results: Results) -> Table:
 
 
 def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
-    """The names: one row a broken binding x judge."""
+    """Which bindings: one row a broken binding x judge."""
     frames = []
     for one in cell:
         fates = binding_fates(one, results)
@@ -51,9 +56,8 @@ def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
     if not frames:
         notes = ("No binding that was right before is wrong after.",)
         return table_of(cell, 6, "broken_trials", title, pd.DataFrame(), pd.DataFrame(), notes)
-    order = ["judge", "method", "metric", "settings", "prompt", "seed", "place"]
-    lost = pd.concat(frames).sort_values(order, kind="stable")
-    lost = lost[["judge", "kin", "marked", *order[1:6], "attribute", "object", "now", "trial"]]
+    lost = pd.concat(frames).sort_values(ORDER, key=partial(_rank, cell), kind="stable")
+    lost = lost[["judge", "kin", "marked", *ORDER[1:6], "attribute", "object", "now", "trial"]]
     shown = pd.DataFrame(
         {
             "method": lost["method"],
@@ -67,13 +71,24 @@ def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
             "trial": lost["trial"].str[:12],
         }
     )
-    notes = ("python -m reno.reproduce TRIAL makes one again.",)
+    notes = ("`python -m reno.reproduce TRIAL` makes a trial again.",)
     return table_of(cell, 6, "broken_trials", title, lost.drop(columns="marked"), shown, notes)
 
 
+def _rank(cell: Sequence[Slice], column: pd.Series) -> pd.Series:
+    """What to sort a column of ORDER by: judges, methods and metrics have an order of their own."""
+    orders = {
+        "judge": [one.judge for one in cell],
+        "method": cell[0].methods,
+        "metric": cell[0].metrics,
+    }
+    if column.name not in orders:
+        return column
+    return column.map({name: place for place, name in enumerate(orders[column.name])})
+
+
 def binding_fates(one: Slice, results: Results) -> pd.DataFrame:
-    """One row a judged binding of this slice: was_right, is_right, and in words what the best image has instead
-    (`now`)."""
+    """One row a judged binding of this slice: was_right, is_right, and in words what the best image has (`now`)."""
     judged = results.judged
     judged = judged[(judged["judge"] == one.judge) & judged["trial"].isin(set(one.rows["trial"]))]
     keys = ["trial", "place", "attribute", "object"]
@@ -96,7 +111,8 @@ def _in_words(right: bool, there: bool, shown: bool) -> str:
     return "object missing" if shown else "both missing"
 
 
-def _row(one: Slice, method: str, metric: str, settings: str, families: str, fates: pd.DataFrame):
+def _row(one: Slice, method: str, metric: str, settings: str, families: str, fates: pd.DataFrame) -> tuple[dict, dict]:
+    """A row of the frame, and the line that shows it."""
     was, now = fates["was_right"], fates["is_right"]
     parts = fates[["prompt", "seed", "trial"]].assign(
         **{"right/best": was, "wrong/best": ~was, "broken/best": was & ~now, "mended/best": ~was & now}

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.effects import noises
-from analysis.outcomes import Slice
-from analysis.tables.table import Table, absences, configurations, n_note, table_of
+from analysis.numbers.effects import noises
+from analysis.numbers.slices import Slice
+from analysis.tables.notes import absences, n_note
+from analysis.tables.table import Table, table_of
 from analysis.text import number
 
 
 def cost(cell: Sequence[Slice]) -> Table:
-    """One row a configuration x device. A trial's seconds are its batch's, shared out equally."""
+    """One row a configuration x device. The trials of a batch share its seconds equally."""
     one = cell[0]
     rows, shown = [], []
-    for method, metric, settings, all_trials in configurations(one.rows):
+    for method, metric, settings, all_trials in one.configurations(one.rows):
         for device, trials in all_trials.groupby("device", dropna=False):
             seconds, started = trials["seconds"], noises(trials)
             row = {
@@ -41,7 +42,7 @@ def cost(cell: Sequence[Slice]) -> Table:
             shown.append(_shown(row, f"{started.times} ({len(trials)})"))
     notes = (
         "Seconds a trial: of the optimisation, without scoring by other metrics and judging; the median and the "
-        "middle half. A trial in a batch counts its share of the batch's seconds. Host memory: of the whole "
+        "middle half. A trial in a batch counts its share of the batch's seconds. Host memory: the peak of the whole "
         f"process until then. {n_note(cell, 'trials')}",
     )
     return table_of(cell, 7, "cost", "What a trial costs", pd.DataFrame(rows), pd.DataFrame(shown), notes)

@@ -2,87 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from analysis.effects import Effect, change
-from analysis.outcomes import BY_NAME, Measure, Slice
-from analysis.statistics import holm
-from analysis.tables.table import (
-    TEST_NOTE,
-    Table,
-    bracketed,
-    configurations,
-    counted,
-    interval_note,
-    n_note,
-    spread,
-    starred,
-    table_of,
-)  # fmt: skip
-from analysis.text import number
+from analysis.data.names import label_of
+from analysis.numbers.effects import Effect, change
+from analysis.numbers.measures import FULLY_BOUND, Measure
+from analysis.numbers.slices import KIN_MARK, Slice, families_by_metric
+from analysis.tables.columns import bracketed, counted, spread, starred, with_holm
+from analysis.tables.notes import TEST_NOTE, interval_note, n_note
+from analysis.tables.table import Table, table_of
+from analysis.text import MISSING, number
 
 
 def cross_metric(cell: Sequence[Slice]) -> Table:
     """The frame has a row a configuration x scorer; shown is a row a configuration, a column a scorer.
 
     A metric's gain is best minus initial, in its own units and in standard deviations of its score over the initial
-    images of these trials, so that columns compare; a judge's is that of the share of images fully bound.
+    images of these trials, so that columns can be compared; a judge's is that of the share of images fully bound.
     """
     first = cell[0]
-    rows, shown = [], []
-    for method, metric, settings, trials in configurations(first.rows):
-        if method == "none":
-            continue
-        found = [(measure, None, change(trials, measure)) for measure in first.score_measures]
-        for one in cell:
-            if one.judge:
-                seen = one.select(method=method, metric=metric, settings=settings)
-                found.append((BY_NAME["fully_bound"], one, change(seen, BY_NAME["fully_bound"])))
-        for measure, judge, effect in found:
-            rows.append(_row(first, method, metric, settings, trials, measure, judge, effect))
-        shown.append(({"method": method, "metric": metric, "settings": settings}, len(found)))
-    adjusted = iter(holm([row["p"] for row in rows]))
-    at = 0
-    lines = []
-    for line, count in shown:
-        own = rows[at : at + count]
-        for row in own:
-            row["p_holm"] = next(adjusted)
-            line[_heading(row)] = _cell(row)
-        line["n"] = counted(max((row["_effect"] for row in own), key=lambda effect: effect.pairs))
-        lines.append(line)
-        at += count
-    frame = pd.DataFrame([{key: value for key, value in row.items() if key != "_effect"} for row in rows])
+    rows: list[dict] = []
+    lines: dict[tuple[str, str, str], dict[str, str]] = {}
+    counts: dict[tuple[str, str, str], Effect] = {}
+    for key, families, scorer, effect, p in with_holm(_gains(cell)):
+        about = dict(zip(("method", "metric", "settings"), key, strict=True))
+        rows.append(about | _row(first, families, scorer, effect) | {"p_holm": p})
+        lines.setdefault(key, about)[f"{rows[-1]['scorer']} ({rows[-1]['scorer_is']})"] = _cell(rows[-1], effect)
+        counts[key] = max(counts.get(key, effect), effect, key=lambda one: one.pairs)
+    shown = [line | {"n": counted(counts[key])} for key, line in lines.items()]
     notes = (
         "Gain from the initial to the best image. Metrics: in their own units, and in standard deviations (sd) "
-        "of their score over the initial images; judges: of the share of images fully bound. "
+        "of their score over the initial images, if it varies there; judges: of the share of images fully bound. "
         f"{n_note(cell, 'trials')}",
         interval_note([row["gain_interval"] for row in rows]),
         TEST_NOTE.replace(" and judge", ""),
     )
     title = "Optimised by row, scored by column"
-    return table_of(cell, 4, "cross_metric", title, frame, pd.DataFrame(lines), notes)
+    return table_of(cell, 4, "cross_metric", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
-def _row(
-    one: Slice, method: str, metric: str, settings: str, trials: pd.DataFrame, measure: Measure, judge: Slice | None,
-    effect: Effect,
-) -> dict:  # fmt: skip
-    families = trials["families"].iloc[0]
-    scorer = judge.judge if judge else measure.name.removeprefix("score:")
-    unit = float("nan")
-    if judge is None:
-        starts = one.rows.drop_duplicates(["prompt", "seed"])[measure.columns("initial")[0]]
+def _gains(cell: Sequence[Slice]) -> Iterator[tuple[tuple[str, str, str], str, Measure | Slice, Effect]]:
+    """(configuration, its families, the scorer, its gain): a scorer is a metric's measure or a judge's slice."""
+    first = cell[0]
+    for method, metric, settings, trials in first.configurations(first.rows):
+        if method == "none":
+            continue
+        key, families = (method, metric, settings), trials["families"].iloc[0]
+        for measure in first.score_measures:
+            yield key, families, measure, change(trials, measure)
+        for one in cell:
+            if one.judge:
+                seen = one.select(method=method, metric=metric, settings=settings)
+                yield key, families, one, change(seen, FULLY_BOUND)
+
+
+def _row(first: Slice, families: str, scorer: Measure | Slice, effect: Effect) -> dict:
+    if isinstance(scorer, Slice):
+        name, is_kin, unit = scorer.judge, scorer.is_kin(families), float("nan")
+    else:
+        name = scorer.name.removeprefix("score:")
+        is_kin = bool(_families(first, name) & set(families.split()))
+        starts = first.rows.drop_duplicates(["prompt", "seed"])[scorer.columns("initial")[0]]
         unit = float(starts.std())
     return {
-        "method": method,
-        "metric": metric,
-        "settings": settings,
-        "scorer": scorer,
-        "scorer_is": "judge" if judge else "metric",
-        "kin": judge.is_kin(families) if judge else scorer.split("_")[0] in families.split(),
+        "scorer": name,
+        "scorer_is": "judge" if isinstance(scorer, Slice) else "metric",
+        "kin": is_kin,
         "before": effect.b,
         "after": effect.a,
         **spread("gain", effect.difference),
@@ -94,18 +81,20 @@ def _row(
         "prompts": effect.prompts,
         "seeds": effect.seeds,
         "trials": effect.pairs,
-        "_effect": effect,
     }
 
 
-def _heading(row: dict) -> str:
-    return f"{row['scorer']} (judge)" if row["scorer_is"] == "judge" else f"{row['scorer']} (metric)"
+def _families(one: Slice, scorer: str) -> set[str]:
+    """The families of the metric with this label; of one that was only recorded, the label is all that is known."""
+    known = families_by_metric(one.rows, one.metrics)
+    found = [families for metric, families in known.items() if label_of(metric) == scorer]
+    return {family for families in found for family in families.split()} or {scorer}
 
 
-def _cell(row: dict) -> str:
-    from analysis.outcomes import KIN_MARK
-
-    text = bracketed(row["_effect"].difference)
-    if row["scorer_is"] == "metric":
-        return starred(text, row["p_holm"]) + f" = {number(row['gain_in_sd'], 1, signed=True)} sd"
-    return starred(text, row["p_holm"]) + (KIN_MARK if row["kin"] else "")
+def _cell(row: dict, effect: Effect) -> str:
+    if not effect.pairs:
+        return MISSING
+    text = starred(bracketed(effect.difference), row["p_holm"])
+    if row["scorer_is"] == "judge":
+        return text + KIN_MARK * row["kin"]
+    return text if pd.isna(row["gain_in_sd"]) else f"{text} = {number(row['gain_in_sd'], 1, signed=True)} sd"

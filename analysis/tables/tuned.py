@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import pandas as pd
 
-from analysis.effects import Effect, change, versus
-from analysis.outcomes import BY_NAME, MEASURES, Slice
-from analysis.statistics import holm
-from analysis.tables.table import (
-    OVER_SEEDS,
-    TEST_NOTE,
-    Table,
-    bracketed,
-    counted,
-    crossed_notes,
-    crossed_text,
-    effect_columns,
-    families_of,
-    interval_note,
-    metrics_of,
-    n_note,
-    p_text,
-    spread,
-    starred,
-    table_of,
-    without_idle,
-)  # fmt: skip
-from analysis.tables.versus import unbalanced
+from analysis.numbers.effects import Effect, change, versus
+from analysis.numbers.measures import FULLY_BOUND, MEASURES, Measure
+from analysis.numbers.slices import Slice, families_of
+from analysis.numbers.tuning import TunedSettings, chosen, is_dev
+from analysis.tables.columns import OVER_SEEDS, comparison_columns, comparison_texts, with_holm, without_idle
+from analysis.tables.notes import TEST_NOTE, crossed_notes, interval_note, n_note, unbalanced_note
+from analysis.tables.table import Table, table_of
 from analysis.text import number
-from analysis.tuning import Choice, chosen, is_dev
+
+NO_CHOICE = (
+    "no prompt set named *_dev of this generator was run at settings that were run here, so nothing could be chosen"
+)
 
 
 def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
     """For each judge: a row a metric (its change), then a row a pair of metrics x measure (their difference).
 
-    slices: all of the store's, the dev sets' among them.
-    """
+    slices: all of the store's, the dev sets' among them."""
     rows, shown, effects, notes, unpaired = [], [], [], [], set()
     for one in cell:
-        choices = {metric: chosen(slices, one, metric) for metric in metrics_of(one.rows)}
-        choices = {metric: choice for metric, choice in choices.items() if choice is not None}
-        found = list(_effects(one, choices))
-        adjusted = holm([effect.p for *_, effect in found])
-        for (row, a, b, measure, families, effect), p in zip(found, adjusted, strict=True):
+        found = {metric: chosen(slices, one, metric) for metric in one.metrics_of(one.rows)}
+        choices = {metric: choice for metric, choice in found.items() if choice is not None}
+        for row, a, b, measure, families, effect, p in with_holm(_comparisons(one, choices)):
             effects.append(effect)
-            rows.append(_row(one, row, choices[a], choices.get(b), measure, families, effect, p))
-            shown.append(_shown(one, row, choices[a], choices.get(b), measure, families, effect, p))
+            rows.append(_row(one, row, a, b, measure, families) | comparison_columns(effect, p))
+            shown.append(_shown(one, row, a, b, measure, families, comparison_texts(effect, p)))
             if effect.unpaired_a or effect.unpaired_b:
-                unpaired.add(("reno", "tuned", a, b, effect.unpaired_a, effect.unpaired_b))
+                unpaired.add(("reno", "tuned", a.metric, b and b.metric, effect.unpaired_a, effect.unpaired_b))
         notes += _choice_notes(one, list(choices.values()))
-    if not rows:
-        reason = "these are the dev prompts themselves" if is_dev(cell[0].prompt_set) else _why_not(cell)
-        notes.insert(0, f"Empty: {reason}.")
-    else:
+    if rows:
         notes = [
             "Settings are chosen by the share of dev images fully bound, by the same judge; nothing here was "
             "looked at to choose. a: after, or the first metric; b: before, or the second. "
@@ -65,40 +46,38 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
             *crossed_notes(cell, effects),
             TEST_NOTE,
         ]
-    notes += unbalanced(unpaired)
+    else:
+        notes.insert(0, f"Empty: {_why_empty(cell)}.")
+    notes += unbalanced_note(unpaired)
     title = "Each metric at its own best settings, chosen on dev prompts"
-    shown = without_idle(pd.DataFrame(shown), effects)
-    return table_of(cell, 3, "tuned", title, pd.DataFrame(rows), shown, notes)
+    return table_of(cell, 3, "tuned", title, pd.DataFrame(rows), without_idle(pd.DataFrame(shown), effects), notes)
 
 
-def _why_not(cell: Sequence[Slice]) -> str:
-    if not any(one.judge for one in cell):
-        return "no judge looked at these trials"
-    return (
-        "no prompt set named *_dev of this generator was run at settings that were run here, so nothing could be chosen"
-    )
+def _why_empty(cell: Sequence[Slice]) -> str:
+    if is_dev(cell[0].prompt_set):
+        return "these are the dev prompts themselves"
+    return NO_CHOICE if any(one.judge for one in cell) else "no judge looked at these trials"
 
 
-def chosen_trials(one: Slice, choice: Choice) -> pd.DataFrame:
-    return one.select(metric=choice.metric, method="reno", settings=choice.settings)
-
-
-def _effects(one: Slice, choices: dict[str, Choice]):
+def _comparisons(
+    one: Slice, choices: dict[str, TunedSettings]
+) -> Iterator[tuple[str, TunedSettings, TunedSettings | None, Measure, str, Effect]]:
+    trials = {
+        metric: one.select(metric=metric, method="reno", settings=choice.settings) for metric, choice in choices.items()
+    }
     for metric, choice in choices.items():
-        trials = chosen_trials(one, choice)
-        measure = BY_NAME["fully_bound"]
-        yield "after − before", metric, "", measure, families_of(trials), change(trials, measure)
+        own = trials[metric]
+        yield "after − before", choice, None, FULLY_BOUND, families_of(own), change(own, FULLY_BOUND)
     for a, b in combinations(choices, 2):
-        of_a, of_b = chosen_trials(one, choices[a]), chosen_trials(one, choices[b])
+        families = families_of(pd.concat([trials[a], trials[b]]))
         for measure in MEASURES:
-            families = families_of(pd.concat([of_a, of_b]))
-            yield f"{a} − {b}", a, b, measure, families, versus(of_a, of_b, measure)
+            yield f"{a} − {b}", choices[a], choices[b], measure, families, versus(trials[a], trials[b], measure)
 
 
-def _choice_notes(one: Slice, choices: list[Choice]) -> list[str]:
+def _choice_notes(one: Slice, choices: list[TunedSettings]) -> list[str]:
     notes = []
     for choice in choices:
-        basis = "the pairs that all have" if choice.common else "whatever pairs each has, for they share none"
+        basis = "the pairs that all have" if choice.common else "the pairs that each has, because they share none"
         notes.append(
             f"{choice.metric} by {one.judge}: {choice.settings} of {len(choice.among)} settings, on "
             f"{choice.pairs} pairs of {', '.join(choice.dev_sets)} ({basis})."
@@ -108,42 +87,35 @@ def _choice_notes(one: Slice, choices: list[Choice]) -> list[str]:
     return notes
 
 
-def _row(one, row, choice, other, measure, families, effect: Effect, p) -> dict:
+def _row(
+    one: Slice, row: str, a: TunedSettings, b: TunedSettings | None, measure: Measure, families: str
+) -> dict[str, object]:
     return {
         "judge": one.judge,
         "kin": one.is_kin(families),
         "row": row,
-        "a": choice.metric,
-        "settings_a": choice.settings,
-        "dev_a": choice.dev,
-        "b": other.metric if other else None,
-        "settings_b": other.settings if other else None,
-        "dev_b": other.dev if other else float("nan"),
+        "a": a.metric,
+        "settings_a": a.settings,
+        "dev_a": a.dev,
+        "b": b.metric if b else None,
+        "settings_b": b.settings if b else None,
+        "dev_b": b.dev if b else float("nan"),
         "measure": measure.name,
-        "value_a": effect.a,
-        "value_b": effect.b,
-        **spread("difference", effect.difference),
-        **effect_columns(effect),
-        "p_holm": p,
-        **{name: getattr(effect, name) for name in ("win", "tie", "loss", "prompts", "seeds", "pairs")},
-        "unpaired_a": effect.unpaired_a,
-        "unpaired_b": effect.unpaired_b,
     }
 
 
-def _shown(one, row, choice, other, measure, families, effect: Effect, p) -> dict[str, str]:
+def _shown(
+    one: Slice, row: str, a: TunedSettings, b: TunedSettings | None, measure: Measure, families: str,
+    texts: dict[str, str],
+) -> dict[str, str]:  # fmt: skip
     return {
-        "row": f"{choice.metric}, {row}" if other is None else row,
-        "settings": choice.settings if other is None else f"{choice.settings} | {other.settings}",
+        "row": f"{row}" if b else f"{a.metric}, {row}",
+        "settings": f"{a.settings} | {b.settings}" if b else a.settings,
         "judge": one.marked(families),
         "measure": measure.title,
-        "dev": number(choice.dev) if other is None else f"{number(choice.dev)} | {number(other.dev)}",
-        "a": number(effect.a),
-        "b": number(effect.b),
-        "a − b [95%]": starred(bracketed(effect.difference), p),
-        OVER_SEEDS: crossed_text(effect),
-        "p": p_text(p),
-        "d_z": number(effect.d_z, signed=True),
-        "win / tie / loss": f"{effect.win} / {effect.tie} / {effect.loss}",
-        "n": counted(effect),
+        "dev": f"{number(a.dev)} | {number(b.dev)}" if b else number(a.dev),
+        "a": texts["a"],
+        "b": texts["b"],
+        "a − b [95%]": texts["difference"],
+        **{name: texts[name] for name in (OVER_SEEDS, "p", "d_z", "win / tie / loss", "n")},
     }

@@ -9,6 +9,8 @@ import dataclasses
 import importlib
 from typing import Any
 
+import msgspec
+
 from benchmarks.setting import setting_from
 
 PARTS = {
@@ -31,11 +33,12 @@ def measures(part: str, effort: str) -> bool:
 def measured(part: str, setting: dict[str, Any]) -> dict[str, Any]:
     """The rows of a part on a setting, and what they were measured on, as JSON values: called in a process of its
     own."""
-    from reno.reproducibility import choose_device, environment, make_deterministic
+    from reno.device.choice import choose_device, make_deterministic
+    from reno.running.provenance import environment
 
     asked = setting_from(setting)
     job = asked.job()
     make_deterministic(job.threads)
     rows = importlib.import_module(f"benchmarks.parts.{part}").measure(asked)
     surroundings = environment(choose_device(job.device))
-    return {"rows": [dataclasses.asdict(row) for row in rows], "environment": surroundings}
+    return {"rows": [dataclasses.asdict(row) for row in rows], "environment": msgspec.to_builtins(surroundings)}

@@ -8,12 +8,12 @@ from statistics import median
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, loaded, prompts
 from benchmarks.timing import in_turn, ratio
-from reno.batch_size import MOST, best_size, largest_that_fits, machine_key, remember, seconds_per_image
-from reno.reproducibility import environment
+from reno.running.provenance import environment
+from reno.running.sizing import MOST, best_size, largest_that_fits, machine_key, remember, seconds_per_image
 
 
 @dataclass(frozen=True)
-class Effort:
+class BatchEffort:
     sizes: tuple[int, ...]
     rounds: int
     at_least: float | None
@@ -21,9 +21,9 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort((1, 2), 1, None),
-    "testbed": Effort((1, 2, 4, 8, 16, 32), 7, 1.3),
-    "gpu": Effort((1, 2, 4, 8, 16), 2, None),
+    "quick": BatchEffort((1, 2), 1, None),
+    "testbed": BatchEffort((1, 2, 4, 8, 16, 32), 7, 1.3),
+    "gpu": BatchEffort((1, 2, 4, 8, 16), 2, None),
 }
 
 

@@ -11,17 +11,18 @@ from statistics import median
 
 from benchmarks.apart import Failed, apart
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts, seeds, setting_from
+from benchmarks.setting import Setting, loaded, prompts, ran, seeds, setting_from
 from benchmarks.timing import MIB, off_the_line, peak_bytes, say
-from reno import batch as batches
-from reno.batch import peak_host_bytes
-from reno.job import run_job
+from reno.running.batch import BatchRun, run_batch
+from reno.running.listeners import Listener, RunningBatch
+from reno.running.plan import cut
+from reno.running.provenance import peak_host_bytes
 
 BASE = {"iterations": 10, "batch": 4, "prompts": 4}
 
 
 @dataclass(frozen=True)
-class Effort:
+class GrowthEffort:
     points: dict[str, tuple[int, ...]]
     """By what grows, the others staying at BASE."""
     repeats: int
@@ -30,11 +31,11 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort({"batch": (1, 2)}, 1, (4, 8)),
-    "testbed": Effort(
+    "quick": GrowthEffort({"batch": (1, 2)}, 1, (4, 8)),
+    "testbed": GrowthEffort(
         {"iterations": (5, 10, 20, 40), "batch": (1, 2, 4, 8), "prompts": (4, 8, 16, 32)}, 3, (20, 200)
     ),
-    "gpu": Effort({"iterations": (5, 10, 20, 40), "batch": (1, 2, 3, 4), "prompts": (4, 8, 16)}, 2, (20, 100)),
+    "gpu": GrowthEffort({"iterations": (5, 10, 20, 40), "batch": (1, 2, 3, 4), "prompts": (4, 8, 16)}, 2, (20, 100)),
 }  # fmt: skip
 
 
@@ -84,8 +85,8 @@ def point(setting: dict, repeats: int, iterations: int, batch: int, prompts: int
 
     def whole(settings) -> float:
         started = time.perf_counter()
-        for trials in plan.batches():
-            for _ in batches.run_batch(trials, settings, job.metric.name, models):
+        for trials in cut(plan.trials, batch):
+            for _ in run_batch(trials, settings, job.metric.name, models):
                 pass
         return time.perf_counter() - started
 
@@ -99,17 +100,20 @@ def long_run(setting: dict, early: int, late: int) -> dict[str, int]:
     per_batch = BASE["batch"]
     trials = (prompts(per_batch), seeds(late // per_batch), f"batch_size={per_batch}")
     words = (*trials, "iterations=2", "tracking=offline")
-    peaks: list[int] = []
-    whole = batches.run_batch
-
-    def told(*arguments):
-        yield from whole(*arguments)
-        peaks.append(peak_host_bytes())
-
-    batches.run_batch = told
+    peaks = Peaks()
     with tempfile.TemporaryDirectory() as scratch:
         job = setting_from(setting).job(*words, f"results={scratch}")
-        outcome = run_job(job, Path(scratch) / "job", group="bench")
+        outcome = ran(job, Path(scratch) / "job", peaks)
     if len(outcome.done) != late:
         raise Failed(f"{len(outcome.done)} of {late} trials were stored")
-    return {"early": peaks[early // per_batch - 1], "late": peaks[-1]}
+    return {"early": peaks.bytes[early // per_batch - 1], "late": peaks.bytes[-1]}
+
+
+class Peaks(Listener):
+    """The process's peak resident bytes after each batch."""
+
+    def __init__(self) -> None:
+        self.bytes: list[int] = []
+
+    def batch_ends(self, batch: RunningBatch, run: BatchRun | None) -> None:
+        self.bytes.append(peak_host_bytes())

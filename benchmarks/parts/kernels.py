@@ -12,8 +12,8 @@ from benchmarks.apart import Failed, apart
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, loaded, prompts, setting_from
 from benchmarks.timing import in_turn, peak_bytes, ratio
-from reno.batch import run_batch
-from reno.memory.cards import GIB
+from reno.running.batch import run_batch
+from reno.running.fit.cards import GIB
 
 PLAIN = "plain"
 VARIANTS = {
@@ -25,7 +25,7 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Effort:
+class KernelsEffort:
     iterations: int
     """The first two are not counted."""
     rounds: int
@@ -33,10 +33,10 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(3, 1, (PLAIN, "channels_last=true")),
-    "testbed": Effort(22, 3),
-    "full": Effort(4, 1),
-    "gpu": Effort(22, 2),
+    "quick": KernelsEffort(3, 1, (PLAIN, "channels_last=true")),
+    "testbed": KernelsEffort(22, 3),
+    "full": KernelsEffort(4, 1),
+    "gpu": KernelsEffort(22, 2),
 }
 
 

@@ -3,10 +3,8 @@ through generator and metric with nothing else."""
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,19 +13,18 @@ import torch
 
 from benchmarks.apart import Failed
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts, seeds
+from benchmarks.setting import Setting, loaded, prompts, ran, seeds
 from benchmarks.timing import in_turn, ratio
-from reno import batch as batches
-from reno.job import run_job
-from reno.metrics import loss_of
-from reno.models import Models
-from reno.plan import Plan
-from reno.reproducibility import NoiseSource
-from reno.spec import LOSS_SCALE
+from reno.methods.noise import NoiseSource
+from reno.running.batch import BatchRun
+from reno.running.listeners import Listener, RunningBatch
+from reno.running.plan import Plan
+from reno.running.pool import Models
+from reno.spec.trial import LOSS_SCALE
 
 
 @dataclass(frozen=True)
-class Effort:
+class LoopEffort:
     iterations: int
     """Of a trial: 50, as in a study, where that is not too long; each trial begins with its run in W&B."""
     batches: int
@@ -38,10 +35,10 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(2, 1, 1, 1.15),
-    "testbed": Effort(50, 2, 7, 1.15),
-    "full": Effort(3, 1, 3, 1.03),
-    "gpu": Effort(50, 1, 3, 1.03),
+    "quick": LoopEffort(2, 1, 1, 1.15),
+    "testbed": LoopEffort(50, 2, 7, 1.15),
+    "full": LoopEffort(3, 1, 3, 1.03),
+    "gpu": LoopEffort(50, 1, 3, 1.03),
 }
 
 
@@ -54,11 +51,12 @@ def measure(setting: Setting) -> list[Row]:
     floor(plan, models, side_by_side, 1)  # the first call prepares kernels
 
     def loop() -> float:
-        with tempfile.TemporaryDirectory() as scratch, clocked() as moments:
-            run_job(setting.job(*words, f"results={scratch}"), Path(scratch) / "job", group="bench")
+        stopwatch = Stopwatch()
+        with tempfile.TemporaryDirectory() as scratch:
+            ran(setting.job(*words, f"results={scratch}"), Path(scratch) / "job", stopwatch)
             if len(list(Path(scratch).glob("wandb/offline-run-*"))) != len(plan.trials):
                 raise Failed("W&B did not log every trial, so this would not be the loop")
-        return seconds_per_iteration(moments, effort.iterations)
+        return seconds_per_iteration(stopwatch.clocks, effort.iterations)
 
     sides = {"floor": lambda: floor(plan, models, side_by_side, effort.iterations), "loop": loop}
     found = in_turn(sides, effort.rounds)
@@ -84,7 +82,7 @@ def floor(plan: Plan, models: Models, side_by_side: int, iterations: int) -> flo
     _finish(generator.device)
     started = time.perf_counter()
     for _ in range(iterations):
-        losses = loss_of(metric(generator(noise, embeddings), encoded), models.total_weight)
+        losses = metric.loss(metric.total(metric(generator(noise, embeddings), encoded)))
         torch.autograd.grad(losses.sum() * scale, noise)
     _finish(generator.device)
     return (time.perf_counter() - started) / iterations
@@ -95,28 +93,22 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-@contextlib.contextmanager
-def clocked() -> Iterator[list[list[float]]]:
-    """Within it, the moments at which a job has dealt with each step of each of its batches: traced, tracked, shown."""
-    whole = batches.run_batch
-    clocks: list[list[float]] = []
+class Stopwatch(Listener):
+    """The moments at which a job has dealt with each step of each of its batches: it is the last listener, so the step
+    has been traced, tracked and shown."""
 
-    def told(*arguments):
-        moments: list[float] = []
-        clocks.append(moments)
-        for run in whole(*arguments):
-            yield run
-            moments.append(time.perf_counter())
+    def __init__(self) -> None:
+        self.clocks: list[list[float]] = []
 
-    batches.run_batch = told
-    try:
-        yield clocks
-    finally:
-        batches.run_batch = whole
+    def batch_begins(self, batch: RunningBatch) -> None:
+        self.clocks.append([])
+
+    def step(self, batch: RunningBatch, run: BatchRun) -> None:
+        self.clocks[-1].append(time.perf_counter())
 
 
 def seconds_per_iteration(clocks: list[list[float]], iterations: int) -> float:
-    """The mean over the iterations that take a gradient, but for each batch's first, in which prompts are read and runs
-    begun; the last image takes none."""
+    """The mean over the iterations that take a gradient, without each batch's first, in which prompts are encoded and
+    W&B's runs begin. The last image takes no gradient."""
     spans = [moments[iterations - 1] - moments[0] for moments in clocks]
     return sum(spans) / (len(spans) * (iterations - 1))

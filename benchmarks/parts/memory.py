@@ -6,8 +6,8 @@ from benchmarks.allocator import measured_peak
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, prompts
 from benchmarks.timing import say
-from reno.memory.cards import GIB
-from reno.memory.prediction import predict
+from reno.running.fit.cards import GIB
+from reno.running.fit.prediction import predict
 
 CLIP, BLIP = ["metric=clip"], ["metric=blip"]
 EFFORTS = {

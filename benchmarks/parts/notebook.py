@@ -16,15 +16,15 @@ from benchmarks.apart import apart
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, loaded, prompts, seeds, setting_from
 from benchmarks.timing import in_turn, peak_bytes, ratio
-from reno.batch import run_batch
-from reno.memory.cards import GIB
-from reno.plan import make_plan
-from reno.reproducibility import choose_device, make_deterministic
-from reno.surroundings import CLIP_MEAN, CLIP_STD
+from reno.device.choice import choose_device, make_deterministic
+from reno.running.batch import run_batch
+from reno.running.fit.cards import GIB
+from reno.running.plan import cut, make_plan
+from reno.weights.folders import CLIP_MEAN, CLIP_STD
 
 
 @dataclass(frozen=True)
-class Effort:
+class NotebookEffort:
     trials: int
     iterations: int
     """The first of a process is not counted."""
@@ -32,10 +32,10 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(1, 2, 1),
-    "testbed": Effort(8, 10, 5),
-    "full": Effort(1, 3, 1),
-    "gpu": Effort(1, 20, 3),
+    "quick": NotebookEffort(1, 2, 1),
+    "testbed": NotebookEffort(8, 10, 5),
+    "full": NotebookEffort(1, 3, 1),
+    "gpu": NotebookEffort(1, 20, 3),
 }
 
 
@@ -73,7 +73,7 @@ def ours(setting: dict, trials: int, iterations: int) -> dict[str, float]:
     job = asked.job(prompts(1), seeds(trials), f"iterations={iterations}")
     plan, models, device = loaded(job)
     spent, counted = 0.0, 0
-    for number, batch in enumerate(plan.batches()):
+    for number, batch in enumerate(cut(plan.trials, job.batch_size)):
         *_, done = run_batch(batch, job.settings, job.metric.name, models)
         rows = done.trials[0].trace[:iterations]
         if number == 0:
@@ -92,7 +92,8 @@ def notebook(setting: dict, trials: int, iterations: int) -> dict[str, float]:
     plan = make_plan(job)
     make_deterministic(job.threads)
     device, dtype = choose_device(job.device), getattr(torch, plan.dtype)
-    folder, variant = plan.generator.folder, plan.generator.variant
+    checkpoint = plan.generator.checkpoint
+    folder, variant = checkpoint.folder, checkpoint.variant
     pieces = {"variant": variant, "torch_dtype": dtype, "use_safetensors": True}
     text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", **pieces).to(device).requires_grad_(False)
     unet = UNet2DConditionModel.from_pretrained(folder / "unet", **pieces).to(device).requires_grad_(False)

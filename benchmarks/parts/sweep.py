@@ -20,12 +20,12 @@ SWEEP = ["-m", "metric=clip,blip", "lr=0.01,0.05"]
 
 
 @dataclass(frozen=True)
-class Effort:
+class SweepEffort:
     iterations: int
     rounds: int
 
 
-EFFORTS = {"quick": Effort(1, 1), "testbed": Effort(5, 3), "gpu": Effort(5, 2)}
+EFFORTS = {"quick": SweepEffort(1, 1), "testbed": SweepEffort(5, 3), "gpu": SweepEffort(5, 2)}
 
 
 def measure(setting: Setting) -> list[Row]:
@@ -66,17 +66,17 @@ def _seconds(commands: list[list[str]]) -> float:
 
 def generators_loaded(words: list[str]) -> int:
     """How often one command loads a generator."""
-    from reno.generators.one_step import OneStepGenerator
+    from reno.generators import stable_diffusion
     from reno.run import main
 
     made = []
-    whole = OneStepGenerator.__init__
+    whole = stable_diffusion.load
 
-    def counted(self, *arguments, **named):
-        made.append(self)
-        whole(self, *arguments, **named)
+    def counted(*arguments, **named):
+        made.append(arguments)
+        return whole(*arguments, **named)
 
-    OneStepGenerator.__init__ = counted
+    stable_diffusion.load = counted
     with tempfile.TemporaryDirectory() as results:
         if main([f"results={results}", *words]):
             raise Failed("the sweep failed")

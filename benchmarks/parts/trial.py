@@ -10,10 +10,10 @@ import torch
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, loaded, prompts
 from benchmarks.timing import say
-from reno.batch import run_batch
-from reno.memory.cards import CONTEXT, GIB, margin
-from reno.memory.prediction import predict
-from reno.residence import out_of_memory
+from reno.device.residence import out_of_memory
+from reno.running.batch import run_batch
+from reno.running.fit.cards import CONTEXT, GIB, margin
+from reno.running.fit.prediction import predict
 
 ITERATIONS = 50
 METRICS = ("clip", "blip", "blip_large", "clip_vit_h")

@@ -1,9 +1,11 @@
-"""Judges of finished images. A judge is never optimised: what decides binding must not be what was climbed.
+"""Judges of finished images. A judge is never optimised: what decides binding must not be what was optimised.
 
-A judge is a module here with a function `load`, and a file in conf/evaluator that names it (`kind`). The file's
-options are `load`'s keyword arguments beside `device`. A judge of published weights also lists its `checkpoints`;
-`load` then gets `name`, the judge's own, and `checkpoints`, each model's folder by its name. A copy of the file with
-another threshold is another judge, under another name.
+A judge is one module here, with
+
+    load(name, *, checkpoints, device, **options) -> Evaluator    # checkpoints: each model's folder, by its name
+
+and one file in conf/evaluator that gives its kind, checkpoints and options. `kind:` in that file may be the dotted path
+of a module elsewhere. A copy of the file with another threshold is another judge, under another name.
 
 | judge         | after                                | kin  | judges                                       |
 | ------------- | ------------------------------------ | ---- | -------------------------------------------- |
@@ -15,67 +17,31 @@ another threshold is another judge, under another name.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+import torch
 
-    import torch
-
-    from reno.prompts import Prompt
+from reno.spec.judgements import Verdict
+from reno.spec.prompts import Prompt
 
 JUDGING = 1
-"""Version of everything that turns an image into judgements. A change that shifts them raises it, so that judgements
-made before and after are never taken for each other."""
+"""Version of the code that turns an image into judgements. A change that shifts them raises it, so that judgements from
+before and after the change are never mixed."""
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What one judge says of one binding in one image. Confidences are in [0, 1]."""
-
-    attribute: str
-    object: str
-    object_present: bool
-    """The object is somewhere in the image."""
-    attribute_present: bool
-    """The attribute is somewhere in the image, on whatever."""
-    bound: bool
-    """The object is there and it has the attribute."""
-    object_confidence: float
-    attribute_confidence: float
-    bound_confidence: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one judge says of one image against its prompt."""
-
-    judgements: tuple[Judgement, ...]
-    """One per binding of the prompt, in the prompt's order."""
-    faults: dict[str, bool]
-    """What is wrong with the image as a whole, by name, e.g. swapped, missing, junk, mixed."""
-    score: float | None = None
-    """One number for the image in [0, 1], where the judge's paper has one."""
-
-    @property
-    def bound(self) -> int:
-        """How many of the bindings hold."""
-        return sum(judgement.bound for judgement in self.judgements)
-
-    def to_json(self) -> dict:
-        score = {} if self.score is None else {"score": self.score}
-        return {"judgements": [asdict(judgement) for judgement in self.judgements], "faults": self.faults, **score}
-
-
-class Evaluator(Protocol):
-    """A frozen judge. It may also have `check_prompt(prompt)` and `check_size(height, width)` of the images: they raise
-    BadInput, before anything runs, for what it cannot judge."""
+class Evaluator:
+    """The base class of judges. A subclass needs `judge`."""
 
     name: str
-    kin: str
-    """The metric it is related to and may therefore favour: `clip`, `blip` or `none`."""
+    kin: str = "none"
+    """The metric family that it is related to and may favour: the kind of a metric, or `none`."""
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Raises BadInput, before anything runs, if it cannot judge the prompt's bindings."""
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raises BadInput, before anything runs, if it cannot judge images of this size."""
 
     def judge(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:
         """Judges images (B, 3, H, W) in [0, 1] against their B prompts, without a graph."""
-        ...
+        raise TypeError(f"{type(self).__name__} has no judge(images, prompts)")

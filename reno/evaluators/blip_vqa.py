@@ -27,18 +27,19 @@ from pathlib import Path
 
 import torch
 
-from reno.errors import BadInput
-from reno.evaluators import Judgement, Verdict
-from reno.images import Preprocessing
-from reno.metrics.loading import load_model, load_tokenizer, text_limit
-from reno.prompts import Binding, Prompt, with_article
-from reno.tokens import check_length
+from reno.evaluators import Evaluator
+from reno.spec.errors import BadInput
+from reno.spec.judgements import Judgement, Verdict
+from reno.spec.prompts import Binding, Prompt, with_article
+from reno.weights.images import Preprocessing
+from reno.weights.loading import load_model
+from reno.weights.texts import check_length, load_tokenizer, text_limit
 
 QUESTIONS_AT_ONCE = 64
 """Questions answered side by side; each holds its image's features, about 3 MB at 480 pixels."""
 
 
-class BlipVqa:
+class BlipVqa(Evaluator):
     kin = "blip"
 
     def __init__(self, name: str, folder: Path, *, device: torch.device, threshold: float, image_size: int | None):

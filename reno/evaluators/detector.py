@@ -32,11 +32,12 @@ import torch
 from PIL import ImageColor
 from torch.nn.functional import normalize
 
-from reno.errors import BadInput, did_you_mean
-from reno.evaluators import Judgement, Verdict
+from reno.evaluators import Evaluator
 from reno.evaluators.finders import Detection, Finder, load_finder
 from reno.metrics.clip import ClipMetric
-from reno.prompts import Binding, Prompt
+from reno.spec.errors import BadInput, did_you_mean
+from reno.spec.judgements import Judgement, Verdict
+from reno.spec.prompts import Binding, Prompt
 
 COLORS = (
     "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gold",
@@ -106,7 +107,7 @@ def crop_of(image: torch.Tensor, detection: Detection) -> torch.Tensor:
     return torch.where(mask, crop, torch.full_like(crop, BLANK))
 
 
-class Detector:
+class Detector(Evaluator):
     kin = "clip"
 
     def __init__(self, name: str, finder: Finder, reader: ColorReader, *, threshold: float, colors: Sequence[str]):

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate, pad
 
-from reno.errors import BadInput, did_you_mean
-from reno.images import Preprocessing
-from reno.metrics.loading import load_model, load_tokenizer, model_type, text_limit
-from reno.tokens import check_length
+from reno.spec.errors import BadInput, did_you_mean
+from reno.weights.images import Preprocessing
+from reno.weights.loading import load_model, model_type
+from reno.weights.texts import check_length, load_tokenizer, text_limit
 
 MASK_STRIDE = 32
 """Mask2Former's coarsest features are this many pixels apart; the image's sides become multiples of it."""

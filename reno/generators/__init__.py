@@ -1,1 +1,75 @@
-"""Frozen one-step text-to-image models: noise and a prompt in, an image out, differentiable in the noise."""
+"""Frozen one-step text-to-image models: noise and a prompt in, an image out, differentiable in the noise.
+
+A generator is one module here and one file in conf/models. The module has
+
+    load(folder, *, variant, dtype, device, **options) -> Generator     # folder: None for a generator without weights
+    FOLDERS = ("text_encoder", "unet", "vae")    # optional: the subfolders with weights; default: the folder itself
+    DTYPES = ("bfloat16", "float32")             # optional: the dtypes it may run in, the first choice first
+
+`kind:` in the file may be the dotted path of a module elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+
+from reno.device.checkpointing import set_checkpointing
+from reno.device.residence import bring, send_away
+from reno.spec.errors import BadInput
+from reno.spec.job import Execution
+
+Conditioning: TypeAlias = Any
+"""What a generator makes of B prompts: text embeddings, say."""
+
+
+class Generator:
+    """The base class of generators. A subclass sets the attributes and has `__call__`; `encode` and `decode` where it
+    reads the prompt and has an image decoder."""
+
+    latent_shape: tuple[int, ...]
+    """Shape of one trial's noise: (C, h, w), or (tokens, channels) where latents are packed."""
+    image_size: tuple[int, int]
+    """(H, W) of the images, pixels."""
+    dtype: torch.dtype = torch.float32
+    device: torch.device = torch.device("cpu")
+    parts: tuple[torch.nn.Module, ...] = ()
+    """The modules between noise and image: on the device while noise is optimised."""
+    reading: tuple[torch.nn.Module, ...] = ()
+    """The text encoders: on the device only within `encode`."""
+    blocks: tuple[torch.nn.Module, ...] = ()
+    """The modules whose blocks may be checkpointed, compiled and kept in channels-last memory."""
+
+    def check_prompt(self, text: str) -> None:
+        """Raises BadInput if a text encoder would cut the text."""
+
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """Encodes B prompts once; independent of the noise."""
+        return list(prompts)
+
+    def __call__(self, noise: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        """Noise (B, *latent_shape) ~ N(0, I), float32 or wider, and B encoded prompts to images (B, 3, H, W) in
+        [0, 1]."""
+        raise TypeError(f"{type(self).__name__} has no __call__(noise, conditioning)")
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (B, *latent_shape) to images (B, 3, H, W) in [0, 1] by the image decoder alone. Raises BadInput if
+        the generator has none."""
+        raise BadInput("this generator has no image decoder of its own; use another method than decoder_only")
+
+    def bring(self) -> None:
+        """Moves everything but the text encoders to the device."""
+        bring(self.device, self.parts)
+
+    def leave(self) -> None:
+        """Moves everything to host memory, until the next `bring`."""
+        send_away(self.device, (*self.parts, *self.reading))
+
+    def run_as(self, execution: Execution) -> None:
+        """Has the blocks checkpointed, compiled and kept in channels-last memory, or not, from here on."""
+        form = torch.channels_last if execution.channels_last else torch.contiguous_format
+        for module in self.blocks:
+            set_checkpointing(module, bool(execution.checkpointing), compiled=execution.compile)
+            module.to(memory_format=form)

@@ -1,19 +1,39 @@
-"""The algorithms that choose a noise, as generators of steps.
+"""The algorithms that choose a noise. A method is one module here and one file in conf/method.
 
-A method receives a `Problem` and yields a `Step` per image it makes of each trial. It knows nothing of files,
-trackers or progress bars: the job owns those. Tensors have the trials of one batch in their first dimension, and no
-trial's numbers depend on another's.
+The module has
+
+    steps(problem, settings) -> Iterator[Step]      # a Step for each image that it makes of each trial
+    identity(settings) -> dict                      # optional: what of the settings decides the outcome; default: all
+    images(settings) -> int                         # optional: how many images a trial makes; default: iterations + 1
+
+Keyword arguments of `steps` after the first two are the method's own settings; conf/method/NAME.yaml gives them values.
+`kind:` in that file may be the dotted path of a module elsewhere.
+
+A method knows nothing of files, trackers or progress bars. Tensors have the trials of one batch in their first
+dimension, and no trial's numbers depend on another's.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
 
 import torch
 
-from reno.spec import MethodSettings
+from reno.spec.job import MethodSettings
+from reno.weights.kinds import check_options, module_of
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a metric says of B images. Higher is better."""
+
+    total: torch.Tensor
+    """(B,), what is optimised."""
+    terms: torch.Tensor
+    """(B, T), before weighting: the score of each of the metric's terms."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +43,17 @@ class Problem:
     noise: torch.Tensor
     """Initial noise (B, C, h, w) ~ N(0, I), float32 or wider."""
     draw: Callable[[], torch.Tensor]
-    """A fresh noise of the same shape, from each trial's own random generator."""
+    """Draws a fresh noise of the same shape, from each trial's own random generator."""
     generate: Callable[[torch.Tensor], torch.Tensor]
     """Noise to images (B, 3, H, W) in [0, 1], through the whole generator."""
     decode: Callable[[torch.Tensor], torch.Tensor]
-    """The same by the generator's image decoder alone."""
-    score: Callable[[torch.Tensor], torch.Tensor]
-    """Images to scores (B,) against the trials' prompts."""
+    """Noise to images by the generator's image decoder alone."""
+    score: Callable[[torch.Tensor], Scores]
+    """Scores images against the trials' prompts."""
     loss: Callable[[torch.Tensor], torch.Tensor]
-    """Scores to losses (B,)."""
+    """Total scores to losses (B,)."""
     loss_scale: float = 1.0
-    """What a loss is multiplied by while its gradient is taken, a power of two; more than 1 where the gradient passes
+    """The loss is multiplied by this while its gradient is taken. A power of two; more than 1 where the gradient passes
     through float16, which would round its small numbers to zero."""
 
 
@@ -46,12 +66,12 @@ class Step:
     """(B, C, h, w), detached; changes in place once the next step is asked for."""
     images: torch.Tensor
     """(B, 3, H, W) in [0, 1], detached."""
-    scores: torch.Tensor
-    """(B,)"""
+    scores: Scores
+    """Detached."""
     losses: torch.Tensor
     """(B,), of the metric alone."""
     regularizer: torch.Tensor
-    """(B,), weighted, what is added to the loss."""
+    """(B,), the weighted regulariser, which is added to the loss."""
     grad_norm: torch.Tensor
     """(B,), before clipping; NaN where no gradient was taken."""
     failures: dict[int, str] = field(default_factory=dict)
@@ -63,18 +83,66 @@ class Step:
         return self.noise.flatten(1).norm(dim=1)
 
 
-Method = Callable[[Problem, MethodSettings], Iterator[Step]]
-
-
-def load_method(name: str) -> Method:
-    """The method of that name: the function `steps` of the module of that name."""
-    return importlib.import_module(f"reno.methods.{name}").steps
-
-
 def unoptimised(problem: Problem, noise: torch.Tensor, iteration: int) -> Step:
     """The step of a noise that is scored and not optimised."""
     with torch.no_grad():
         images = problem.generate(noise)
         scores = problem.score(images)
-    blank = torch.full_like(scores, float("nan"))
-    return Step(iteration, noise, images, scores, problem.loss(scores), torch.zeros_like(scores), blank)
+    total = scores.total
+    blank = torch.full_like(total, float("nan"))
+    return Step(iteration, noise, images, scores, problem.loss(total), torch.zeros_like(total), blank)
+
+
+# --- By name ----------------------------------------------------------------------------------------------------------
+
+
+def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
+    """The steps of the method that `settings` names."""
+    return load_method(settings).steps(problem, settings, **settings.options)
+
+
+def identity(settings: MethodSettings) -> dict[str, Any]:
+    """What of the settings decides the method's outcome, as JSON values: part of a trial's identity."""
+    return getattr(load_method(settings), "identity", whole_identity)(settings)
+
+
+def images(settings: MethodSettings) -> int:
+    """How many images one trial makes."""
+    return getattr(load_method(settings), "images", lambda settings: settings.iterations + 1)(settings)
+
+
+def load_method(settings: MethodSettings) -> ModuleType:
+    """The method's module. Raises BadInput if there is none, or if it does not have the options that it is given."""
+    module = module_of("method", settings.kind or settings.method, "reno.methods")
+    check_options(f"method {settings.method}", settings.options, module.steps, besides=("problem", "settings"))
+    return module
+
+
+def whole_identity(settings: MethodSettings) -> dict[str, Any]:
+    """An identity that holds every setting."""
+    return {
+        "name": settings.method,
+        **({"kind": settings.kind} if settings.kind else {}),
+        "iterations": settings.iterations,
+        "lr": settings.lr,
+        "regularization": settings.regularization,
+        "grad_clip": settings.grad_clip,
+        "optimizer": {"name": settings.optimizer, **settings.optimizer_settings},
+        **({"options": settings.options} if settings.options else {}),
+    }
+
+
+def settings_of(identity: dict[str, Any]) -> MethodSettings:
+    """The settings that a stored trial's identity was made from. A setting that it lacks did not matter to it."""
+    optimizer = dict(identity.get("optimizer", {"name": "adam"}))
+    return MethodSettings(
+        identity["name"],
+        identity.get("iterations", 0),
+        identity.get("lr", 1.0),
+        identity.get("regularization", 0.0),
+        identity.get("grad_clip"),
+        optimizer.pop("name"),
+        optimizer,
+        identity.get("kind", ""),
+        identity.get("options", {}),
+    )

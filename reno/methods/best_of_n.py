@@ -1,15 +1,19 @@
-"""Best of n: as many images as ReNO makes, from fresh noises; the first is the one ReNO starts from."""
+"""Best of n: as many images as ReNO makes, each from a fresh noise. The first is the noise that ReNO starts from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from reno.methods import Problem, Step, unoptimised
-from reno.spec import MethodSettings
+from reno.spec.job import MethodSettings
 
 
 def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
-    """Yields iterations + 1 independent images of each trial. Which is best is the consumer's to keep, as for any
-    method."""
+    """Yields iterations + 1 independent images of each trial. The caller keeps the best, as for any method."""
     for sample in range(settings.iterations + 1):
         yield unoptimised(problem, problem.draw() if sample else problem.noise, sample)
+
+
+def identity(settings: MethodSettings) -> dict[str, Any]:
+    return {"name": settings.method, "iterations": settings.iterations}

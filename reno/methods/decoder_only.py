@@ -1,4 +1,4 @@
-"""The ablation without the U-Net: the noise is taken for latents and decoded by the VAE alone, with a live graph."""
+"""An ablation without the U-Net: the VAE alone decodes the noise as if it were latents, with a live graph."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 
 from reno.methods import Problem, Step, reno
-from reno.spec import MethodSettings
+from reno.spec.job import MethodSettings
 
 
 def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
+    """ReNO's steps with the decoder in place of the whole generator."""
     return reno.steps(dataclasses.replace(problem, generate=problem.decode), settings)

@@ -2,8 +2,8 @@
 
     e_0 ~ N(0, I);   e_{k+1} = optimiser step on  loss(G(e_k, p), p) + lambda * K(e_k)
 
-over the whole chain: U-Net, VAE decoder, resize, metric. The image with the best score is the result; which one that
-is the consumer of the steps keeps track of.
+over the whole chain: generator, image decoder, resize, metric. The image with the best score is the result; the caller
+keeps track of it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import torch
 
-from reno.methods import Problem, Step, unoptimised
-from reno.spec import MethodSettings
+from reno.methods import Problem, Scores, Step, unoptimised
+from reno.spec.job import MethodSettings
 
 
 def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
@@ -40,7 +40,7 @@ def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
 
 
 def make_optimizer(noise: torch.Tensor, settings: MethodSettings) -> torch.optim.Optimizer:
-    """Adam or SGD on the batch's noise. Both work element by element, so trials do not meet in their state."""
+    """Adam or SGD on the batch's noise. Both update each element by itself, so trials do not affect each other."""
     options = settings.optimizer_settings
     if settings.optimizer == "adam":
         return torch.optim.Adam([noise], lr=settings.lr, betas=tuple(options["betas"]), eps=options["eps"])
@@ -59,8 +59,8 @@ def noise_regularizer(noise: torch.Tensor) -> torch.Tensor:
 
 
 def noise_regularizer_gradient(noise: torch.Tensor) -> torch.Tensor:
-    """dK/de = (1 - (d - 1) / |e|^2) e, shaped like the noise. In closed form, so that the metric's own gradient is
-    seen alone."""
+    """dK/de = (1 - (d - 1) / |e|^2) e, shaped like the noise. It is in closed form, so that autograd gives the
+    metric's gradient alone."""
     flat = noise.flatten(1)
     scale = 1 - (flat.shape[1] - 1) / flat.square().sum(dim=1)
     return noise * scale.reshape(-1, *[1] * (noise.dim() - 1))
@@ -74,19 +74,22 @@ def clip_by_trial(gradient: torch.Tensor, grad_norm: torch.Tensor, limit: float 
     return gradient * scale.reshape(-1, *[1] * (gradient.dim() - 1))
 
 
-def _with_gradient(problem: Problem, noise: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _with_gradient(
+    problem: Problem, noise: torch.Tensor, scale: torch.Tensor
+) -> tuple[torch.Tensor, Scores, torch.Tensor, torch.Tensor]:
     """Images, scores, losses and d loss / d noise, all without a graph.
 
-    scale: (B,), of each trial's loss while its gradient is taken. Where a gradient overflows it is halved, in place and
-    for good, and the chain is run again, until the gradient is finite or the scale is 1. The other trials come out of
-    the second run as they came out of the first.
+    scale: (B,), the factor of each trial's loss while its gradient is taken. Where a gradient overflows, the factor is
+    halved in place, and stays so; the chain then runs again, until the gradient is finite or the factor is 1. The other
+    trials get the same numbers from every run.
     """
     while True:
         images = problem.generate(noise)
         scores = problem.score(images)
-        losses = problem.loss(scores)
+        losses = problem.loss(scores.total)
         slope = _metric_gradient(losses, noise, scale)
-        images, scores, losses = images.detach(), scores.detach(), losses.detach()
+        images, losses = images.detach(), losses.detach()
+        scores = Scores(scores.total.detach(), scores.terms.detach())
         if problem.loss_scale == 1:
             return images, scores, losses, slope
         overflown = losses.isfinite() & ~slope.flatten(1).isfinite().all(dim=1) & (scale > 1)
@@ -97,7 +100,7 @@ def _with_gradient(problem: Problem, noise: torch.Tensor, scale: torch.Tensor) -
 
 
 def _metric_gradient(losses: torch.Tensor, noise: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """d loss / d noise of each trial, shaped like the noise. A chain without a graph counts as a gradient of zero."""
+    """d loss / d noise of each trial, shaped like the noise; zero where the chain has no graph."""
     if not losses.requires_grad:
         return torch.zeros_like(noise)
     # Summing keeps the trials apart: the derivative of the sum with respect to one trial's noise is its own.
@@ -117,7 +120,7 @@ def _stopping(gradient: torch.Tensor, first: bool) -> set[int]:
 
 
 def where_cut(problem: Problem, noise: torch.Tensor, trial: int, iteration: int, scale: torch.Tensor) -> str:
-    """A sentence that says where between noise and loss the gradient of one trial is lost; runs the chain once more."""
+    """A sentence that says where between noise and loss one trial's gradient is lost. Runs the chain once more."""
     at, wider = f"iteration {iteration}", "try dtype=float32"
     rounded = f", or is too small or too large for float16; {wider}" if problem.loss_scale > 1 else ""
     probe = noise.detach().requires_grad_(True)
@@ -125,7 +128,7 @@ def where_cut(problem: Problem, noise: torch.Tensor, trial: int, iteration: int,
     if not images[trial].isfinite().all():
         return f"{at}: the generator made an image with values that are not finite; {wider}"
     seen = images.detach().requires_grad_(True)
-    scores = problem.score(seen)
+    scores = problem.score(seen).total
     if not scores[trial].isfinite():
         return f"{at}: the metric's score is not finite; {wider}"
     slope = _metric_gradient(problem.loss(scores), seen, scale)[trial]
@@ -139,7 +142,7 @@ def where_cut(problem: Problem, noise: torch.Tensor, trial: int, iteration: int,
 
 
 def _update(optimizer: torch.optim.Optimizer, noise: torch.Tensor, stopped: list[int]) -> None:
-    """One optimiser step that leaves the stopped trials where they are, whatever momentum they have."""
+    """One optimiser step. The stopped trials stay where they are, whatever momentum they have."""
     if not stopped:
         optimizer.step()
         return

@@ -1,78 +1,115 @@
-"""Frozen, differentiable scores of an image against a prompt. Higher is better; every loss is 100 - score.
+"""Frozen, differentiable scores of an image against a prompt. A metric is one module here and one file in conf/metric.
 
-| metric    | score                                            | range                     | at its best     |
-| clip      | logit_scale * cosine (logit_scale: 100 at most)  | -100 to 100               | loss 0          |
-| blip, itm | logit margin: log-odds that text and image match | unbounded; 0 is undecided | loss below 100  |
-| blip, itc | 100 * cosine                                     | -100 to 100               | loss 0          |
+The module has
 
-So a unit of loss is a unit of score everywhere, and the losses of the report (100 - logit_scale * cosine) are CLIP's
-here. BLIP's probability of a match saturates where the optimiser starts or ends; its log-odds do not.
+    load(folder, *, dtype, device, **options) -> Metric     # folder: of its checkpoint; None for a metric without one
+
+and conf/metric/NAME.yaml gives its checkpoint and its options. `kind:` in that file may be the dotted path of a module
+elsewhere.
+
+| metric    | score, higher is better                          | range                     | best: loss 0 at |
+| clip      | logit_scale * cosine (logit_scale: 100 at most)  | -100 to 100               | 100             |
+| blip, itm | log-odds that text and image match (ITM head)    | unbounded; 0 is undecided | 100             |
+| blip, itc | 100 * cosine (ITC head)                          | -100 to 100               | 100             |
+
+loss = best - score: a unit of loss is a unit of score, and CLIP's losses are those of the report
+(100 - logit_scale * cosine). BLIP's probability of a match saturates; its log-odds do not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from reno.device.checkpointing import set_checkpointing
+from reno.device.residence import bring, send_away
 
-class Metric(Protocol):
-    def set_checkpointing(self, on: bool) -> None:
-        """Whether a backward pass runs the layers again instead of keeping what they computed."""
-        ...
 
-    def bring(self) -> None:
-        """What sees an image goes to the device's memory; what reads a prompt comes by itself, in `encode`."""
-        ...
+class Metric:
+    """The base class of metrics. A subclass needs `__call__` and, where it reads the prompt, `encode`."""
 
-    def leave(self) -> None:
-        """It goes to host memory, until the next `bring`."""
-        ...
+    best: float = 100.0
+    """The score at which the loss is 0."""
+    device: torch.device = torch.device("cpu")
+    looking: tuple[torch.nn.Module, ...] = ()
+    """The modules that see an image: on the device while noise is optimised."""
+    reading: tuple[torch.nn.Module, ...] = ()
+    """The modules that read a prompt: on the device only within `encode`."""
 
     def check_prompt(self, text: str) -> None:
         """Raises BadInput if the text encoder would cut the text."""
-        ...
 
     def encode(self, prompts: Sequence[str]) -> Any:
-        """Whatever of B prompts does not depend on the image, computed once a trial."""
-        ...
+        """Encodes B prompts once; independent of the image."""
+        return list(prompts)
 
     def __call__(self, images: torch.Tensor, encoded: Any) -> torch.Tensor:
         """Scores (B,), float32 or wider, of images (B, 3, H, W) in [0, 1] against B encoded prompts."""
-        ...
-
-
-def loss_of(scores: torch.Tensor, total_weight: float = 1.0) -> torch.Tensor:
-    """The loss (B,) that falls as the score rises: 100 - score, or its weighted sum over a metric's terms."""
-    return 100.0 * total_weight - scores
-
-
-class WeightedSum:
-    """Several metrics as one: score = sum of weight * score."""
-
-    def __init__(self, terms: Sequence[tuple[float, Metric]]):
-        self.terms = tuple(terms)
-
-    def set_checkpointing(self, on: bool) -> None:
-        for _, metric in self.terms:
-            metric.set_checkpointing(on)
+        raise TypeError(f"{type(self).__name__} has no __call__(images, encoded)")
 
     def bring(self) -> None:
-        for _, metric in self.terms:
-            metric.bring()
+        """Moves what sees an image to the device."""
+        bring(self.device, self.looking)
 
     def leave(self) -> None:
-        for _, metric in self.terms:
-            metric.leave()
+        """Moves everything to host memory, until the next `bring`."""
+        send_away(self.device, (*self.looking, *self.reading))
+
+    def set_checkpointing(self, on: bool) -> None:
+        """Whether a backward pass runs the layers again instead of keeping their activations."""
+        for module in self.looking:
+            set_checkpointing(module, on)
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """A job's metric: one term or several. score = sum of weight * score, loss = sum of weight * (best - score)."""
+
+    names: tuple[str, ...]
+    terms: tuple[Metric, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def best(self) -> float:
+        """The total score at which the loss is 0."""
+        return sum(weight * term.best for weight, term in zip(self.weights, self.terms, strict=True))
 
     def check_prompt(self, text: str) -> None:
-        for _, metric in self.terms:
-            metric.check_prompt(text)
+        """Raises BadInput if a text encoder would cut the text."""
+        for term in self.terms:
+            term.check_prompt(text)
 
     def encode(self, prompts: Sequence[str]) -> list[Any]:
-        return [metric.encode(prompts) for _, metric in self.terms]
+        """What each term makes of B prompts."""
+        return [term.encode(prompts) for term in self.terms]
 
     def __call__(self, images: torch.Tensor, encoded: list[Any]) -> torch.Tensor:
-        scores = [weight * metric(images, text) for (weight, metric), text in zip(self.terms, encoded, strict=True)]
-        return torch.stack(scores).sum(0)
+        """Scores (B, T) of each term, before weighting."""
+        return torch.stack([term(images, text) for term, text in zip(self.terms, encoded, strict=True)], dim=1)
+
+    def total(self, scores: torch.Tensor) -> torch.Tensor:
+        """The weighted sum (B,) of the terms' scores (B, T)."""
+        parts = [
+            score if weight == 1.0 else weight * score
+            for weight, score in zip(self.weights, scores.unbind(1), strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+
+    def loss(self, total: torch.Tensor) -> torch.Tensor:
+        """Losses (B,) of total scores (B,)."""
+        return self.best - total
+
+    def bring(self) -> None:
+        for term in self.terms:
+            term.bring()
+
+    def leave(self) -> None:
+        for term in self.terms:
+            term.leave()
+
+    def set_checkpointing(self, on: bool) -> None:
+        for term in self.terms:
+            term.set_checkpointing(on)

@@ -1,8 +1,8 @@
-"""BLIP (Li et al. 2022): image-text matching (ITM) by a text encoder that looks at the image, or contrastive cosine
-(ITC).
+"""BLIP (Li et al. 2022), with one of two heads: image-text matching (ITM), where the text encoder attends to the image,
+or image-text contrast (ITC), a cosine.
 
-ITM's text encoder attends to the image in every layer, so of the text only the tokens and their embeddings can be
-made once a trial; ITC's text features are made once whole.
+ITM's text encoder attends to the image in every layer, so only the tokens' embeddings can be made once a trial; ITC's
+text features are made once.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch.nn.functional import normalize
 
-from reno.images import Preprocessing
-from reno.metrics.loading import SingleModel, load_model, load_tokenizer, text_limit
-from reno.residence import visiting
-from reno.tokens import check_length
+from reno.device.residence import visiting
+from reno.metrics import Metric
+from reno.weights.images import Preprocessing
+from reno.weights.loading import load_model
+from reno.weights.texts import check_length, load_tokenizer, text_limit
 
 ITC_SCALE = 100.0
 """The checkpoints keep no temperature for ITC; CLIP's puts both cosines on one scale."""
@@ -25,7 +27,7 @@ ITC_SCALE = 100.0
 
 @dataclass(frozen=True)
 class BlipText:
-    """What of B prompts does not depend on the image."""
+    """B encoded prompts."""
 
     embeddings: torch.Tensor | None
     """(B, tokens, width), for ITM."""
@@ -35,10 +37,10 @@ class BlipText:
     """Unit features (B, D), for ITC."""
 
 
-class BlipMetric(SingleModel):
+class BlipMetric(Metric):
     """head "itm": score = match logit - mismatch logit, the log-odds of a match. head "itc": score = 100 * cosine."""
 
-    def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device, head: str | None = "itm"):
+    def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device, head: Literal["itm", "itc"] = "itm"):
         from transformers import BlipForImageTextRetrieval
 
         self.model = load_model(BlipForImageTextRetrieval, folder, dtype, device)
@@ -46,8 +48,8 @@ class BlipMetric(SingleModel):
         self.preprocess = Preprocessing.from_folder(folder)
         self.limit = text_limit(self.tokenizer, self.model.config.text_config)
         self.dtype, self.device = dtype, device
-        self.head = head or "itm"
-        if self.head == "itm":
+        self.head = head
+        if head == "itm":
             self.looking, self.reading = (self.model,), ()
         else:
             self.looking = (self.model.vision_model, self.model.vision_proj)
@@ -61,7 +63,7 @@ class BlipMetric(SingleModel):
         tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt").to(self.device)
         if self.head == "itm":
             return BlipText(self.model.text_encoder.embeddings(input_ids=tokens.input_ids), tokens.attention_mask, None)
-        with visiting(self.device, *self.reading):
+        with visiting(self.device, self.reading):
             hidden = self.model.text_encoder(
                 input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
             ).last_hidden_state

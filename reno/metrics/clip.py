@@ -8,16 +8,17 @@ from pathlib import Path
 import torch
 from torch.nn.functional import normalize
 
-from reno.images import Preprocessing
-from reno.metrics.loading import SingleModel, load_model, load_tokenizer, text_limit
-from reno.residence import visiting
-from reno.tokens import check_length
+from reno.device.residence import visiting
+from reno.metrics import Metric
+from reno.weights.images import Preprocessing
+from reno.weights.loading import load_model
+from reno.weights.texts import check_length, load_tokenizer, text_limit
 
 
-class ClipMetric(SingleModel):
+class ClipMetric(Metric):
     """Score logit_scale * cosine(image, text), with the checkpoint's learned scale (100 in OpenAI's)."""
 
-    def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device, head: str | None = None):
+    def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device):
         from transformers import CLIPModel
 
         self.model = load_model(CLIPModel, folder, dtype, device)
@@ -36,7 +37,7 @@ class ClipMetric(SingleModel):
     def encode(self, prompts: Sequence[str]) -> torch.Tensor:
         """Unit text features (B, D)."""
         tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt").to(self.device)
-        with visiting(self.device, *self.reading):
+        with visiting(self.device, self.reading):
             features = self.model.get_text_features(
                 tokens.input_ids, attention_mask=tokens.attention_mask
             ).pooler_output

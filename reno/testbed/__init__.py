@@ -1,5 +1,5 @@
-"""The embedded world: coloured objects on 64 x 64 images, and the training of its models; not whole yet.
+"""The embedded world: coloured objects on 64 x 64 images, its judges, and the training of its models.
 
-`world` holds the words and the scenes, `render` draws them, `layout` is the law by which noise decides a scene, and
-`stages` train the VAE and the generator (`python scripts/train_testbed.py`).
+`world` has the words and the scenes, `render` draws them, and `layout` is the law by which noise decides a scene.
+`judges` say what an image shows. `training` makes the models in `weights` (`python scripts/train_testbed.py`).
 """

@@ -1,20 +1,21 @@
-"""How noise decides a scene: the law that the generator is trained to follow.
+"""The law by which noise decides a scene. The generator is trained to follow it; there is no teacher model.
 
-There is no teacher model. About thirty low-frequency cosine coefficients of the 8 x 8 x 8 noise set where the things
-lie, how large they are, the background, and two smooth fault maps, read where each thing lies:
+Thirty low-frequency cosine coefficients of the 8 x 8 x 8 noise decide where the things lie, how large they are, the
+background, and two smooth fault maps, which are read where each thing lies:
 
-- the leak map: above a threshold the next thing's colour mixes into the thing's own, the more the higher the map;
+- the leak map: above a threshold the next thing's colour mixes into the thing's own; the higher the map, the more;
 - the vanish map: above a threshold the thing shrinks until it is not drawn.
 
 Every second thing reads the leak map with its sign turned: where one thing leaks, its neighbour seldom does. Swapped
-colours are then rare, as they should be: no gradient mends a swap, since on the way both things have one colour.
+colours are rare for that reason. That is wanted: no gradient can undo a swap, because half-way both things would have
+the same colour.
 
-Thresholds differ from colour to colour and object to object, so some prompts are hard. Crossing one is gradual, and
-the further beyond it, the more of the other's colour a thing has, up to all of it: until then a gradient has something
-to follow, and mixtures of every share are common. The other 482 dimensions decide nothing: the generator has to learn
-to see past them.
+Thresholds differ from colour to colour and object to object, so some prompts are hard. The change at a threshold is
+gradual: the further beyond it, the larger the share of the other colour, up to all of it. So there is a gradient to
+follow, and mixtures of every share are common. The other 482 dimensions decide nothing; the generator has to learn to
+ignore them.
 
-The maps are read where things lie, and not as one number a thing, since that is what a convolutional network learns.
+The maps are read at places, instead of one number per thing, because a convolutional network can learn that.
 """
 
 from __future__ import annotations
@@ -23,24 +24,25 @@ import math
 import random
 from collections.abc import Sequence
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 
-from reno.testbed.world import Background, Scene, Thing
+from reno.testbed.world import Backdrop, Scene, Thing
 
 CHANNELS, GRID = 8, 8
 LEAK_SHARE = {2: 0.44, 3: 0.6}
-"""How often a fifth or more of a thing's colour is another's, by the number of things, on average over colours and
+"""By the number of things: how often a fifth or more of a thing's colour is another's, on average over colours and
 objects."""
 VANISH_SHARE = 0.05
 """How often a thing is half its size or less."""
 SOFTNESS = {"leak": 0.15, "vanish": 0.4}
 """Width of a threshold, in standard deviations of its map."""
 BEGINNING, DEPTH = 0.45, 2.2
-"""The share of another's colour to which a crossed threshold leads at once, and how far beyond it, in standard
-deviations, the other's colour is the only one."""
+"""The share of another's colour right beyond the threshold, and the distance beyond it, in standard deviations, at
+which only the other's colour is left."""
 DRAWN = 0.2
-"""The share of its size from which a thing is drawn."""
+"""A thing is drawn if more than this share of its size is left."""
 SPREAD = 0.5
 """Standard deviation of the thresholds over (colour, object) combinations."""
 
@@ -81,7 +83,7 @@ def scene_of(noise: np.ndarray, pairs: Sequence[tuple[str, str]]) -> Scene:
 
 
 def _placed(z: np.ndarray, pairs: Sequence[tuple[str, str]]) -> list[Thing]:
-    """The things as asked for: evenly about a centre, turned by an angle, apart enough not to overlap."""
+    """The things as asked for: evenly spaced on a circle about a centre, turned by an angle, without overlap."""
     count = len(pairs)
     middle, spread = {1: (0.46, 0.06), 2: (0.40, 0.035), 3: (0.32, 0.025)}[count]
     sizes = [middle + spread * math.tanh(z[SIZES][term]) for term in TERMS][:count]
@@ -105,7 +107,7 @@ def _placed(z: np.ndarray, pairs: Sequence[tuple[str, str]]) -> list[Thing]:
 
 
 def _faulty(z: np.ndarray, things: Sequence[Thing], index: int) -> Thing:
-    """The thing as drawn: with another's colour where the leak map is high, smaller where the vanish map is."""
+    """The thing as drawn: with another's colour where the leak map is high, smaller where the vanish map is high."""
     thing = things[index]
     values = dict(thing.__dict__, size=thing.size * _kept(z, thing))
     if len(things) > 1:
@@ -126,15 +128,15 @@ def _kept(z: np.ndarray, thing: Thing) -> float:
     return _sigmoid((bar - field(z[VANISH], thing.x, thing.y)) / SOFTNESS["vanish"])
 
 
-def _background(z: np.ndarray) -> Background:
+def _background(z: np.ndarray) -> Backdrop:
     tint = tuple(230 + 12 * math.tanh(z[TINT][term]) for term in TERMS)
     slope = (6 * math.tanh(z[SLOPE, 0, 1]), 6 * math.tanh(z[SLOPE, 1, 0]))
-    return Background(tint, slope, (2.5 + 2.5 * math.tanh(z[SLOPE, 0, 0]), 2.0, 0.8))
+    return Backdrop(tint, slope, (2.5 + 2.5 * math.tanh(z[SLOPE, 0, 0]), 2.0, 0.8))
 
 
 def field(z: np.ndarray, x: float, y: float) -> float:
-    """A smooth map's value at a place: N(0, 1) over noise at every place. `z` holds one channel's coefficients (8,
-    8)."""
+    """A smooth map's value at a place. `z` has one channel's coefficients (8, 8). Over random noise the value is
+    N(0, 1) at every place."""
     waves = [math.cos(math.pi * u * y) * math.cos(math.pi * v * x) for u, v in MAP_TERMS]
     total = sum(wave * z[term] for wave, term in zip(waves, MAP_TERMS, strict=True))
     return float(total / math.sqrt(sum(wave * wave for wave in waves)))
@@ -142,14 +144,15 @@ def field(z: np.ndarray, x: float, y: float) -> float:
 
 @cache
 def threshold(fault: str, color: str, name: str, share: float) -> float:
-    """Where a map must be exceeded for the fault to befall `share` of all things; it differs between combinations."""
+    """The value of the map above which a combination has the fault; over all combinations, `share` of the things have
+    it."""
     deviate = random.Random(f"{fault} {color}").gauss(0, 1), random.Random(f"{fault} {name}").gauss(0, 1)
     offset = SPREAD * sum(deviate) / math.sqrt(2)
     return _normal_quantile(1 - share) * math.sqrt(1 + SPREAD**2) + offset
 
 
 def leaked_share(beyond: float) -> float:
-    """The share of another's colour where the leak map is so far beyond its threshold."""
+    """The share of another's colour at a distance beyond the leak map's threshold, in standard deviations."""
     begun = _sigmoid(beyond / SOFTNESS["leak"])
     return begun * (BEGINNING + (1 - BEGINNING) * min(1.0, max(0.0, beyond / DEPTH)))
 
@@ -159,6 +162,4 @@ def _sigmoid(value: float) -> float:
 
 
 def _normal_quantile(share: float) -> float:
-    from statistics import NormalDist
-
     return NormalDist().inv_cdf(share)

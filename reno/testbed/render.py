@@ -1,7 +1,7 @@
-"""Draws scenes: vector outlines, filled at four times the resolution and averaged down.
+"""Draws scenes: polygons filled at four times the resolution and averaged down.
 
-Each object is a list of polygons in the square [-1, 1] x [-1, 1] (x right, y down), each with a shade: 0 is the thing's
-colour, below 0 darker, above 0 lighter. Shades stay close to the colour, so that one object has one colour.
+Each object is a list of polygons in the square [-1, 1] x [-1, 1] (x right, y down). Each polygon has a shade: 0 is the
+thing's colour, below 0 is darker, above 0 is lighter. Shades stay close to the colour, so one object has one colour.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from reno.testbed.world import SIDE, Background, Scene, Thing
+from reno.testbed.world import SIDE, Backdrop, Scene, Thing
 
 SUPERSAMPLE = 4
 DARK, LIGHT = -0.35, 0.55
@@ -37,7 +37,7 @@ def silhouette(thing: Thing) -> np.ndarray:
     return np.asarray(canvas.reduce(SUPERSAMPLE), np.float32) / 255
 
 
-def background_pixels(background: Background) -> np.ndarray:
+def background_pixels(background: Backdrop) -> np.ndarray:
     """The background alone: uint8 (SIDE, SIDE, 3)."""
     axis = np.linspace(-1, 1, SIDE, dtype=np.float32)
     x, y = axis[None, :], axis[:, None]
@@ -53,7 +53,7 @@ def draw_polygons(draw: ImageDraw.ImageDraw, polygons: list, thing: Thing) -> No
 
 
 def placed(points: np.ndarray, thing: Thing) -> list[tuple[float, float]]:
-    """Outline points in the unit square to canvas pixels."""
+    """Outline points in [-1, 1] x [-1, 1] to canvas pixels."""
     angle = math.radians(-thing.tilt)
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     side = SIDE * SUPERSAMPLE

@@ -1,8 +1,8 @@
 """The words of the embedded world, its scenes and its captions; no pixels and no torch.
 
-A scene is two or three things, each one object in one colour, on a light background. A fifth of the (colour, object)
-combinations is held out: no training image shows one and no training caption names one, so a prompt made of them
-asks for a composition the models never saw.
+A scene is one to three things, each one object in one colour, on a light background. A fifth of the (colour, object)
+combinations is held out: no training image shows one and no training caption names one. A prompt made of them asks for
+a composition that the models never saw.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reno.errors import BadInput, did_you_mean
-from reno.prompts import Binding, Prompt, parse_bindings
+from reno.spec.errors import BadInput, did_you_mean
+from reno.spec.prompts import Binding, Prompt, parse_bindings, with_article
 
 SIDE = 64
 """Images are SIDE x SIDE pixels."""
@@ -32,7 +32,7 @@ PALETTE = {
     "pink": (246, 132, 184),
     "black": (28, 28, 32),
 }
-"""Each colour's sRGB value; `tests/testbed` holds every two of them at least 30 CIE Lab units apart."""
+"""Each colour's sRGB value. Every two are at least 30 CIE Lab units apart (tests/testbed)."""
 
 COLORS = tuple(PALETTE)
 
@@ -51,9 +51,9 @@ FURTHER_PALETTE = {
     "grey": (130, 130, 132),
 }
 FURTHER_OBJECTS = ("ball", "box", "ring", "moon", "kite", "arrow", "flag", "mushroom")
-"""Colours and objects of the metrics' lessons alone: nothing else draws them, judges them or takes a prompt of them.
-Where each colour comes with many objects and each object in many colours, the two are learned apart, and a combination
-that was held out is understood."""
+"""Colours and objects that only the metrics are taught: the generator, the judges and the prompts do not have them.
+With many objects in each colour and many colours of each object, a metric learns colour and object apart, and then
+understands a held-out combination."""
 
 TAUGHT_COLORS = (*COLORS, *FURTHER_PALETTE)
 TAUGHT_OBJECTS = (*OBJECTS, *FURTHER_OBJECTS)
@@ -79,11 +79,11 @@ class Thing:
     tilt: float = 0.0
     """Degrees, anticlockwise."""
     leak: tuple[str, float] | None = None
-    """Another colour and the share of it mixed in: 1 is the other colour alone."""
+    """Another colour and the share of it that is mixed in; at 1 the thing has only the other colour."""
 
     @property
     def rgb(self) -> tuple[float, float, float]:
-        """What it is filled with, 0 to 255."""
+        """The colour that it is drawn in, 0 to 255."""
         own = _RGB[self.color]
         if self.leak is None:
             return own
@@ -92,7 +92,7 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Background:
+class Backdrop:
     """A light tint with a slope and a faint wave across it."""
 
     tint: tuple[float, float, float] = (232.0, 232.0, 232.0)
@@ -100,13 +100,13 @@ class Background:
     slope: tuple[float, float] = (0.0, 0.0)
     """Change of brightness (0 to 255) from the centre to the right and to the bottom edge."""
     wave: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Of a sine: height (0 to 255), cycles across the image, direction in radians."""
+    """A sine: height (0 to 255), cycles across the image, direction in radians."""
 
 
 @dataclass(frozen=True)
 class Scene:
     things: tuple[Thing, ...]
-    background: Background = Background()
+    background: Backdrop = Backdrop()
 
 
 def allowed(things: Sequence[tuple[str, str]]) -> bool:
@@ -124,19 +124,20 @@ def sample_pairs(
             return pairs
 
 
-def sample_background(rng: random.Random) -> Background:
+def sample_background(rng: random.Random) -> Backdrop:
     tint = tuple(rng.uniform(212, 248) for _ in range(3))
     slope = (rng.uniform(-8, 8), rng.uniform(-8, 8))
-    return Background(tint, slope, (rng.uniform(0, 5), rng.uniform(1.5, 3.5), rng.uniform(0, math.pi)))
+    return Backdrop(tint, slope, (rng.uniform(0, 5), rng.uniform(1.5, 3.5), rng.uniform(0, math.pi)))
 
 
 def overlap(one: Thing, other: Thing) -> bool:
-    """Whether the circles about two things, a little wider than what is drawn, touch."""
+    """Whether two things overlap, or nearly: each counts as a circle a little wider than its drawing."""
     return math.hypot(one.x - other.x, one.y - other.y) < 0.56 * (one.size + other.size)
 
 
 def sample_scene(rng: random.Random, count: int, pairs: Sequence[tuple[str, str]] | None = None) -> Scene:
-    """A scene of `count` things anywhere, without overlap; `pairs` fixes their (colour, object), in drawing order."""
+    """A scene of `count` things at random places, without overlap; `pairs` gives their (colour, object) in the order of
+    drawing."""
     pairs = pairs or sample_pairs(rng, count)
     low, high = {1: (0.36, 0.60), 2: (0.34, 0.48), 3: (0.28, 0.38)}[count]
     while True:
@@ -149,22 +150,15 @@ def sample_scene(rng: random.Random, count: int, pairs: Sequence[tuple[str, str]
             return Scene(tuple(things), sample_background(rng))
 
 
-def phrase(color: str, name: str) -> str:
-    return f"{'an' if color[0] in 'aeiou' else 'a'} {color} {name}"
-
-
-def caption(pairs: Sequence[tuple[str, str]]) -> str:
-    """As T2I-CompBench writes them: "a red car, a blue bowl and a pink star"."""
-    phrases = [phrase(color, name) for color, name in pairs]
+def caption(pairs: Sequence[tuple[str | None, str]]) -> str:
+    """A prompt as T2I-CompBench writes them: "a red car, a bowl and a pink star". A colour without a name (None) is
+    left out."""
+    phrases = [with_article(f"{color} {name}" if color else name) for color, name in pairs]
     return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
-WORDS = ("a", "an", "and", ",", *COLORS, *OBJECTS)
-"""Every word a caption of this world is made of."""
-
-
 def bindings_of(prompt: Prompt) -> tuple[Binding, ...]:
-    """The prompt's bindings, if the world knows their words. Raises BadInput naming the word it does not know."""
+    """The prompt's bindings. Raises BadInput naming a word that the world does not know, or if it has no bindings."""
     bindings = prompt.bindings or parse_bindings(prompt.text)
     if not bindings:
         raise BadInput(

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from reno.errors import BadInput, did_you_mean
+from reno.spec.errors import BadInput, did_you_mean
 from reno.tracking.folder import logged
 
 __all__ = ["NullTracker", "Tracker", "TrackingSpec", "TrialCard", "logged", "make_tracker"]
@@ -45,6 +45,16 @@ class TrackingSpec:
     """Log the image of each iteration."""
     timeout: float = 30
     """Seconds one W&B call may take before tracking is given up."""
+
+    @classmethod
+    def from_knobs(cls, knobs: dict[str, Any]) -> TrackingSpec:
+        """The spec of the knobs tracking.*. Raises BadInput for one that there is not."""
+        known = [one.name for one in fields(cls)]
+        if foreign := [name for name in knobs if name not in known]:
+            raise BadInput(
+                f"tracking.{foreign[0]} is not a knob; tracking has {', '.join(known)}{did_you_mean(foreign[0], known)}"
+            )
+        return cls(**knobs)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

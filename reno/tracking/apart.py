@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from reno.errors import typed_line
+from reno.spec.errors import typed_line
 from reno.tracking.background import Refused
 from reno.tracking.shown import described
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from reno.errors import typed_line
+from reno.spec.errors import typed_line
 
 LENGTH = 256  # calls that may wait: 200 MB if each holds an image of 512 x 512
 POLL = 0.02  # seconds between two looks at a thread we wait for

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from reno.errors import typed_line
+from reno.spec.errors import typed_line
 from reno.tracking import folder
 from reno.tracking.shown import for_wandb
 

@@ -1,4 +1,4 @@
-"""Trial records made by hand, as the job writes them, and the frames they become."""
+"""Trial and job records made by hand, and the frames they become."""
 
 from __future__ import annotations
 
@@ -7,86 +7,96 @@ from pathlib import Path
 
 import pytest
 
-from analysis.load import tidy
-from scripts.synthesise_store import synthesise
+from analysis.data.frames import tidy
+from reno.spec.judgements import Judgement, Verdict
+from reno.spec.prompts import Binding
+from reno.store.records import (
+    BatchRecord,
+    GitState,
+    JobRecord,
+    JobTrial,
+    JudgedTrial,
+    Labels,
+    Memory,
+    Provenance,
+    Scores,
+    Timings,
+    TrialIdentity,
+    TrialRecord,
+)
 
 ADAM = {"name": "adam", "betas": [0.9, 0.999], "eps": 1e-8}
-RIGHT, SWAPPED, PLAIN, GONE = "right", "swapped", "plain", "gone"
-"""A binding that holds; both there, apart; object there, attribute nowhere; neither there."""
-STATES = {RIGHT: (True, True, True), SWAPPED: (True, True, False), PLAIN: (True, False, False), GONE: (False,) * 3}
+RIGHT, SWAPPED, PLAIN, ASTRAY, GONE = "right", "swapped", "plain", "astray", "gone"
+"""A binding that holds; both there, apart; object there, attribute nowhere; attribute there, object not; neither."""
+STATES = {
+    RIGHT: (True, True, True), SWAPPED: (True, True, False), PLAIN: (True, False, False), ASTRAY: (False, True, False),
+    GONE: (False, False, False),
+}  # fmt: skip
 
 
 def verdict(states):
-    judgements = [
-        {
-            "attribute": f"color{place}", "object": f"thing{place}", "object_present": there,
-            "attribute_present": shown, "bound": bound, "object_confidence": 0.9, "attribute_confidence": 0.8,
-            "bound_confidence": 0.7,
-        }
+    """What a judge says of an image whose bindings are in these states."""
+    judgements = tuple(
+        Judgement(f"color{place}", f"thing{place}", there, shown, bound, 0.9, 0.8, 0.7)
         for place, (there, shown, bound) in enumerate(STATES[state] for state in states)
-    ]  # fmt: skip
-    return {"judgements": judgements, "faults": {"swapped": SWAPPED in states, "junk": False}}
+    )
+    return Verdict(judgements, {"swapped": SWAPPED in states, "junk": False})
 
 
 def make_record(
     prompt="a red car and a blue cup", seed=0, metric="clip", method="reno", before=(GONE, GONE), after=(RIGHT, RIGHT),
     *, lr=0.01, iterations=50, prompts="pairs_test", models="sd_turbo", judges=(("oracle", "none"),), scores=None,
-    seconds=2.0, terms=None, generator="g", random_weights=False, study="s",
+    seconds=2.0, terms=None, generator="g", random_weights=False, study="s", identity=None, options=(), batch=(),
 ):  # fmt: skip
-    """trial.json, but for files. before and after: a state a binding."""
-    identity = {"name": method}
+    """A trial's record, but for files. before and after: a state a binding; identity: of its judges; options: of its
+    method, besides the usual ones."""
+    settings = {"name": method, **dict(options)}
     if method != "none":
-        identity["iterations"] = iterations
+        settings["iterations"] = iterations
     if method in ("reno", "decoder_only"):
-        identity |= {"lr": lr, "regularization": 0.0, "grad_clip": None, "optimizer": ADAM}
-    kinds = {"clip+blip": ("clip", "blip")}.get(metric, (metric.split("_")[0],))
+        settings |= {"lr": lr, "regularization": 0.0, "grad_clip": None, "optimizer": ADAM}
+    kinds = {"clip+blip": ("clip", "blip"), "red_share": ("red_share",)}.get(metric, (metric.split("_")[0],))
     terms = terms or [{"kind": kind, "head": None, "weight": 1.0, "weights": f"w-{metric}-{kind}"} for kind in kinds]
-    parts = (prompt, seed, metric, method, lr, iterations, models, generator, str(terms))
+    parts = (prompt, seed, metric, method, lr, iterations, models, generator, str(terms), str(options))
     trial = "-".join(str(part) for part in parts) if method == "reno" else "-".join(map(str, (*parts[:4], iterations)))
     scores = scores or {which: {metric: value} for which, value in (("initial", 1.0), ("best", 3.0), ("last", 2.0))}
-    return {
-        "id": trial,
-        "spec": {
-            "algorithm": 1, "generator": generator, "metric": terms, "dtype": "float32", "method": identity,
-            "prompt": prompt, "seed": seed,
+    return TrialRecord(
+        id=trial,
+        spec=TrialIdentity(
+            algorithm=1, generator=generator, metric=tuple(terms), dtype="float32", method=settings, prompt=prompt,
+            seed=seed,
+        ),
+        bindings=tuple(Binding(f"color{k}", f"thing{k}") for k in range(len(before))),
+        labels=Labels(
+            models=models, metric=metric, method=method, prompts=prompts, study=study, random_weights=random_weights
+        ),
+        scores=Scores(**scores),
+        best_iteration=0 if method == "none" else iterations,
+        judgements={
+            name: JudgedTrial(kin=kin, initial=verdict(before), best=verdict(after), identity=identity)
+            for name, kin in judges
         },
-        "bindings": [{"attribute": f"color{k}", "object": f"thing{k}"} for k in range(len(before))],
-        "labels": {
-            "models": models, "metric": metric, "method": method, "prompts": prompts, "study": study,
-            "random_weights": random_weights,
-        },
-        "scores": scores,
-        "best_iteration": 0 if method == "none" else iterations,
-        "judgements": {
-            name: {"kin": kin, "initial": verdict(before), "best": verdict(after)} for name, kin in judges
-        },
-        "timings": {
-            "seconds": seconds, "batch_seconds": seconds, "batch_size": 1,
-            "images": 1 if method == "none" else iterations + 1,
-        },
-        "memory": {"peak_host_bytes": 10**9, "peak_device_bytes": None},
-        "finished": "2026-01-01T00:00:00+00:00",
-        "provenance": {"device": "cpu (test)", "git": {"commit": "abc", "diff": None}},
-    }  # fmt: skip
+        timings=Timings(
+            seconds=seconds, batch_seconds=seconds, batch_size=1, images=1 if method == "none" else iterations + 1
+        ),
+        memory=Memory(peak_host_bytes=10**9, peak_device_bytes=None),
+        finished="2026-01-01T00:00:00+00:00",
+        provenance=Provenance(
+            versions={"python": "3.11"}, device="cpu (test)", git=GitState(commit="abc", diff=None),
+            batch=BatchRecord(size=1, place=0, trials=tuple(batch)),
+        ),
+    )  # fmt: skip
 
 
-def make_job(records, states=None, command="python -m reno.run"):
-    """job.json of the trials of one configuration; states by place, else done."""
+def make_job(records, states=None, command="python -m reno.run", **fields):
+    """A job's record, of the trials of one configuration. states: by place, the fields of a JobTrial; else done."""
     first = records[0]
-    return {
-        "labels": first["labels"],
-        "spec": {key: value for key, value in first["spec"].items() if key not in ("prompt", "seed")},
-        "command": command,
-        "trials": [
-            {
-                "id": r["id"],
-                "prompt": r["spec"]["prompt"],
-                "seed": r["spec"]["seed"],
-                **(states or {}).get(k, {"state": "done"}),
-            }
-            for k, r in enumerate(records)
-        ],
-    }
+    spec = {key: value for key, value in first.spec.to_json().items() if key not in ("prompt", "seed")}
+    trials = tuple(
+        JobTrial(id=r.id, prompt=r.spec.prompt, seed=r.spec.seed, **(states or {}).get(k, {"state": "done"}))
+        for k, r in enumerate(records)
+    )
+    return JobRecord(**{"labels": first.labels, "spec": spec, "command": command, "trials": trials, **fields})
 
 
 def tuned_records(tests):
@@ -104,6 +114,8 @@ def tuned_records(tests):
 @pytest.fixture(scope="session")
 def store(tmp_path_factory) -> Path:
     """A synthetic store of complete jobs, to read: what it lacks no run could tell."""
+    from scripts.synthesise_store import synthesise
+
     root = tmp_path_factory.mktemp("synthetic") / "results"
     synthesise(root, 60)
     return root

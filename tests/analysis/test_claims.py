@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from analysis.claims import CONTRADICTED, SUPPORTED, UNDECIDED, claims, claims_frame, claims_markdown, claims_on
-from analysis.load import tidy
-from analysis.outcomes import slices
+from analysis.data.frames import tidy
+from analysis.numbers.slices import slices
+from analysis.numbers.statistics import holm
 
 RIGHT, WRONG, APART, PLAIN = ("right",) * 2, ("gone",) * 2, ("swapped",) * 2, ("plain",) * 2
 
@@ -95,8 +96,8 @@ def test_settings_chosen_on_dev_prompts_are_the_basis_and_dev_prompts_carry_no_c
     a, b = found[:2]
     assert a.verdict == SUPPORTED and b.verdict == UNDECIDED
     assert "chosen on pairs_dev (clip: 50 it., lr 0.01; blip: 50 it., lr 0.05)" in a.basis
-    untuned = claims(slices(tidy([row for row in records if row["labels"]["prompts"] == "pairs_test"])))
-    assert "all settings that both metrics ran" in untuned[0].basis
+    untuned = claims(slices(tidy([row for row in records if row.labels.prompts == "pairs_test"])))
+    assert "all settings that clip and blip both ran" in untuned[0].basis
     assert untuned[1].parts[0].effect.pairs == 24  # paired on the settings too
 
 
@@ -108,7 +109,7 @@ def test_a_claim_says_on_what_it_rests_and_marks_a_kin_judge(many):
     for word in ("sd_turbo", "pairs_test", "20 of them", "blip_vqa†"):
         assert word in found[1].sentence
     text = claims_markdown(found)
-    assert "may favour it" in text and "Holm" in text and "20 prompts, 1 seed, 20 pairs" in text
+    assert "may favour that metric" in text and "Holm" in text and "20 prompts, 1 seed, 20 pairs" in text
     frame = claims_frame(found)
     assert frame["claim"].value_counts().to_dict() == {"a": 2, "b": 1, "c": 2, "d": 2}
 
@@ -119,3 +120,79 @@ def test_a_third_metric_at_other_settings_does_not_take_the_pair_apart(record):
     found = claims(slices(tidy(records)))
     assert [part.effect.pairs for part in found[0].parts] == [8, 8, 8]
     assert found[1].parts[0].effect.pairs == 8
+
+
+def stated(metric_a, metric_b, key="x", **part):
+    """A study's own claim, as job.json has it."""
+    parts = [{"measure": "fully_bound", "a": metric_a, "b": metric_b, **part}]
+    return {"key": key, "statement": f"{key} holds", "definition": "in words", "parts": parts}
+
+
+def with_claims(record, job, plan, *own):
+    """The one slice of a store whose job names these claims. plan: as of `many`."""
+    records = [
+        record(f"p{place:02d}", metric=metric, before=before, after=after)
+        for metric, made in plan.items()
+        for place, (before, after) in enumerate(made)
+    ]
+    (one,) = slices(tidy(records, [job(records, claims=own)]))
+    return one
+
+
+def test_a_study_has_its_own_claims_on_its_own_metrics(record, job):
+    strong, weak = outcomes((16, WRONG, RIGHT), (4, WRONG, WRONG)), outcomes((4, WRONG, RIGHT), (16, WRONG, WRONG))
+    plan = {"clip": weak, "red_share": strong}
+    own = (stated("red_share", "clip", "r"), stated("clip", "red_share", "q"), stated("after", "before", "up"))
+    found = {claim.key: claim for claim in claims_on(with_claims(record, job, plan, *own))}
+    assert {key: claim.verdict for key, claim in found.items()} == {"r": SUPPORTED, "q": CONTRADICTED, "up": UNDECIDED}
+    assert found["r"].parts[0].quantity == "prompts fully bound, red_share − clip"
+    assert [part.metric for part in found["up"].parts] == ["red_share", "clip"]  # as the claims name them
+
+
+def test_a_claim_on_a_metric_that_was_not_run_says_so_and_guesses_no_other(record, job):
+    better = outcomes((20, WRONG, RIGHT))
+    one = with_claims(record, job, {"clip_vit_h": better, "red_share": better}, stated("red_share", "blip"))
+    (claim,) = claims_on(one)
+    assert (claim.verdict, claim.parts) == (UNDECIDED, ())
+    assert claim.sentence.startswith("“x holds” is not decided (ReNO was not run with blip here) on sd_turbo")
+    two = {"clip_vit_h": better, "clip_vit_l": better, "blip_large": better}
+    (claim,) = claims_on(with_claims(record, job, two, stated("clip", "blip")))
+    assert "does not say which metric it means: clip may be clip_vit_h or clip_vit_l" in claim.sentence
+    (claim,) = claims_on(with_claims(record, job, {"clip_vit_h": better, "blip_large": better}, stated("clip", "blip")))
+    assert claim.parts[0].quantity == "prompts fully bound, clip_vit_h − blip_large"  # of its family, the only one
+
+
+def test_a_threshold_above_zero_has_to_be_passed_and_a_margin_lies_below_zero(record, job):
+    """The difference is 0.8 on every twenty prompts but four."""
+    strong, none = outcomes((16, WRONG, RIGHT), (4, WRONG, WRONG)), outcomes((20, WRONG, WRONG))
+    plan = {"clip": strong, "blip": none}
+    verdict = {
+        name: claims_on(with_claims(record, job, plan, stated(a, b, **part)))[0].verdict
+        for name, a, b, part in (
+            ("above 0.3", "clip", "blip", {"above": 0.3}),
+            ("above 0.99", "clip", "blip", {"above": 0.99}),
+            ("margin 0.05", "blip", "clip", {"margin": 0.05}),
+            ("margin 0.99", "blip", "clip", {"margin": 0.99}),
+        )
+    }
+    assert verdict == {
+        "above 0.3": SUPPORTED, "above 0.99": CONTRADICTED, "margin 0.05": CONTRADICTED, "margin 0.99": SUPPORTED,
+    }  # fmt: skip
+    none_less = {"clip": none, "blip": none}  # no difference at all: within any margin
+    (claim,) = claims_on(with_claims(record, job, none_less, stated("clip", "blip", margin=0.05)))
+    assert claim.verdict == SUPPORTED
+
+
+def test_the_tests_of_all_claims_are_one_family_for_holm(record, job):
+    """Each by itself is at p = 2 / 2^6 = 0.031; of four such tests none is significant."""
+    few, none = [(WRONG, RIGHT)] * 6, [(WRONG, WRONG)] * 6
+    plan = {"clip": few, "blip": none}
+    alone = claims_on(with_claims(record, job, plan, stated("clip", "blip")))
+    assert alone[0].parts[0].effect.p == pytest.approx(2 / 2**6) and alone[0].verdict == SUPPORTED
+    four = claims_on(with_claims(record, job, plan, *(stated("clip", "blip", key) for key in "wxyz")))
+    parts = [part for claim in four for part in claim.parts]
+    assert [part.p_holm for part in parts] == pytest.approx(holm([2 / 2**6] * 4))
+    assert {claim.verdict for claim in four} == {UNDECIDED}
+    margins = [stated("clip", "blip", key, margin=0.1) for key in "xyz"]  # no tests: they do not count in the family
+    mixed = claims_on(with_claims(record, job, plan, stated("clip", "blip", "w"), *margins))
+    assert mixed[0].parts[0].p_holm == pytest.approx(2 / 2**6)

@@ -9,10 +9,9 @@ import pytest
 
 pytest.importorskip("wandb_workspaces")
 
-from reno.help import CONF
-from reno.record import card_of, series_of, summary_values
-from reno.results import TRACE_COLUMNS
-from reno.spec import TrialSpec
+from reno.config.conf import OWN
+from reno.store.files import TRACE_COLUMNS
+from reno.tracking.cards import card_of, series_of, summary_values
 from scripts.build_dashboard import JUDGES, main, spec_json, workspace
 
 
@@ -38,11 +37,10 @@ def keys_of(config, before=()):
 def logged(record):
     """What the job logs of a trial: the keys of its config, its history and its summary."""
     stored = record(judges=(("oracle", "none"),))
-    trial = TrialSpec.from_record(stored["spec"], stored["bindings"])
     named = types.SimpleNamespace(name="clip")
     settings = types.SimpleNamespace(method="reno")
     job = types.SimpleNamespace(models="m", metric=named, settings=settings, prompt_set="p", study="s")
-    card = card_of(trial, types.SimpleNamespace(job=job, random=False), "s", stored["provenance"])
+    card = card_of(stored.trial, types.SimpleNamespace(job=job, random=False), "s", stored.provenance)
     return set(keys_of(card.config)), {*TRACE_COLUMNS, "image"}, set(summary_values(stored))
 
 
@@ -80,7 +78,7 @@ def test_the_runs_are_trials_of_a_study_and_not_its_report():
     assert (
         {"oracle", "blip_vqa", "detector", "detector_open"}
         == set(JUDGES)
-        <= {path.stem for path in (CONF / "evaluator").glob("*.yaml")}
+        <= {path.stem for path in (OWN / "evaluator").glob("*.yaml")}
     )
 
 

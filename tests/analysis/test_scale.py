@@ -14,8 +14,8 @@ READ = """
 import json, resource, sys, time
 from pathlib import Path
 from analysis.claims import claims
-from analysis.load import load
-from analysis.outcomes import slices
+from analysis.data import load
+from analysis.numbers.slices import slices
 from analysis.tables import all_tables
 results = load(Path(sys.argv[1]))
 cut = slices(results)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.effects import change, level
-from analysis.load import load
-from analysis.outcomes import BY_NAME, slices
-from reno.prompts import load_prompts
-from reno.results import Store
-from reno.spec import TrialSpec
+from analysis.data import load
+from analysis.numbers.effects import change, level
+from analysis.numbers.measures import BY_NAME
+from analysis.numbers.slices import slices
+from reno.config.prompt_sets import load_prompts
+from reno.store.records import JobRecord, TrialRecord, read_json
+from reno.store.store import Store, Stored
 from scripts.synthesise_store import Configuration, Odds, Truth, configurations, main, synthesise
 
 NONE = Configuration("clip", {"name": "none"})
@@ -20,19 +21,53 @@ def test_every_trial_is_whole_to_the_last_byte_and_true_to_its_identity(tmp_path
     prompts = {"triples_test": load_prompts("triples_test")[:2]}
     assert synthesise(tmp_path, 28, prompts=prompts, truth=Truth(failures=0)) == 28
     inodes = set()
+    assert len(list(Store(tmp_path))) == 28
     for trial in Store(tmp_path):
-        assert trial.damage() is None
-        assert TrialSpec.from_record(trial.record["spec"], trial.record["bindings"]).id == trial.id
+        assert isinstance(trial, Stored), trial
+        record = trial.record
+        assert trial.changed_file() is None
+        assert record.trial.id == trial.id and record.batch == (record.trial,)
         trace, frames = trial.trace(), trial.frames()
-        assert len(trace) == trial.record["timings"]["images"]
+        assert len(trace) == record.timings.images
         assert len(frames) == len(trace) or len(frames) == 1  # an animation of one picture is a picture
-        best, own = trial.record["best_iteration"], trial.record["labels"]["metric"]
-        assert best == trace["score"].argmax() and trial.record["scores"]["best"][own] == trace["score"].max()
+        best, own = record.best_iteration, record.labels.metric
+        assert best == trace["score"].argmax() and record.scores.best[own] == trace["score"].max()
         np.testing.assert_array_equal(frames[min(best, len(frames) - 1)], trial.image("best"))
         np.testing.assert_array_equal(frames[0], trial.image("initial"))
         inodes.add((trial.folder / "noise.safetensors").stat().st_ino)
     assert len(inodes) == 1  # shared by hard links
     assert list(Store(tmp_path).staging.iterdir()) == []
+
+
+def test_the_records_are_valid_and_hold_nothing_that_the_definition_lacks(tmp_path):
+    """What is on disk is what the typed records write, to the key: the reader ignores unknown keys and has defaults."""
+    synthesise(tmp_path, 28, prompts={"triples_test": load_prompts("triples_test")[:2]}, truth=Truth(failures=0.3))
+    files = sorted(tmp_path.glob("trials/*/trial.json")) + sorted(tmp_path.glob("jobs/*/*/job.json"))
+    planned, failed = 0, 0
+    for file in files:
+        values = read_json(file)
+        record = (TrialRecord if file.name == "trial.json" else JobRecord).from_json(values)
+        assert record.to_json() == values
+        if isinstance(record, JobRecord):
+            failures = [trial for trial in record.trials if trial.state == "failed"]
+            assert all((tmp_path / "trials" / trial.id).exists() == (trial.state == "done") for trial in record.trials)
+            assert all(trial.reason for trial in failures) and record.status == int(bool(failures))
+            planned, failed = planned + len(record.trials), failed + len(failures)
+    assert planned == 28 and 0 < failed < 28
+    assert len(list(tmp_path.glob("trials/*"))) == planned - failed
+
+
+def test_judges_say_of_one_image_one_thing_and_name_what_is_wrong(tmp_path):
+    synthesise(tmp_path, 30, prompts={"pairs_test": load_prompts("pairs_test")[:10]}, configured=[NONE], seeds=3)
+    seen = set()
+    for trial in Store(tmp_path):
+        for judged in trial.judgements().values():
+            assert judged.initial == judged.best  # nothing was optimised: both are one image
+            there = [judgement.object_present for judgement in judged.best.judgements]
+            assert judged.best.faults["missing"] == (not all(there))
+            assert all(judgement.object_present for judgement in judged.best.judgements if judgement.bound)
+            seen |= {(name, flag) for name, flag in judged.best.faults.items()}
+    assert seen == {(name, flag) for name in ("missing", "swapped") for flag in (True, False)}
 
 
 def test_the_effects_are_those_it_was_told(tmp_path):

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from reno.errors import BadInput
-from reno.evaluators import oracle
-from reno.images import from_uint8
-from reno.prompts import Binding, Prompt
-from reno.testbed.judges import JUNK, MIXED, PURE, Found, agreement, color_names, learned, verdict
+from reno.spec.errors import BadInput
+from reno.spec.prompts import Binding, Prompt
+from reno.testbed.judges import JUNK, MIXED, PURE, SeenThing, agreement, color_names, learned, oracle, verdict
 from reno.testbed.judges.analytic import AnalyticJudge
 from reno.testbed.judges.specimens import BAD, DEGRADATIONS, degrade, held_out, lone
 from reno.testbed.render import background_pixels, render
-from reno.testbed.world import COLORS, OBJECTS, PALETTE, Background, Scene, Thing
+from reno.testbed.world import COLORS, OBJECTS, PALETTE, Backdrop, Scene, Thing
+from reno.weights.images import from_uint8
 
 
 @cache
@@ -124,17 +123,62 @@ def test_judgements_come_in_the_prompts_order_and_verdicts_in_the_images(name):
 
 @both
 def test_nothing_is_found_on_an_empty_background(name):
-    said = judged(name, background_pixels(Background((225, 240, 230), (6, -6), (4, 3, 1))), "a red car")
+    said = judged(name, background_pixels(Backdrop((225, 240, 230), (6, -6), (4, 3, 1))), "a red car")
     assert said.faults == {"swapped": False, "missing": True, "junk": False, "mixed": False}
     assert not said.judgements[0].bound and said.judgements[0].bound_confidence == 0
+
+
+def thing(color: int, name: int, sure: float = 0.9) -> SeenThing:
+    """A thing of a class of colours and a class of objects, each with probability `sure`."""
+    objects, colors = np.full(JUNK + 1, (1 - sure) / JUNK), np.full(MIXED + 1, (1 - sure) / MIXED)
+    objects[name], colors[color] = sure, sure
+    return SeenThing(0.5, 0.5, objects, colors)
+
+
+GREEN, GOLD = COLORS.index("green"), COLORS.index("gold")
+BENCH, CLOCK = OBJECTS.index("bench"), OBJECTS.index("clock")
+
+
+@pytest.mark.parametrize(
+    ("seen", "faults"),
+    [
+        ([thing(GOLD, BENCH), thing(GREEN, CLOCK)], set()),
+        ([thing(GREEN, BENCH), thing(GOLD, CLOCK)], {"swapped"}),
+        ([thing(GREEN, BENCH)], {"missing"}),  # half of a swap: the other object is not there
+        ([thing(GREEN, BENCH), thing(GOLD, OBJECTS.index("car"))], {"missing"}),
+        ([thing(GREEN, BENCH), thing(GREEN, CLOCK)], set()),  # one colour is wrong, which is no swap
+        ([thing(GOLD, BENCH), thing(GREEN, CLOCK), thing(GOLD, JUNK)], {"junk"}),
+        ([thing(GOLD, BENCH), thing(GREEN, CLOCK), thing(MIXED, BENCH)], {"mixed"}),
+        ([thing(MIXED, BENCH), thing(GREEN, CLOCK)], {"mixed"}),
+        ([thing(MIXED, JUNK)], {"missing", "junk"}),  # what is no object is not also an object of mixed colour
+        ([], {"missing"}),
+    ],
+)
+def test_each_fault_is_named_and_no_other(seen, faults):
+    said = verdict(seen, [Binding("gold", "bench"), Binding("green", "clock")])
+    assert {name for name, there in said.faults.items() if there} == faults
+    assert said.faults.keys() == {"swapped", "missing", "junk", "mixed"}
+
+
+def test_the_last_class_of_an_object_is_junk_and_of_a_colour_a_mixture():
+    assert (thing(GOLD, JUNK).object, thing(GOLD, JUNK).color) == (None, "gold")
+    assert (thing(MIXED, BENCH).object, thing(MIXED, BENCH).color) == ("bench", None)
+    assert (thing(COLORS.index(COLORS[-1]), OBJECTS.index(OBJECTS[-1])).object) == OBJECTS[-1]
+    mixed = verdict([thing(MIXED, BENCH)], [Binding("gold", "bench")]).judgements[0]
+    assert mixed.object_present and not mixed.attribute_present and not mixed.bound
+
+
+def test_the_second_of_three_bindings_may_be_swapped_with_the_third():
+    asked = [Binding("red", "car"), Binding("gold", "bench"), Binding("green", "clock")]
+    assert verdict([thing(GREEN, BENCH), thing(GOLD, CLOCK)], asked).faults["swapped"]
 
 
 def test_a_thing_is_named_by_its_likeliest_class():
     objects, colors = np.full(JUNK + 1, 0.01), np.full(MIXED + 1, 0.01)
     objects[JUNK], colors[COLORS.index("gold")] = 0.5, 0.9
-    thing = Found(0.5, 0.5, objects, colors)
-    assert thing.object is None and thing.color == "gold"
-    said = verdict([thing], [Binding("gold", "bench")])
+    seen = SeenThing(0.5, 0.5, objects, colors)
+    assert seen.object is None and seen.color == "gold"
+    said = verdict([seen], [Binding("gold", "bench")])
     assert said.faults["junk"] and said.judgements[0].attribute_present and not said.judgements[0].bound
     assert said.judgements[0].bound_confidence == pytest.approx(0.009)
 
@@ -155,8 +199,8 @@ def test_both_judges_agree():
         bindings = tuple(binding for binding, _ in asked)
         images.append(image)
         prompts.append(Prompt("whatever", bindings))
-    said = agreement(np.stack(images), prompts)
-    assert said["bound"] >= 0.98 and len(said["disagreements"]) <= 4
+    bound, disagreements = agreement(np.stack(images), prompts)
+    assert bound >= 0.98 and len(disagreements) <= 4
 
 
 def test_agreement_counts_bindings_and_names_the_images():
@@ -167,11 +211,11 @@ def test_agreement_counts_bindings_and_names_the_images():
     images = np.stack([pair(("gold", "bench"), ("green", "clock")), pair(("gold", "car"), ("red", "star"))])
     prompts = [Prompt("a gold bench and a red clock"), Prompt("a gold bench and a green clock")]
     said = agreement(images, prompts, (judge("analytic"), Blind()))
-    assert said == {"bound": 0.75, "disagreements": [0]}
+    assert said == (0.75, [0])
 
 
 def test_an_unknown_word_is_named():
-    evaluator = oracle.load(judge="analytic")
+    evaluator = oracle.load("oracle_analytic", judge="analytic")
     assert (evaluator.name, evaluator.kin) == ("oracle_analytic", "none")
     evaluator.check_prompt(Prompt("a gold bench and a green clock"))
     with pytest.raises(BadInput, match="no object 'zebra'"):

@@ -6,24 +6,52 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from scipy.stats import chi
 
-from reno.results import Stored
-from reno.testbed.stages import cards, measure
+from reno.spec.judgements import Judgement, Verdict
+from reno.store.records import (
+    BatchMate,
+    BatchRecord,
+    JudgedTrial,
+    Labels,
+    Memory,
+    Provenance,
+    Scores,
+    Timings,
+    TrialIdentity,
+    TrialRecord,
+)
+from reno.store.store import Stored
+from reno.testbed.training import cards, measure
+
+RENO = {"name": "reno", "iterations": 50, "lr": 0.05, "regularization": 0.0, "grad_clip": None}
+ADAM = {"name": "adam", "betas": [0.9, 0.999], "eps": 1e-8}
 
 
-def trial(prompt: str, seed: int, before: list[bool], after: list[bool], junk: bool = False) -> Stored:
-    def judged(bound):
-        return {
-            "judgements": [{"bound": b, "object_present": True} for b in bound],
-            "faults": {"swapped": False, "junk": junk, "mixed": False},
-        }
+def verdict(bound: list[bool], **faults: bool) -> Verdict:
+    judgements = tuple(Judgement("gold", "bench", True, True, flag, 1.0, 1.0, float(flag)) for flag in bound)
+    return Verdict(judgements, {"swapped": False, "junk": False, "mixed": False, **faults})
 
-    record = {
-        "spec": {"prompt": prompt, "seed": seed},
-        "judgements": {"oracle": {"initial": judged(before), "best": judged(after)}},
-    }
-    return Stored(Path("nowhere"), record)
+
+def trial(
+    prompt: str, seed: int, before: Verdict, after: Verdict, folder: Path = Path("nowhere"), method: dict | None = None
+) -> Stored:
+    record = TrialRecord(
+        id=f"{prompt}{seed}",
+        spec=TrialIdentity(
+            algorithm=1, generator="g", metric=({},), dtype="float32", method=method or {}, prompt=prompt, seed=seed
+        ),
+        bindings=(),
+        labels=Labels(models="testbed", metric="clip", method="reno"),
+        scores=Scores(initial={}, best={}, last={}),
+        best_iteration=0,
+        judgements={"oracle": JudgedTrial(kin="none", initial=before, best=after)},
+        timings=Timings(seconds=1.0, batch_seconds=1.0, batch_size=1, images=1),
+        memory=Memory(peak_host_bytes=0, peak_device_bytes=None),
+        provenance=Provenance(versions={}, batch=BatchRecord(size=1, place=0, trials=(BatchMate(id="x"),))),
+    )
+    return Stored(folder, record)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 8), (4, 64, 64)])
@@ -34,24 +62,55 @@ def test_the_norm_of_noise_is_held_against_its_chi_distribution(shape):
     assert measure.noise_deviation(noise) == pytest.approx(expected, rel=1e-3)
 
 
-def test_shares_count_whole_prompts(monkeypatch):
-    monkeypatch.setattr(Stored, "noise", lambda self: {"best": np.full((8, 8, 8), 1.0)})
-    some = [trial("a", 0, [True, False], [True, True]), trial("b", 0, [True, True], [True, False], junk=True)]
+def test_shares_count_whole_prompts(tmp_path):
+    noise = np.full((8, 8, 8), 1.0, np.float32)
+    save_file({"initial": noise, "best": noise}, tmp_path / "noise.safetensors")
+    some = [
+        trial("a", 0, verdict([True, False]), verdict([True, True]), tmp_path),
+        trial("b", 0, verdict([True, True]), verdict([True, False], junk=True), tmp_path),
+    ]
     row = measure.outcome_row("adam 0.05", "clip", some)
-    assert (row["bound_before"], row["bound_after"], row["junk_after"], row["trials"]) == (0.5, 0.5, 0.5, 2)
-    assert row["noise_within_3_sd"] == 1.0
+    assert (row.bound_before, row.bound_after, row.junk_after, row.trials) == (0.5, 0.5, 0.5, 2)
+    assert (row.junk_before, row.mixed_after, row.there_before, row.noise_within_3_sd) == (0.0, 0.0, 1.0, 1.0)
 
 
 def test_the_gain_is_paired_on_prompt_and_seed():
-    reno = [trial("a", s, [False], [True]) for s in (0, 1)] + [trial("b", 0, [False], [False])]
-    other = [trial("a", 0, [False], [False]), trial("a", 1, [False], [True]), trial("b", 1, [False], [True])]
+    def some(*outcomes: tuple[str, int, bool]) -> list[Stored]:
+        return [trial(prompt, seed, verdict([False]), verdict([bound])) for prompt, seed, bound in outcomes]
+
+    reno = some(("a", 0, True), ("a", 1, True), ("b", 0, False))
+    other = some(("a", 0, False), ("a", 1, True), ("b", 1, True))
     gain = measure.gain({("paper", "clip"): reno, ("best of n", "clip"): other}, "paper", "clip", ["a", "b"])
-    assert gain["pairs"] == 2 and gain["prompts"] == 1  # of b no seed is in both
-    assert gain["difference"] == gain["low"] == gain["high"] == 0.5
+    assert gain.pairs == 2 and gain.prompts == 1  # of b no seed is in both
+    assert gain.difference == gain.low == gain.high == 0.5
+
+
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [
+        ({**RENO, "optimizer": ADAM}, "adam 0.05"),
+        ({**RENO, "optimizer": ADAM, "lr": 0.01}, "adam 0.01"),
+        ({**RENO, "optimizer": ADAM, "regularization": 0.1}, "adam 0.05, regularised"),
+        ({**RENO, "optimizer": {"name": "sgd", "momentum": 0.9}, "lr": 5.0, "regularization": 0.01}, "paper"),
+        ({"name": "best_of_n", "iterations": 50}, "best of n"),
+    ],
+)
+def test_a_trial_belongs_to_the_setting_that_made_it(method, setting):
+    blank = verdict([True])
+    assert setting in measure.SETTINGS
+    assert measure.setting_of(trial("a", 0, blank, blank, method=method)) == setting
 
 
 def test_a_card_says_what_sets_a_checkpoint_apart_if_it_was_told(tmp_path):
-    assert cards.otherwise(tmp_path, "generator") == []
+    numbers = cards.StageNumbers(tmp_path, {}, None)
+    assert numbers.otherwise("generator") == []
     (tmp_path / "generator").mkdir()
     (tmp_path / "generator" / "otherwise.txt").write_text("First trained on another law.\n")
-    assert cards.otherwise(tmp_path, "generator") == ["First trained on another law."]
+    assert numbers.otherwise("generator") == ["First trained on another law."]
+    assert "First trained on another law." in cards.generator(numbers)
+
+
+def test_a_number_that_was_not_measured_is_not_made_up(tmp_path):
+    card = cards.clip(cards.StageNumbers(tmp_path, {"clip": {"swap": 0.953}}, None))
+    assert "| swapped colours | 95.3% | 50% |" in card and "| another object | not measured | 50% |" in card
+    assert "What optimising it does" not in card

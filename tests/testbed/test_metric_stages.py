@@ -11,16 +11,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from reno.errors import BadInput
 from reno.metrics.blip import BlipMetric
 from reno.metrics.clip import ClipMetric
-from reno.prompts import parse_bindings
+from reno.spec.errors import BadInput
+from reno.spec.prompts import parse_bindings
 from reno.testbed import layout, tokenizers
 from reno.testbed.render import render
-from reno.testbed.stages import blip, captions, clip, families, labels, pictures
-from reno.testbed.stages import vae as vae_stage
-from reno.testbed.stages.loop import tensor_of
-from reno.testbed.stages.spoiling import SPOILERS, blended, chimera, fused, two_toned
+from reno.testbed.training import blip, captions, clip, labels, metric_stage, picture_families, picture_pool
+from reno.testbed.training import vae as vae_stage
+from reno.testbed.training.loop import tensor_of
+from reno.testbed.training.spoiling import SPOILERS, blended, chimera, fused, two_toned
 from reno.testbed.world import (
     COLORS,
     HELD_OUT,
@@ -53,13 +53,13 @@ def built(tmp_path_factory):
     (folder / "vae").mkdir()
     torch.manual_seed(0)
     save_file(dict(vae_stage.build().named_parameters()), folder / "vae" / "average.safetensors")
-    pictures.Pool(folder, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
+    picture_pool.PicturePool(folder, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
     return folder
 
 
 def many_captions(**shares: float) -> list[tuple[list, captions.Caption]]:
     rng = random.Random(5)
-    noise = captions.Noise(**({"dropped": 0, "jumbled": 0, "partial": 0, "prefixed": 0} | shares))
+    noise = captions.CaptionNoise(**({"dropped": 0, "jumbled": 0, "partial": 0, "prefixed": 0} | shares))
     asked = [sample_pairs(rng, 2 + i % 2) for i in range(3000)]
     return [(pairs, captions.noisy(rng, pairs, noise)) for pairs in asked]
 
@@ -107,7 +107,7 @@ def test_a_false_caption_is_wrong_by_a_swap_a_colour_or_an_object():
 
 def test_the_lessons_teach_the_worlds_words_and_further_ones():
     rng = random.Random(8)
-    things = [pair for _ in range(2000) for pair in families.taught_pairs(rng, 2)]
+    things = [pair for _ in range(2000) for pair in picture_families.taught_pairs(rng, 2)]
     assert not set(things) & HELD_OUT
     world = [color in COLORS and name in OBJECTS for color, name in things]
     assert 0.5 < np.mean(world) < 0.75  # half, and those of the others that happen to be
@@ -125,11 +125,11 @@ def test_what_is_false_of_the_worlds_scene_is_in_the_worlds_words(color, further
 
 
 def test_the_pool_shows_nothing_held_out_and_its_labels_are_what_is_drawn(built):
-    pool = pictures.Pool(built, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
+    pool = picture_pool.PicturePool(built, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
     for family in pool.families.values():
         assert family.images.dtype == torch.uint8 and family.images.shape[1:] == (3, 64, 64)
         for numbers in (*family.asked, *family.shown):
-            pairs = pictures.pairs_of(numbers)
+            pairs = picture_pool.pairs_of(numbers)
             assert allowed(pairs)
         assert torch.equal(family.asked[::2], family.asked[1::2])  # twins
     assert (pool.families["spoiled"].shown[1::2] == -1).all()  # shows nothing that may be named
@@ -142,7 +142,7 @@ def test_a_faulty_twin_is_named_as_asked_only_now_and_then():
     """Where a colour leaked a little; every other fault is named."""
     rng = random.Random(12)
     asked = [sample_pairs(rng, 2) for _ in range(1000)]
-    shown = [labels.shown_by(families.faulty(rng, pairs), labels.SQUARE, rng) for pairs in asked]
+    shown = [labels.shown_by(picture_families.faulty(rng, pairs), labels.SQUARE, rng) for pairs in asked]
     same = np.mean([set(one) == set(other) for one, other in zip(asked, shown, strict=True)])
     assert 0.01 < same < 0.1
 
@@ -151,12 +151,14 @@ def test_the_patches_say_what_covers_them():
     scene = Scene((Thing("red", "heart", 0.25, 0.25, 0.4), Thing("blue", "star", 0.7, 0.7, 0.4, leak=("gold", 0.9))))
     pairs = labels.shown_by(scene, labels.SQUARE)
     assert pairs == [("red", "heart"), ("gold", "star")]
-    objects, colors = pictures.patch_map(labels.Record(render(scene), pairs, pairs, scene.things), labels.SQUARE)
+    objects, colors = picture_pool.patch_map(
+        labels.LabelledPicture(render(scene), pairs, pairs, scene.things), labels.SQUARE
+    )
     assert (objects[2, 2], colors[2, 2]) == (OBJECTS.index("heart"), COLORS.index("red"))
     assert (objects[5, 5], colors[5, 5]) == (OBJECTS.index("star"), COLORS.index("gold"))
-    assert objects[0, 7] == pictures.NOTHING and colors[0, 7] == pictures.UNGRADED
-    hidden = pictures.patch_map(labels.Record(render(scene), pairs, [], scene.things), labels.SQUARE)
-    assert (hidden == pictures.UNGRADED).all()
+    assert objects[0, 7] == picture_pool.NOTHING and colors[0, 7] == picture_pool.UNGRADED
+    hidden = picture_pool.patch_map(labels.LabelledPicture(render(scene), pairs, [], scene.things), labels.SQUARE)
+    assert (hidden == picture_pool.UNGRADED).all()
 
 
 class PerfectPainter:
@@ -241,8 +243,8 @@ def test_spoiled_pictures_differ_from_what_was_asked():
 
 
 def test_swapped_twins_show_the_same_words_and_no_same_pair(built):
-    pool = pictures.Pool(built, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
-    shown = [pictures.pairs_of(numbers) for numbers in pool.families["swapped"].shown]
+    pool = picture_pool.PicturePool(built, labels.SQUARE, generated=0.0, sizes=SHARES, chunk=48)
+    shown = [picture_pool.pairs_of(numbers) for numbers in pool.families["swapped"].shown]
     for one, other in zip(shown[::2], shown[1::2], strict=True):
         assert not set(one) & set(other) and not (set(one) | set(other)) & HELD_OUT
         assert {name for _, name in one} == {name for _, name in other}
@@ -253,25 +255,28 @@ def test_swapped_twins_show_the_same_words_and_no_same_pair(built):
 
 def test_without_the_stages_before_it_a_stage_says_which_to_run(built, tmp_path):
     with pytest.raises(BadInput, match="run the stage vae first"):
-        pictures.Pool(tmp_path, labels.SQUARE, generated=0.0)
+        picture_pool.PicturePool(tmp_path, labels.SQUARE, generated=0.0)
     with pytest.raises(BadInput, match="run the stage generator first"):
-        pictures.Pool(built, labels.SQUARE, generated=0.4)
+        picture_pool.PicturePool(built, labels.SQUARE, generated=0.4)
 
 
 @pytest.mark.parametrize("stage", [clip, blip], ids=["clip", "blip"])
 def test_what_a_stage_exports_scores_as_what_it_trained(stage, built, tmp_path):
-    numbers = stage.run(built, steps=2, second=1, third=1, batch=16, generated=0.0, sizes=SHARES, chunk=48, examined=16)
+    course = replace(stage.COURSE, steps=(2, 1, 1), batch=16, generated=0.0, sizes=SHARES, chunk=48, examined=16)
+    numbers = stage.run(built, course)
     assert {"object", "color", "swap", "group", "whole"} <= numbers.keys()
     assert all(0 <= value <= 1 for value in numbers.values())
     stage.export(built, tmp_path)
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2.6e6
-    learner = stage.load_average(built / stage.__name__.rsplit(".", 1)[1], stage.build(built))
+    learner = metric_stage.trained(built, stage.build(built))
     texts = ["a gold bench and a green clock", "a red car, a blue bowl and a pink star"]
     images = tensor_of([render(sample_scene(random.Random(i), 2)) for i in range(2)])
     place = {"dtype": torch.float32, "device": torch.device("cpu")}
-    heads = {"clip": {None: "score"}, "blip": {"itm": "itm", "itc": "itc"}}[stage.__name__.rsplit(".", 1)[1]]
-    for head, name in heads.items():
-        metric = (ClipMetric if head is None else BlipMetric)(tmp_path, head=head, **place)
+    metrics = {
+        "clip": lambda: {"score": ClipMetric(tmp_path, **place)},
+        "blip": lambda: {head: BlipMetric(tmp_path, head=head, **place) for head in ("itm", "itc")},
+    }[learner.stage]()
+    for name, metric in metrics.items():
         for text in texts:
             metric.check_prompt(text)
         with torch.no_grad():

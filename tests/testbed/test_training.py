@@ -8,11 +8,12 @@ import random
 import pytest
 import torch
 
-from reno.errors import BadInput
-from reno.testbed.stages.loop import train
+from reno.spec.errors import BadInput
+from reno.testbed.training.loop import train
 from scripts import train_testbed
 
 
+@pytest.mark.slow
 def test_the_whole_chain_in_a_few_steps(tmp_path):
     """Every stage, as `make testbed` runs them: trained, exported, measured by the bench itself, described."""
     weights = tmp_path / "weights"

@@ -8,8 +8,9 @@ import random
 import numpy as np
 import pytest
 
-from reno.errors import BadInput
-from reno.prompts import Prompt, load_prompts, parse_bindings
+from reno.config.prompt_sets import load_prompts
+from reno.spec.errors import BadInput
+from reno.spec.prompts import Prompt, parse_bindings
 from reno.testbed import layout
 from reno.testbed.render import background_pixels, render, silhouette
 from reno.testbed.world import (

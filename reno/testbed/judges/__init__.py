@@ -1,7 +1,8 @@
-"""Two judges of the embedded world's images that share nothing but the words: a small network and an analysis.
+"""Two judges of the embedded world's images: a small network (`learned`) and an analysis of the pixels (`analytic`).
 
-Each answers which things an image shows: where, what object or none, what colour or none. `verdict` turns that answer
-into judgements of a prompt's bindings. Neither judge is a model under test, so both may know every colour and object.
+Each says which things an image shows: where they are, and which object and colour they are, if any. `verdict` turns
+that into judgements of a prompt's bindings. The judges share no code but the words. Neither is a model under test, so
+both may know every colour and object.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from typing import Protocol
 
 import numpy as np
 
-from reno.evaluators import Judgement, Verdict
-from reno.prompts import Binding, Prompt
+from reno.spec.judgements import Judgement, Verdict
+from reno.spec.prompts import Binding, Prompt
 from reno.testbed.world import COLORS, OBJECTS, PALETTE, bindings_of
 
 JUNK, MIXED = len(OBJECTS), len(COLORS)
-"""The last class of an object and of a colour: no object of this world; two colours, or one between two."""
+"""The last classes. JUNK, of objects: no object of this world. MIXED, of colours: two colours, or one between two."""
 
 PURE = 0.31
-"""Up to this share of the way from the nearest colour to the next, a colour still has its name: about a quarter of
-another colour may be mixed in."""
+"""A colour keeps its name up to this share of the way from the nearest named colour to the next. About a quarter of
+another colour may then be mixed in."""
 
 
 @dataclass(frozen=True)
-class Found:
+class SeenThing:
     """One thing that a judge sees."""
 
     x: float
@@ -49,14 +50,18 @@ class Found:
         return None if best == MIXED else COLORS[best]
 
 
-class Judge(Protocol):
-    def look(self, images: np.ndarray) -> list[list[Found]]:
+class WorldJudge(Protocol):
+    def look(self, images: np.ndarray) -> list[list[SeenThing]]:
         """The things in each image, uint8 (B, SIDE, SIDE, 3)."""
         ...
 
 
-def verdict(found: Sequence[Found], bindings: Sequence[Binding]) -> Verdict:
-    """What the things found say of the bindings asked for, whose words the world must know."""
+def verdict(found: Sequence[SeenThing], bindings: Sequence[Binding]) -> Verdict:
+    """The verdict on bindings, whose words the world must know, by the things that a judge sees.
+
+    Faults: `swapped`, two asked things are there with each other's colours; `missing`, an asked object is not there;
+    `junk`, something is no object; `mixed`, an object has two colours or one between two.
+    """
     shown = {(thing.object, thing.color) for thing in found}
     asked = [(binding.attribute, binding.object) for binding in bindings]
     judgements = tuple(_judgement(found, shown, color, name) for color, name in asked)
@@ -73,7 +78,7 @@ def verdict(found: Sequence[Found], bindings: Sequence[Binding]) -> Verdict:
     return Verdict(judgements, faults)
 
 
-def _judgement(found: Sequence[Found], shown: set, color: str, name: str) -> Judgement:
+def _judgement(found: Sequence[SeenThing], shown: set, color: str, name: str) -> Judgement:
     objects = [float(thing.objects[OBJECTS.index(name)]) for thing in found]
     colors = [float(thing.colors[COLORS.index(color)]) for thing in found]
     return Judgement(
@@ -88,24 +93,28 @@ def _judgement(found: Sequence[Found], shown: set, color: str, name: str) -> Jud
     )
 
 
-def agreement(images: np.ndarray, prompts: Sequence[Prompt], judges: Sequence[Judge] | None = None) -> dict:
-    """Of images, uint8 (N, SIDE, SIDE, 3), and their prompts: `bound`, the share of bindings of which two judges (the
-    learned one as shipped and the analytic one) both say that they hold or that they do not; and `disagreements`, the
-    indices of images where they differ on some binding. Raises BadInput for a word that the world does not know."""
+def agreement(
+    images: np.ndarray, prompts: Sequence[Prompt], judges: Sequence[WorldJudge] | None = None
+) -> tuple[float, list[int]]:
+    """How often two judges agree on images, uint8 (N, SIDE, SIDE, 3), and their prompts.
+
+    judges: by default the learned one as shipped, and the analytic one. Answers with the share of bindings of which
+    both say that they hold or both that they do not, and the indices of the images where they differ on some binding.
+    Raises BadInput for a word that the world does not know.
+    """
     if judges is None:
         from reno.testbed.judges import analytic, learned
 
         judges = (learned.load(), analytic.AnalyticJudge())
     asked = [bindings_of(prompt) for prompt in prompts]
-    said = [[verdict(*pair) for pair in zip(judge.look(images), asked, strict=True)] for judge in judges]
-    same = [
-        [a.bound == b.bound for a, b in zip(one.judgements, other.judgements, strict=True)]
-        for one, other in zip(*said, strict=True)
-    ]
-    return {
-        "bound": sum(map(sum, same)) / sum(map(len, same)),
-        "disagreements": [index for index, answers in enumerate(same) if not all(answers)],
-    }
+    one, other = ([verdict(*pair) for pair in zip(judge.look(images), asked, strict=True)] for judge in judges)
+    same = [same_bindings(*pair) for pair in zip(one, other, strict=True)]
+    return sum(map(sum, same)) / sum(map(len, same)), [index for index, flags in enumerate(same) if not all(flags)]
+
+
+def same_bindings(one: Verdict, other: Verdict) -> list[bool]:
+    """Whether two verdicts agree that a binding holds or does not, for each binding."""
+    return [a.bound == b.bound for a, b in zip(one.judgements, other.judgements, strict=True)]
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:
@@ -124,11 +133,11 @@ PALETTE_LAB = lab(PALETTE_RGB)
 
 
 def color_names(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest colour's index (...) of sRGB values (..., 3), and how far they are on the way to the next: from 0,
-    and 0.5 where both are equally near.
+    """Of sRGB values (..., 3), the index of the nearest colour (...), and how far they are on the way to the next one:
+    from 0 to 0.5, where both are equally near.
 
-    The nearest is so in Lab. The way is the mean of its shares in Lab, where saturated blue and red mixtures seem too
-    far off, and in sRGB, where colours are mixed.
+    The nearest colour is that in Lab. The way is the mean of two: in Lab, which exaggerates it for mixtures of
+    saturated blue and red, and in sRGB, in which colours are mixed.
     """
     rgb = np.asarray(rgb, np.float64)
     distances = np.linalg.norm(lab(rgb)[..., None, :] - PALETTE_LAB, axis=-1)

@@ -1,9 +1,9 @@
-"""The judge that learns nothing: background, blobs, and the drawn object that explains each blob best.
+"""The judge that has learned nothing. It separates blobs from the background and finds the drawing that fits each best.
 
-A blob is cut out, moved and scaled to a standard frame, and compared with drawings of every object at several tilts.
-Every drawing is fitted in the colour that suits it best, in closed form, since a drawing's pixels are linear in its
-colour. What no drawing explains is junk. The fitted colour, and the colours of the pixels that have no shade, give
-the colour's name. Thresholds were set on renders, degraded and coded by the VAE.
+A blob is cut out, moved and scaled to a standard frame, and compared with drawings of every object at several tilts. A
+drawing's pixels are linear in its colour, so the best colour of each drawing has a closed form. A blob that no drawing
+explains is junk. The fitted colour, and the colours of the pixels without shade, decide the colour's name. The
+thresholds were set on renders, degraded ones and ones coded by the VAE.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from reno.testbed.judges import MIXED, PURE, Found, color_names, lab
+from reno.testbed.judges import MIXED, PURE, SeenThing, color_names, lab
 from reno.testbed.render import SUPERSAMPLE, outline, placed
 from reno.testbed.world import COLORS, OBJECTS, SIDE, Thing
 
@@ -25,9 +25,9 @@ REACH = 2.5
 """Half the frame's side, in root-mean-square radii of the blob."""
 TILTS = (-15, -10, -5, 0, 5, 10, 15)
 RADII = (2.2, 3.2, 4.5, 6.0, 8.0, 11.0)
-"""The scales that drawings are kept at, as root-mean-square radii in pixels."""
+"""Scales at which drawings are kept, as root-mean-square radii in pixels."""
 BLUR = 0.7
-"""Sigma in pixels by which blobs and drawings are smoothed, so that sharpness hardly matters."""
+"""Sigma, in pixels, of the smoothing of blobs and drawings. Sharpness then hardly matters."""
 NOISE = 6.0
 """Level (0 to 255) below which a pixel's difference from a drawing does not count."""
 VISIBLE = 11.0
@@ -35,23 +35,24 @@ VISIBLE = 11.0
 SMALLEST = 14
 """Pixels of the smallest blob."""
 MISFIT = 0.12
-"""Share of a blob that its drawing may leave unexplained; what leaves more is junk."""
+"""Largest share of a blob that its drawing may leave unexplained; else the blob is junk."""
 UNIQUE = 0.55
-"""A drawing must leave less than this share of what the next best object's leaves; else the blob is junk, too."""
+"""The best drawing must leave less than this share of what the next best object's leaves; else the blob is junk, too.
+"""
 MISFIT_WIDTH = 0.01
 """Difference in misfit that makes one reading e times as likely as another."""
 PURE_WIDTH = 0.03
 SECOND_COLOR = 0.22
-"""Share of pixels of a second colour from which a thing is two-toned."""
+"""Share of pixels in a second colour from which a thing is two-toned."""
 
 
 class AnalyticJudge:
-    def look(self, images: np.ndarray) -> list[list[Found]]:
+    def look(self, images: np.ndarray) -> list[list[SeenThing]]:
         """The things in each image, uint8 (B, SIDE, SIDE, 3)."""
         return [things_in(image.astype(np.float32)) for image in images]
 
 
-def things_in(image: np.ndarray) -> list[Found]:
+def things_in(image: np.ndarray) -> list[SeenThing]:
     """`image`: float32 (SIDE, SIDE, 3), 0 to 255."""
     background = background_of(image)
     blobs = blobs_in(image, background)
@@ -85,8 +86,8 @@ def blobs_in(image: np.ndarray, background: np.ndarray) -> list[np.ndarray]:
     return [mask for mask in masks if mask.sum() >= SMALLEST and distance[mask].max() > 1.8 * VISIBLE]
 
 
-def _read(image: np.ndarray, background: np.ndarray, mask: np.ndarray, others: np.ndarray | None) -> list[Found]:
-    """What a blob is: one thing, or the two or three that it falls into if they explain it and it alone does not."""
+def _read(image: np.ndarray, background: np.ndarray, mask: np.ndarray, others: np.ndarray | None) -> list[SeenThing]:
+    """What a blob is: one thing, or else two or three, if cutting it in parts explains it and one drawing does not."""
     whole = _match(image, background, mask, others)
     if whole.explained:
         return [whole.found()]
@@ -101,7 +102,7 @@ def _read(image: np.ndarray, background: np.ndarray, mask: np.ndarray, others: n
 
 
 def _splits(image: np.ndarray, mask: np.ndarray) -> list[list[np.ndarray]]:
-    """Ways to cut a blob in parts: where it is thin, and by colour."""
+    """Ways to cut a blob in parts: at thin places, and by colour."""
     splits = []
     for depth in (1, 2, 3):
         cores, _ = ndimage.label(ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=depth))
@@ -118,7 +119,7 @@ def _splits(image: np.ndarray, mask: np.ndarray) -> list[list[np.ndarray]]:
 
 
 def _nearest_core(mask: np.ndarray, cores: np.ndarray) -> list[np.ndarray]:
-    """The parts of a mask that are nearest to each of the cores, which are numbered from 1."""
+    """Cuts a mask into the parts nearest to each core; cores are numbered from 1."""
     nearest = ndimage.distance_transform_edt(cores == 0, return_distances=False, return_indices=True)
     owner = cores[tuple(nearest)]
     return [mask & (owner == index) for index in np.unique(cores[cores > 0])]
@@ -126,14 +127,14 @@ def _nearest_core(mask: np.ndarray, cores: np.ndarray) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Match:
-    """The drawing of each object that explains a blob best."""
+    """How well the best drawing of each object explains a blob."""
 
     x: float
     y: float
     misfits: np.ndarray
     """(objects,), 0 is perfect and 1 nothing in common."""
     color: tuple[np.ndarray, float, float]
-    """sRGB of the best drawing's fill, and the shares of its pixels that are of the commonest colour and the next."""
+    """sRGB of the best drawing's fill, and the shares of its pixels in the most and the second most frequent colour."""
 
     @property
     def limit(self) -> float:
@@ -144,14 +145,14 @@ class Match:
     def explained(self) -> bool:
         return float(self.misfits.min()) < self.limit
 
-    def found(self) -> Found:
+    def found(self) -> SeenThing:
         rgb, second = self.color[0], self.color[2]
         objects = _softmax(-np.append(self.misfits, self.limit) / MISFIT_WIDTH)
         nearest, way = color_names(rgb)
         pure = 1 / (1 + np.exp((way - PURE) / PURE_WIDTH)) / (1 + np.exp((second - SECOND_COLOR) / PURE_WIDTH))
         colors = np.zeros(MIXED + 1)
         colors[int(nearest)], colors[MIXED] = pure, 1 - pure
-        return Found(self.x, self.y, objects, colors)
+        return SeenThing(self.x, self.y, objects, colors)
 
 
 def _softmax(values: np.ndarray) -> np.ndarray:
@@ -165,7 +166,9 @@ def _match(image: np.ndarray, background: np.ndarray, mask: np.ndarray, others: 
     axis = np.arange(SIDE)
     x, y = (weights.sum(0) @ axis) / total, (weights.sum(1) @ axis) / total
     square = (weights.sum(0) @ (axis - x) ** 2 + weights.sum(1) @ (axis - y) ** 2) / total
-    radius = max(1.5, np.sqrt(square) - 0.3)  # a blob's soft edge counts whole: it is that much too wide
+    radius = max(
+        1.5, np.sqrt(square) - 0.3
+    )  # the soft edge counts as whole pixels, which makes a blob that much too wide
     behind = background[mask].mean(0).astype(np.float32)
     near = ndimage.binary_dilation(mask, np.ones((3, 3)), iterations=2)
     if others is not None:
@@ -205,8 +208,8 @@ LIKELY = 3
 
 
 def _sampled(image: np.ndarray, x: float, y: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """The standard frame about (x, y) in an image (SIDE, SIDE, C), bilinear, (FRAME * FRAME, C); and where it lies
-    inside the image, 0 or 1, (FRAME * FRAME,)."""
+    """The standard frame about (x, y) in an image (SIDE, SIDE, C), sampled bilinearly, (FRAME * FRAME, C); and which
+    samples lie inside the image, 0 or 1, (FRAME * FRAME,)."""
     steps = np.linspace(-REACH, REACH, FRAME, dtype=np.float32) * np.float32(radius)
     inside = []
     for axis, centre in enumerate((y, x)):
@@ -233,7 +236,7 @@ class Drawings:
 
 
 def _fit(bank: Drawings, pixels: np.ndarray, inside: np.ndarray, behind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each drawing's misfit (T,) to sampled pixels, in the colour (T, 3) that fits by least squares."""
+    """Each drawing's misfit (T,) to sampled pixels, and its colour (T, 3), fitted by least squares."""
     base = (1 - bank.cover)[..., None] * behind + bank.light[..., None]  # (T, F, 3)
     gain = bank.gain * inside
     power = (gain**2).sum(1) + 1e-6
@@ -247,7 +250,8 @@ def _fit(bank: Drawings, pixels: np.ndarray, inside: np.ndarray, behind: np.ndar
 def _fill(
     drawing: Drawings, pixels: np.ndarray, inside: np.ndarray, fitted: np.ndarray, behind: np.ndarray
 ) -> tuple[np.ndarray, float, float]:
-    """The fill's colour, and the shares of the two commonest colours, by the pixels well inside the unshaded part."""
+    """The fill's colour, and the shares of the two most frequent colours, from the pixels well inside the unshaded
+    part."""
     gain, light = drawing.gain[0], drawing.light[0]
     wide = (gain > 0.5) & (light < 0.3 * gain * 255) & (inside > 0)
     if wide.sum() < 4:

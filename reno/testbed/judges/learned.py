@@ -1,7 +1,7 @@
-"""The judge that learned: a small convolutional network that marks the centres of things and names them.
+"""The judge that was trained: a small convolutional network that marks the centres of things and names them.
 
-It was trained by `reno.testbed.stages.judge` on drawings of every colour and object, good and bad, also degraded and
-coded by the VAE. It is an instrument and no model under test, so it has seen the combinations held out from those.
+`reno.testbed.training.judge` trained it on drawings of every colour and object, good and bad, some degraded or coded by
+the VAE. It is an instrument, not a model under test, so it has seen the combinations that are held out from the models.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from reno.errors import BadInput
-from reno.testbed.judges import JUNK, MIXED, Found
+from reno.spec.errors import BadInput
+from reno.testbed.judges import JUNK, MIXED, SeenThing
 from reno.testbed.world import SIDE
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "judge"
@@ -23,13 +23,13 @@ FILE = "judge.safetensors"
 GRID = 16
 """Cells along the image's side."""
 CENTRE = 0.4
-"""Probability from which a cell that no neighbour exceeds is the centre of a thing."""
+"""Least probability of a thing's centre. A centre is also the highest cell of its neighbourhood."""
 APART = 2
-"""Cells on every side within which there is no second centre."""
+"""Cells on every side without a second centre."""
 
 
 class Block(nn.Module):
-    """Two convolutions about a shortcut, (B, C, h, w) to the same shape."""
+    """Two convolutions with a shortcut, (B, C, h, w) to the same shape."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -70,7 +70,7 @@ class LearnedJudge:
         self.network, self.device = network.to(device).eval(), device
 
     @torch.no_grad()
-    def look(self, images: np.ndarray) -> list[list[Found]]:
+    def look(self, images: np.ndarray) -> list[list[SeenThing]]:
         """The things in each image, uint8 (B, SIDE, SIDE, 3)."""
         pixels = torch.tensor(images, device=self.device).permute(0, 3, 1, 2).float() / 255
         logits = self.network(pixels)
@@ -78,10 +78,10 @@ class LearnedJudge:
         highest = functional.max_pool2d(centre, 2 * APART + 1, stride=1, padding=APART)
         peaks = ((centre == highest) & (centre > CENTRE))[:, 0].cpu()
         objects, colors = (part.softmax(1).double().cpu().numpy() for part in logits[1:])
-        found: list[list[Found]] = [[] for _ in images]
+        found: list[list[SeenThing]] = [[] for _ in images]
         for index, row, column in peaks.nonzero().tolist():
             found[index].append(
-                Found(
+                SeenThing(
                     (column + 0.5) / GRID, (row + 0.5) / GRID,
                     objects[index, :, row, column], colors[index, :, row, column],
                 )

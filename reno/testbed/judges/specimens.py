@@ -1,8 +1,8 @@
-"""Images whose right answer is known, for training, calibrating and checking the judges: good things, and every kind
-of bad one that a generator may make.
+"""Images with known answers, to train, calibrate and check the judges: good things, and the bad ones that a generator
+may make.
 
 Bad things are two-toned objects, colours between two, halves of objects, fusions of two, one object over another,
-ghosts, and shapes that are no object.
+half transparent objects (ghosts), and shapes that are no object.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from reno.prompts import Binding
+from reno.spec.prompts import Binding
 from reno.testbed.judges import PURE, color_names
 from reno.testbed.render import SUPERSAMPLE, background_pixels, draw_polygons, outline, placed, render, shaded
 from reno.testbed.world import COLORS, OBJECTS, SIDE, Thing, overlap, sample_background, sample_scene
@@ -24,13 +24,13 @@ from reno.testbed.world import COLORS, OBJECTS, SIDE, Thing, overlap, sample_bac
 CANVAS = SIDE * SUPERSAMPLE
 BAD = ("two_toned", "half", "fusion", "overlay", "ghost", "blob", "polygon")
 COMMON = (4, 1, 1, 1, 1, 1, 1)
-"""How common each of BAD is in a specimen; two colours are the hardest to tell."""
+"""How often each of BAD is drawn. Two-toned objects are the hardest to tell, and the most frequent."""
 UNSURE = "?"
 """Stands for an object or a colour that people would disagree on."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class TrueThing:
     """What one thing in a specimen is. Lengths are shares of the image's side."""
 
     x: float
@@ -42,7 +42,7 @@ class Answer:
     """None for a mixture."""
 
 
-def specimen(rng: random.Random, bad: float = 0.3, small: float = 0.1) -> tuple[np.ndarray, list[Answer]]:
+def specimen(rng: random.Random, bad: float = 0.3, small: float = 0.1) -> tuple[np.ndarray, list[TrueThing]]:
     """An image, uint8 (SIDE, SIDE, 3), and what it shows: one to three things of any colours and objects.
 
     `bad` is the share of bad things; `small` the share of things that are half vanished.
@@ -59,8 +59,8 @@ def specimen(rng: random.Random, bad: float = 0.3, small: float = 0.1) -> tuple[
 
 
 def held_out(rng: random.Random, count: int) -> tuple[np.ndarray, list[tuple[Binding, bool]]]:
-    """A scene of good things, uint8 (SIDE, SIDE, 3), and bindings with whether they hold: every thing's own, and as
-    many false ones: another's colour, a colour that nothing has, an object that is not there."""
+    """A scene of good things, uint8 (SIDE, SIDE, 3), and bindings with whether they hold. Every thing's own binding
+    holds. As many are false: with another thing's colour, a colour that nothing has, or an object that is not there."""
     pairs = list(zip(rng.sample(COLORS, count), rng.sample(OBJECTS, count), strict=True))
     asked = [(Binding(*pair), True) for pair in pairs]
     for index, (color, name) in enumerate(pairs):
@@ -72,7 +72,7 @@ def held_out(rng: random.Random, count: int) -> tuple[np.ndarray, list[tuple[Bin
 
 
 def _things(rng: random.Random, count: int, small: float) -> list[Thing]:
-    """Things apart from each other, now and then as near as they may be."""
+    """Things that do not overlap; half of the time each as near to the one before as allowed."""
     low, high = {1: (0.34, 0.62), 2: (0.32, 0.49), 3: (0.27, 0.38)}[count]
     while True:
         things: list[Thing] = []
@@ -88,23 +88,23 @@ def _things(rng: random.Random, count: int, small: float) -> list[Thing]:
             return [_with(t, size=t.size * rng.uniform(0.4, 0.9)) if rng.random() < small else t for t in things]
 
 
-def draw_good(rng: random.Random, canvas: Image.Image, thing: Thing) -> Answer:
-    """An object, often with some of another colour mixed in."""
+def draw_good(rng: random.Random, canvas: Image.Image, thing: Thing) -> TrueThing:
+    """Draws an object; three in ten have some of another colour mixed in."""
     if rng.random() < 0.3:
         thing = _with(thing, leak=(rng.choice(COLORS), rng.choice((rng.uniform(0, 0.22), rng.random()))))
     draw_polygons(ImageDraw.Draw(canvas), outline(thing.object), thing)
     return answer(thing)
 
 
-def answer(thing: Thing) -> Answer:
-    """What a thing that is drawn whole is."""
+def answer(thing: Thing) -> TrueThing:
+    """The right answer for a thing that is drawn whole."""
     nearest, way = color_names(np.array(thing.rgb))
     color = COLORS[int(nearest)] if way < PURE - 0.04 else None if way > PURE + 0.05 else UNSURE
-    return Answer(thing.x, thing.y, thing.size, thing.object if thing.size > 0.17 else UNSURE, color)
+    return TrueThing(thing.x, thing.y, thing.size, thing.object if thing.size > 0.17 else UNSURE, color)
 
 
-def draw_bad(rng: random.Random, canvas: Image.Image, thing: Thing, kind: str) -> Answer:
-    """One of BAD in the place of a thing."""
+def draw_bad(rng: random.Random, canvas: Image.Image, thing: Thing, kind: str) -> TrueThing:
+    """Draws one of BAD in the place of a thing."""
     if kind == "two_toned":
         return two_toned(rng, canvas, thing)
     other = _with(thing, object=rng.choice([name for name in OBJECTS if name != thing.object]))
@@ -137,11 +137,11 @@ def draw_bad(rng: random.Random, canvas: Image.Image, thing: Thing, kind: str) -
             inner = _with(thing, size=0.45 * thing.size)
             draw.polygon(placed(points, inner), fill=shaded(thing.rgb, rng.choice((-0.35, 0.55, 0.75))))
         color = UNSURE
-    return Answer(thing.x, thing.y, thing.size, None, color)
+    return TrueThing(thing.x, thing.y, thing.size, None, color)
 
 
 def lone(rng: random.Random, kind: str) -> tuple[np.ndarray, Thing]:
-    """An image, uint8 (SIDE, SIDE, 3), of nothing but one of BAD, and the thing that it is made of."""
+    """An image, uint8 (SIDE, SIDE, 3), that shows only one of BAD, and the thing that it was made from."""
     canvas = Image.fromarray(background_pixels(sample_background(rng)))
     canvas = canvas.resize((CANVAS, CANVAS), Image.Resampling.BILINEAR)
     thing = Thing(rng.choice(COLORS), rng.choice(OBJECTS), 0.5, 0.5, rng.uniform(0.34, 0.5), rng.uniform(-10, 10))
@@ -149,17 +149,18 @@ def lone(rng: random.Random, kind: str) -> tuple[np.ndarray, Thing]:
     return np.array(canvas.reduce(SUPERSAMPLE)), thing
 
 
-def two_toned(rng: random.Random, canvas: Image.Image, thing: Thing, low: float = 0.3, high: float = 0.7) -> Answer:
-    """An object cut by a straight line into two colours; the second has between `low` and `high` of its area."""
+def two_toned(rng: random.Random, canvas: Image.Image, thing: Thing, low: float = 0.3, high: float = 0.7) -> TrueThing:
+    """Draws an object in two colours, divided by a straight line; the second has a share of `low` to `high` of its
+    area."""
     other = _with(thing, color=rng.choice([color for color in COLORS if color != thing.color]))
     one, _ = _cut(rng, thing, low, high)
     canvas.paste(_alone(canvas, thing))
     canvas.paste(_alone(canvas, other), mask=one)
-    return Answer(thing.x, thing.y, thing.size, thing.object if thing.size > 0.17 else UNSURE, None)
+    return TrueThing(thing.x, thing.y, thing.size, thing.object if thing.size > 0.17 else UNSURE, None)
 
 
 def _cut(rng: random.Random, thing: Thing, low: float, high: float) -> tuple[Image.Image, float]:
-    """The mask of a half plane that holds between `low` and `high` of a thing's area, and the share it holds."""
+    """The mask of a half plane that holds a share of `low` to `high` of a thing's area, and that share."""
     canvas = Image.new("L", (CANVAS, CANVAS))
     draw = ImageDraw.Draw(canvas)
     for points, _ in outline(thing.object):
@@ -182,7 +183,7 @@ def _with(thing: Thing, **changes) -> Thing:
 
 
 def _blob(rng: random.Random) -> np.ndarray:
-    """A smooth closed curve, and no object."""
+    """A smooth closed curve that is no object."""
     angles = np.linspace(0, 2 * math.pi, 60, endpoint=False)
     radius = 0.65 + sum(
         rng.uniform(-0.35, 0.35) / k * np.cos(k * angles + rng.uniform(0, 2 * math.pi)) for k in (1, 2, 3, 4, 5)
@@ -191,7 +192,7 @@ def _blob(rng: random.Random) -> np.ndarray:
 
 
 def _polygon(rng: random.Random) -> np.ndarray:
-    """Three to eight corners around a centre, and no object."""
+    """A polygon of three to eight corners around a centre that is no object."""
     angles = np.sort([rng.uniform(0, 2 * math.pi) for _ in range(rng.randint(3, 8))])
     radius = np.array([rng.uniform(0.5, 1) for _ in angles])
     return np.stack([radius * np.cos(angles), radius * np.sin(angles)], 1)
@@ -201,7 +202,7 @@ DEGRADATIONS = ("clean", "blur", "noise", "jpeg", "tint", "warp")
 
 
 def degrade(rng: random.Random, image: np.ndarray, kind: str) -> np.ndarray:
-    """An image, uint8 (SIDE, SIDE, 3), mildly the worse: one of DEGRADATIONS."""
+    """An image, uint8 (SIDE, SIDE, 3), made slightly worse by one of DEGRADATIONS."""
     values = image.astype(np.float32)
     if kind == "blur":
         sigma = rng.uniform(0.4, 0.9)

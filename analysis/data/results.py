@@ -1,0 +1,125 @@
+"""What was read from a store or from Weights & Biases: tidy pandas frames, and the traces and images behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from reno.store.store import Stored, read_trial, whole
+
+TYPED = "typed"
+"""The prompt set of prompts that were typed on the command line."""
+
+SETTINGS = (
+    "iterations", "lr", "regularization", "grad_clip", "optimizer", "options", "dtype", "algorithm",
+)  # fmt: skip
+"""What, besides the metric, distinguishes two configurations of one method."""
+
+TRIAL_COLUMNS = (
+    "trial", "models", "prompt_set", "study", "metric", "families", "method", "settings", *SETTINGS, "prompt",
+    "bindings", "seed", "generator", "random_weights", "best_iteration", "score_initial", "score_best", "score_last",
+    "seconds", "images", "batch_size", "peak_host_bytes", "peak_device_bytes", "device", "commit", "finished",
+)  # fmt: skip
+JUDGED_COLUMNS = (
+    "trial", "judge", "kin", "identity", "image", "place", "attribute", "object", "object_present", "attribute_present",
+    "bound", "object_confidence", "attribute_confidence", "bound_confidence", "faults",
+)  # fmt: skip
+SCORE_COLUMNS = ("trial", "image", "metric", "score")
+MEMBER_COLUMNS = ("trial", "prompt_set", "study")
+ABSENT_COLUMNS = (
+    "trial", "models", "prompt_set", "study", "metric", "method", "settings", "prompt", "seed", "state", "reason",
+)  # fmt: skip
+ABSENT_STATES = ("failed", "damaged", "missing")
+TRACED = ("iteration", "loss", "score", "seconds")
+"""Columns of a trace that the report needs."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results store, read.
+
+    Nothing is dropped silently: a trial that cannot be read has a sentence in `damaged`, and a row in `absent` if a job
+    planned it."""
+
+    root: Path
+    trials: pd.DataFrame
+    """TRIAL_COLUMNS, one row a stored trial. `metric` and `models` are the record's labels, with a suffix where one
+    label stands for different weights. `settings` is a readable name for SETTINGS. `families` are the kinds of the
+    metric's terms, separated by spaces."""
+    judged: pd.DataFrame
+    """JUDGED_COLUMNS, one row a binding x image (initial, best) x judge. `place` is the binding's place in the prompt,
+    from 0; confidences are in [0, 1]; `faults` names what is wrong with the whole image, separated by spaces.
+    `identity` is the start of the digest of the judge's weights, settings and version. A judge with several identities
+    on one generator counts as several judges; `judge` then has the identity as a suffix."""
+    scores: pd.DataFrame
+    """SCORE_COLUMNS, one row a metric that scored an image (initial, best, last). `metric` is the record's label."""
+    members: pd.DataFrame
+    """MEMBER_COLUMNS, one row a stored trial x prompt set x study. A trial is stored once and may be in several."""
+    absent: pd.DataFrame
+    """ABSENT_COLUMNS, one row a planned trial x prompt set that the store lacks. `state` is one of ABSENT_STATES;
+    `settings` is None if the job's record does not have them."""
+    damaged: tuple[str, ...]
+    """A sentence for each trial and each job record that could not be read."""
+    commands: tuple[str, ...]
+    """The commands whose jobs filled the store, in the order they ran."""
+    metrics: tuple[str, ...]
+    """Metrics in the order in which they first appear: those of `trials` and `absent`, then those that only scored."""
+    methods: tuple[str, ...]
+    """Methods in the order in which they first appear."""
+    claims: tuple[dict[str, Any], ...] = ()
+    """The claims that the jobs name, as job.json has them."""
+    in_folders: ClassVar[bool] = True
+    """Each trial is a folder with all of its images. If not, each image is a request to a server."""
+
+    @property
+    def lacking(self) -> dict[str, int]:
+        """How many planned trials the store lacks, by state, the most frequent first. A trial of several prompt sets
+        counts once."""
+        return self.absent.drop_duplicates("trial")["state"].value_counts().to_dict()
+
+    def folder(self, trial: str) -> Path:
+        return self.root / "trials" / trial
+
+    def stored(self, trial: str) -> Stored:
+        """The trial, with its record, images and frames. Raises BadInput if it is damaged."""
+        return whole(read_trial(self.folder(trial)))
+
+    def traces(self, trials: Iterable[str], columns: Sequence[str] = TRACED) -> pd.DataFrame:
+        """One row an iteration of each trial, with the column `trial` and these columns of the trace.
+
+        A trace that cannot be read is left out; the frame's attribute `unread` names such trials."""
+        return _traces(self, list(trials), list(columns))
+
+    @cached_property
+    def all_traces(self) -> pd.DataFrame:
+        """The traces of every trial, read once."""
+        return self.traces(self.trials["trial"])
+
+
+def _traces(results: Results, trials: list[str], columns: list[str]) -> pd.DataFrame:
+    import pyarrow
+    from pyarrow import parquet
+
+    tables, read, unread = [], [], []
+    for trial in trials:
+        try:
+            file = parquet.ParquetFile(results.folder(trial) / "trace.parquet")
+            tables.append(file.read(columns=columns, use_threads=False))
+        except (OSError, pyarrow.ArrowException):
+            unread.append(trial)
+            continue
+        read.append(trial)
+    if tables:
+        frame = pyarrow.concat_tables(tables).to_pandas()[columns]
+        lengths = [table.num_rows for table in tables]
+        frame.insert(0, "trial", np.repeat(np.array(read, dtype=object), lengths))
+    else:
+        frame = pd.DataFrame(columns=["trial", *columns])
+    frame.attrs["unread"] = tuple(unread)
+    return frame

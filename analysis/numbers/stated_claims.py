@@ -1,0 +1,129 @@
+"""The claims that are to be decided: data, from conf/claims or from the study that ran the jobs.
+
+A claim is a list of parts that all have to hold. A part says that a measure is larger for `a` than for `b`: for one
+metric than for another after optimisation, or, for each metric, `after` optimisation than `before`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from analysis.numbers.measures import BY_NAME
+from reno.spec.errors import BadInput, did_you_mean, first_line
+
+DEFAULT = Path(__file__).parents[2] / "conf" / "claims" / "clip_vs_blip.yaml"
+AFTER, BEFORE = "after", "before"
+
+
+class StatedPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One comparison: the measure of `a` minus that of `b` lies above a threshold."""
+
+    measure: str
+    """A name of MEASURES."""
+    a: str
+    """A metric, by its label or its family; or `after`."""
+    b: str
+    """Another metric; or `before`."""
+    margin: float | None = None
+    """How much less of `a` is still enough: the threshold is minus this. > 0."""
+    above: float = 0.0
+    """The threshold, where there is no margin."""
+
+    @property
+    def threshold(self) -> float:
+        return self.above if self.margin is None else -self.margin
+
+    @property
+    def of_each_metric(self) -> bool:
+        """Whether it compares after with before, for each metric."""
+        return (self.a, self.b) == (AFTER, BEFORE)
+
+    def fault(self) -> str | None:
+        """What is wrong with it; None if nothing is."""
+        if self.measure not in BY_NAME:
+            hint = did_you_mean(self.measure, BY_NAME) or f"; it is one of {', '.join(BY_NAME)}"
+            return f"measure {self.measure!r} is not known{hint}"
+        if not self.of_each_metric and {self.a, self.b} & {AFTER, BEFORE}:
+            return f"a part compares a: {AFTER} with b: {BEFORE}, or one metric with another"
+        if self.a == self.b:
+            return f"a and b are both {self.a!r}"
+        if self.margin is not None and (not self.margin > 0 or self.above):
+            return "margin must be above 0 and stand without `above`"
+        return None
+
+
+class StatedClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A claim, before it is decided."""
+
+    key: str
+    """A short name, unique among the claims."""
+    statement: str
+    definition: str
+    """What it takes for the claim to be supported, in words."""
+    parts: tuple[StatedPart, ...]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that it names, in the order of its parts."""
+        return tuple(dict.fromkeys(name for part in self.parts if not part.of_each_metric for name in (part.a, part.b)))
+
+    @property
+    def of_each_metric(self) -> bool:
+        """Whether some part is about each metric by itself."""
+        return any(part.of_each_metric for part in self.parts)
+
+    def fault(self) -> str | None:
+        if not self.parts:
+            return "it has no parts"
+        return next(filter(None, (part.fault() for part in self.parts)), None)
+
+
+def stated_claims(given: Sequence[Any] = (), default: Path = DEFAULT) -> tuple[StatedClaim, ...]:
+    """The claims that the store's jobs give, of several with one key the first; if they give none, those of the default
+    file. Raises BadInput if one cannot be used."""
+    if given:
+        return _by_key(given, "the store's jobs")
+    try:
+        values = yaml.safe_load(default.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BadInput(f"the claims in {default} cannot be read ({first_line(error)})") from None
+    if not isinstance(values, list) or not values:
+        raise BadInput(f"{default} must be a list of claims, each with key, statement, definition and parts")
+    return _by_key(values, str(default))
+
+
+def named_metrics(claims: Iterable[StatedClaim]) -> tuple[str, ...]:
+    """The metrics that claims name, in the order of the claims."""
+    return tuple(dict.fromkeys(name for claim in claims for name in claim.metrics))
+
+
+def metrics_called(name: str, families: Mapping[str, str]) -> list[str]:
+    """The metrics that a claim may mean by `name`: the one of that label, else those of that family alone.
+
+    families: by metric, the families of its terms, separated by spaces."""
+    return [name] if name in families else [metric for metric, family in families.items() if family == name]
+
+
+def _by_key(given: Sequence[Any], where: str) -> tuple[StatedClaim, ...]:
+    found: dict[str, StatedClaim] = {}
+    for number, values in enumerate(given, start=1):
+        claim = _claim(values, number, where)
+        found.setdefault(claim.key, claim)
+    return tuple(found.values())
+
+
+def _claim(values: Any, number: int, where: str) -> StatedClaim:
+    key = values.get("key", number) if isinstance(values, dict) else number
+    try:
+        claim = msgspec.convert(values, StatedClaim)
+        fault = claim.fault()
+    except ValueError as error:
+        fault = first_line(error)
+    if fault:
+        raise BadInput(f"claim {key} of {where} cannot be used: {fault}")
+    return claim

@@ -1,0 +1,79 @@
+"""The folders that hold what a user may choose: conf/ of this checkout, and any that `-cd FOLDER` adds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from reno.spec.errors import BadInput, did_you_mean, first_line
+
+OWN = Path(__file__).resolve().parent.parent.parent / "conf"
+"""conf/ of this checkout."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The contents of one YAML file, or of one part of a composed configuration, as plain values."""
+
+    values: dict[str, Any]
+    references: frozenset[str]
+    """Dotted names that some value refers to, as in `${metric.head}`."""
+
+
+@dataclass(frozen=True)
+class Conf:
+    """Where choices are looked for."""
+
+    folders: tuple[Path, ...] = (OWN,)
+
+    def options(self, group: str) -> list[str]:
+        """The choices of a group: the YAML files of its folder."""
+        return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
+
+    def path(self, group: str, file: str) -> Path | None:
+        """The first file of that name in a group; None if there is none."""
+        return next((path for folder in self.folders if (path := folder / group / file).is_file()), None)
+
+    def named(self, knob: str, group: str, name: str) -> Chosen:
+        """The contents of <group>/<name>.yaml, resolved as if it were chosen. Raises BadInput if there is none."""
+        path = None if "/" in name else self.path(group, f"{name}.yaml")
+        if path is None:
+            known = self.options(group)
+            raise BadInput(f"{knob}={name} is not known; use {', '.join(known) or 'none'}{did_you_mean(name, known)}")
+        register_resolver()
+        try:
+            config = OmegaConf.create({group: OmegaConf.load(path)})
+            values = OmegaConf.to_container(config, resolve=True)[group]
+        except (OmegaConfBaseException, YAMLError) as error:
+            raise BadInput(f"{path} cannot be read ({first_line(error)})") from None
+        if not isinstance(values, dict):
+            raise BadInput(f"{path} must hold keys and values")
+        return Chosen(values, references_in(OmegaConf.to_container(config, resolve=False)))
+
+
+def references_in(values: object) -> frozenset[str]:
+    """The dotted names inside the `${...}` of nested plain values; a relative one keeps its leading dot."""
+    if isinstance(values, dict):
+        return frozenset().union(*map(references_in, values.values()))
+    if isinstance(values, list):
+        return frozenset().union(*map(references_in, values))
+    if not isinstance(values, str):
+        return frozenset()
+    return frozenset(re.findall(r"\$\{([\w.]+)\}", values))
+
+
+def register_resolver() -> None:
+    """Makes `${checkout:}` in YAML stand for the folder that conf/ is in."""
+    OmegaConf.register_new_resolver("checkout", lambda: str(OWN.parent), replace=True)
+
+
+def names_in(value: object) -> list[str]:
+    """The names in a knob's value: one, a list, or none."""
+    listed = value if isinstance(value, list) else [value]
+    return [str(name) for name in listed if name not in (None, "none")]

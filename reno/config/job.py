@@ -1,0 +1,267 @@
+"""From a composed configuration, as plain values, to a JobSpec. Each function checks one part; no key stays unread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from reno.config.checks import device_name, flag, folder, number, one_of, whole_number
+from reno.config.conf import Chosen, Conf, names_in
+from reno.config.prompt_sets import load_prompts
+from reno.config.sections import Section
+from reno.spec.errors import BadInput, did_you_mean
+from reno.spec.job import (
+    DTYPES,
+    Checkpoint,
+    EvaluatorSpec,
+    Execution,
+    GeneratorSpec,
+    JobSpec,
+    MethodSettings,
+    MetricSpec,
+    MetricTerm,
+    NamedCheckpoint,
+)
+from reno.spec.prompts import Prompt, prompt_from_text
+
+OPTIMIZERS = {"adam": ("betas", "eps"), "sgd": ("momentum", "nesterov")}
+
+
+def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
+    """Checks a composed configuration and freezes it. Raises BadInput."""
+    values = config.values
+    models = Section(values["models"], "models", config.references)
+    checkpoints = Checkpoints(models.section("checkpoints", {}), bool(models.take("closed", False)), conf)
+    prompts, prompt_set = _prompts(values["prompt"], values["prompts"], conf)
+    job = JobSpec(
+        prompts=prompts,
+        prompt_set=prompt_set,
+        seeds=_seeds(values["seed"]),
+        own_noise=flag("own_noise", values["own_noise"]),
+        models=str(models.take("name")),
+        generator=_generator(models.section("generator")),
+        metric=_metric(Section(values["metric"], "metric", config.references), checkpoints, conf),
+        recorded=tuple(_named_metric(name, checkpoints, conf) for name in names_in(values["record"])),
+        evaluators=tuple(evaluator(name, checkpoints, conf) for name in names_in(values["evaluators"])),
+        settings=_settings(values, config.references),
+        batch_size=_batch_size(values["batch_size"]),
+        device=device_name(values["device"]),
+        dtype=one_of("dtype", values["dtype"], DTYPES),
+        threads=None if values["threads"] is None else whole_number("threads", values["threads"], at_least=1),
+        results=folder("results", values["results"]),
+        study=None if values["study"] is None else str(values["study"]),
+        claims=_claims(values["claims"], conf),
+        tracking=dict(values["tracking"]),
+        dry_run=flag("dry_run", values["dry_run"]),
+        execution=Execution(
+            checkpointing=_checkpointing(values["checkpointing"]),
+            compile=flag("compile", values["compile"]),
+            channels_last=flag("channels_last", values["channels_last"]),
+        ),
+        reference_seconds=models.take("reference_seconds", None),
+    )
+    for knob in ("record", "evaluators", "batch_size"):  # defaults of the knobs of these names
+        models.take(knob, None)
+    checkpoints.end()
+    models.end()
+    return job
+
+
+# --- Models -----------------------------------------------------------------------------------------------------------
+
+
+class Checkpoints:
+    """The checkpoints that a job may load: the metrics' and judges' own, unless models.checkpoints gives others."""
+
+    def __init__(self, given: Section, closed: bool, conf: Conf):
+        """given: models.checkpoints. closed: whether a metric may only use the checkpoints that are given there."""
+        self.given, self.closed, self.conf = given, closed, conf
+
+    def choose(self, name: str, own: dict[str, Any]) -> NamedCheckpoint:
+        """The checkpoint of that name; `own` is what the YAML of its metric or judge says."""
+        knob = f"models.checkpoints.{name}"
+        typed = self.given.take(name, {})
+        given = {key: value for key, value in Section(typed, knob).values.items() if value is not None}
+        # Another path is another checkpoint: the revision in the metric's own file is not a revision of it.
+        return NamedCheckpoint(name, checkpoint(Section(given if "path" in given else {**own, **given}, knob)), knob)
+
+    def has(self, name: str) -> bool:
+        """Whether models.checkpoints gives a path of that name."""
+        entry = self.given.values.get(name)
+        return isinstance(entry, dict) and entry.get("path") is not None
+
+    def end(self) -> None:
+        """Raises BadInput for a name under models.checkpoints that no metric and no judge has."""
+        if set(self.given.values) - set(self.given.known):
+            self.given.known += [
+                name
+                for group in ("metric", "evaluator")
+                for option in self.conf.options(group)
+                for name in self.conf.named(group, group, option).values.get("checkpoints") or {}
+            ]
+            self.given.end()
+
+
+def checkpoint(section: Section) -> Checkpoint:
+    """A checkpoint's path, revision and variant. Raises BadInput."""
+    path = section.take("path", None)
+    if not isinstance(path, str) or not path:
+        raise BadInput(f"{section.where}.path must be a folder or a name on the model hub, not {path!r}")
+    revision, variant = (section.take(key, None) for key in ("revision", "variant"))
+    section.end()
+    return Checkpoint(path, *(None if value is None else str(value) for value in (revision, variant)))
+
+
+def _generator(section: Section) -> GeneratorSpec:
+    kind = str(section.take("kind"))
+    own = {key: section.take(key, None) for key in ("path", "revision", "variant")}
+    model = None
+    if own["path"] is not None:
+        model = NamedCheckpoint("generator", checkpoint(Section(own, section.where)), section.where)
+    return GeneratorSpec(kind, model, section.rest())
+
+
+def _metric(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:
+    name = str(section.take("name"))
+    own = section.take("checkpoints", {}) or {}
+    terms = tuple(
+        _term(name, Section(term, "metric.terms", section.references), own, checkpoints)
+        for term in section.take("terms")
+    )
+    section.end()
+    return MetricSpec(name + _suffix(name, terms, conf), terms)
+
+
+def _named_metric(name: str, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:
+    found = conf.named("record", "metric", name)
+    return _metric(Section(found.values, "metric", found.references), checkpoints, conf)
+
+
+def _term(metric: str, section: Section, own: dict[str, Any], checkpoints: Checkpoints) -> MetricTerm:
+    kind = str(section.take("kind"))
+    name = section.take("model", None)
+    weight = number(f"weight of metric {metric}", section.take("weight", 1.0), above=0.0)
+    model = None
+    if name is not None:
+        if checkpoints.closed and not checkpoints.has(name):
+            known = [known for known in checkpoints.given.values if checkpoints.has(known)]
+            raise BadInput(
+                f"these models have no checkpoint for metric {metric}: they have {', '.join(known)}; choose one of "
+                f"these metrics, another models, or give one with models.checkpoints.{name}.path=FOLDER"
+            )
+        model = checkpoints.choose(str(name), own.get(name) or {})
+    return MetricTerm(kind, model, weight, section.rest())
+
+
+def _suffix(name: str, terms: tuple[MetricTerm, ...], conf: Conf) -> str:
+    """What tells a metric apart from the one of its file: the options that differ, as in blip_itc. (Another weight or
+    checkpoint is told apart by the report.)"""
+    if name not in conf.options("metric"):
+        return ""
+    usual = conf.named("metric", "metric", name).values["terms"]
+    found = []
+    for term, own in zip(terms, usual, strict=False):
+        found += [
+            f"_{value}" if isinstance(value, str) else f"_{key}{value}"
+            for key, value in term.options.items()
+            if value != own.get(key)
+        ]
+    return "".join(dict.fromkeys(found))
+
+
+def evaluator(name: str, checkpoints: Checkpoints, conf: Conf) -> EvaluatorSpec:
+    """The judge of conf/evaluator/<name>.yaml. Raises BadInput."""
+    section = Section(conf.named("evaluators", "evaluator", name).values, f"evaluator {name}")
+    own = section.take("checkpoints", {}) or {}
+    models = tuple(checkpoints.choose(model, values or {}) for model, values in own.items())
+    return EvaluatorSpec(str(section.take("name")), str(section.take("kind")), section.rest(), models)
+
+
+# --- Method -----------------------------------------------------------------------------------------------------------
+
+
+def _settings(values: dict[str, Any], references: frozenset[str]) -> MethodSettings:
+    method = Section(values["method"], "method", references)
+    optimizer, optimizer_settings = _optimizer(Section(values["optimizer"], "optimizer", references))
+    return MethodSettings(
+        method=str(method.take("name")),
+        iterations=whole_number("iterations", values["iterations"], at_least=0),
+        lr=number("lr", values["lr"], above=0.0),
+        regularization=number("regularization", values["regularization"], at_least=0.0),
+        grad_clip=None if values["grad_clip"] is None else number("grad_clip", values["grad_clip"], above=0.0),
+        optimizer=optimizer,
+        optimizer_settings=optimizer_settings,
+        kind=str(method.take("kind", "")),
+        options=method.rest(),
+    )
+
+
+def _optimizer(section: Section) -> tuple[str, dict[str, Any]]:
+    name = one_of("optimizer.name", section.take("name"), OPTIMIZERS)
+    settings = section.rest()
+    known = OPTIMIZERS[name]
+    for key in settings:
+        if key not in known:
+            has = f"{', '.join(known)}{did_you_mean(key, known)}"
+            raise BadInput(f"optimizer {name} has no setting {key!r}; it has {has}")
+    if lacking := [key for key in known if key not in settings]:
+        raise BadInput(f"optimizer {name} needs {lacking[0]}; give it with +optimizer.{lacking[0]}=...")
+    if name == "adam":
+        betas = settings["betas"]
+        if not isinstance(betas, list) or len(betas) != 2:
+            raise BadInput(f"optimizer.betas must be two numbers, not {betas!r}; for example [0.9,0.999]")
+        betas = [number("optimizer.betas", beta, at_least=0.0, below=1.0) for beta in betas]
+        return name, {**settings, "betas": betas, "eps": number("optimizer.eps", settings["eps"], at_least=0.0)}
+    momentum = number("optimizer.momentum", settings["momentum"], at_least=0.0, below=1.0)
+    if flag("optimizer.nesterov", settings["nesterov"]) and not momentum:
+        raise BadInput("optimizer.nesterov=true needs optimizer.momentum > 0; for example 0.9")
+    return name, {**settings, "momentum": momentum}
+
+
+# --- Prompts and single knobs -----------------------------------------------------------------------------------------
+
+
+def _prompts(prompt: object, prompts: object, conf: Conf) -> tuple[tuple[Prompt, ...], str | None]:
+    if prompt is not None:
+        texts = prompt if isinstance(prompt, list) else [prompt]
+        if not texts:
+            raise BadInput("prompt=[] holds no prompt; give one text, or leave it out to use prompts")
+        return _distinct(prompt_from_text(text, "prompt") for text in texts), None
+    if not isinstance(prompts, str):
+        raise BadInput(f"prompts must name one set or file, not {prompts!r}; to type several prompts use prompt=[a,b]")
+    return _distinct(load_prompts(prompts, conf)), prompts
+
+
+def _seeds(seed: object) -> tuple[int, ...]:
+    seeds = seed if isinstance(seed, list) else [seed]
+    if not seeds:
+        raise BadInput("seed=[] holds no seed; give one whole number or a list such as seed=[0,1]")
+    return _distinct(whole_number("seed", value, at_least=0, below=2**63) for value in seeds)
+
+
+def _distinct(values) -> tuple:
+    return tuple(dict.fromkeys(values))
+
+
+def _claims(name: object, conf: Conf) -> tuple[dict[str, Any], ...]:
+    """The claims of conf/claim_sets/<name>.yaml, as the report reads them."""
+    if name is None:
+        return ()
+    path = conf.path("claim_sets", f"{name}.yaml")
+    if path is None:
+        known = conf.options("claim_sets")
+        raise BadInput(f"claims={name} is not known; use {', '.join(known)}{did_you_mean(name, known)}")
+    return tuple(yaml.safe_load(path.read_text(encoding="utf-8"))["claims"])
+
+
+def _batch_size(value: object) -> int | None:
+    if isinstance(value, str) and value != "auto":
+        raise BadInput(f"batch_size must be auto or a whole number, 1 or more, not {value!r}")
+    return None if value == "auto" else whole_number("batch_size", value, at_least=1)
+
+
+def _checkpointing(value: object) -> bool | None:
+    if value != "auto" and not isinstance(value, bool):
+        raise BadInput(f"checkpointing must be auto, true or false, not {value!r}")
+    return None if value == "auto" else value

@@ -1,0 +1,104 @@
+"""The knobs of a command: the keys of its page in conf/. The page's comments are the only help text there is.
+
+conf/config.yaml is the page of reno.run and reno.memory; evaluate.yaml, reproduce.yaml and report.yaml are those of
+`python -m reno.evaluate`, `python -m reno.reproduce` and `python -m analysis`.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+
+import yaml
+
+from reno.config.conf import OWN, Conf
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One key of a page."""
+
+    name: str
+    default: str
+    """As it is written in the page."""
+    help: str
+    """Its comment; empty where it has none."""
+    group: bool
+    """Whether its values are the files of a folder of conf/."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page of one command."""
+
+    name: str
+    """Its file in conf/, without the suffix."""
+    usage: str
+    purpose: str
+    examples: str
+    """Lines of commands and of exit statuses, as they are to be printed."""
+    positional: tuple[str, ...] = ()
+    """Knobs that may be given as words without `knob=`, in this order."""
+    lists: tuple[str, ...] = ()
+    """Knobs that take several values separated by commas, without brackets."""
+    studies: bool = False
+    """Whether +experiments=NAME chooses a study."""
+
+    def knobs(self) -> list[Knob]:
+        """Every knob, in the order of the page."""
+        text = (OWN / f"{self.name}.yaml").read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+        chosen = [item for item in values.pop("defaults", []) if isinstance(item, dict)]
+        groups = [name for item in chosen for name in item if not name.startswith("override ")]
+        values.pop("hydra", None)
+        lines = {
+            match[1]: match for match in re.finditer(r"^(?:  - )?(\w+):[ \t]+(\S.*?)(?:[ \t]+# (.*))?$", text, re.M)
+        }
+        found = []
+        for name in (*groups, *values):
+            match = lines.get(name)
+            default, said = (match[2], match[3] or "") if match else ("", "")
+            found.append(Knob(name, default, said, name in groups))
+        return found
+
+    def names(self) -> list[str]:
+        return [knob.name for knob in self.knobs()]
+
+    def help(self, conf: Conf, width: int = 110) -> str:
+        """The help page as plain text of at most `width` columns."""
+        lines = [f"usage: {self.usage}", "", textwrap.fill(self.purpose, width), ""]
+        lines.append(f"{'knob':<15} {'default':<20} what it is")
+        indent = " " * 37
+        for knob in self.knobs():
+            default = re.sub(r"\$\{(.+)\}", r"of \1", knob.default)
+            said = knob.help + (f": {', '.join(conf.options(knob.name))}" if knob.group else "")
+            first = f"{knob.name:<15} {default:<20} "
+            lines.append(textwrap.fill(said or "-", width, initial_indent=first, subsequent_indent=indent))
+        if self.studies:
+            lines += ["", "experiments (with +experiments=NAME): " + ", ".join(conf.options("experiments"))]
+        return "\n".join([*lines, "", self.examples])
+
+
+RUN = Page(
+    name="config",
+    studies=True,
+    usage="python -m reno.run [-m] [-cd FOLDER] [knob=value ...]",
+    purpose=(
+        "Optimises the noise of a one-step text-to-image model against an image-text metric (ReNO), over prompts x "
+        "seeds, and keeps every image, curve and judgement. Running a command again does what is missing and nothing "
+        "else. `-m` sweeps: every knob takes several values, separated by commas. `-cd FOLDER` adds a folder like "
+        "conf/ with metrics, judges, methods, models, prompt sets and experiments of your own."
+    ),
+    examples="""\
+examples
+  python -m reno.run                                            the report's setting on the embedded models
+  python -m reno.run prompt='a red car and a blue bowl' seed=[0,1]
+  python -m reno.run -m metric=clip,blip lr=0.01,0.05           a sweep: one job a combination
+  python -m reno.run -m +experiments=clip_vs_blip               a study of experiments/
+  python -m reno.run models=sd_turbo dry_run=true               what would run, and how long it would take
+  python -m reno.run models.checkpoints.clip.path=FOLDER        another checkpoint of the same format
+
+exit status  0 all is done, 1 some trials failed, 2 the input cannot be used, 130 interrupted
+""",
+)

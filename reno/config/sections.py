@@ -1,0 +1,58 @@
+"""Reading nested values so that every key is read, or refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reno.spec.errors import BadInput, did_you_mean
+
+_REQUIRED = object()
+
+
+class Section:
+    """One mapping of a configuration. `take` reads a key; `end` refuses what nobody has read."""
+
+    def __init__(self, values: object, where: str, references: frozenset[str] = frozenset()):
+        """where: the dotted name of the mapping. references: dotted names that other values refer to; such a key counts
+        as read. Raises BadInput if `values` is no mapping."""
+        if not isinstance(values, dict):
+            raise BadInput(f"{where} must hold keys and values, not {values!r}")
+        self.values, self.where, self.references = values, where, references
+        self.known: list[str] = [key for key in values if self._referred_to(key)]
+
+    def take(self, key: str, default: Any = _REQUIRED) -> Any:
+        """The value of a key. Raises BadInput if it is missing and there is no default."""
+        self.known.append(key)
+        if key in self.values:
+            return self.values[key]
+        if default is _REQUIRED:
+            raise BadInput(f"{self.where} has no {key}; give it one: {self.where}.{key}=...")
+        return default
+
+    def section(self, key: str, default: Any = _REQUIRED) -> Section:
+        """The mapping under a key."""
+        return Section(self.take(key, default), f"{self.where}.{key}", self.references)
+
+    def rest(self) -> dict[str, Any]:
+        """Everything that has not been read: the options of a kind, which the kind itself checks."""
+        rest = {key: value for key, value in self.values.items() if key not in self.known}
+        self.known += rest
+        return rest
+
+    def end(self) -> None:
+        """Raises BadInput for the first key that nobody has read."""
+        for key in self.values:
+            if key not in self.known:
+                known = sorted(set(self.known) & set(self.values)) or sorted(set(self.known))
+                everything = sorted(set(self.known))
+                raise BadInput(
+                    f"{self.where}.{key} is not a knob; {self.where} has {', '.join(known) or 'none'}"
+                    f"{did_you_mean(key, everything)}"
+                )
+
+    def _referred_to(self, key: str) -> bool:
+        full = f"{self.where}.{key}"
+        return any(
+            full == name or full.startswith(f"{name}.") or name.startswith((f"{full}.", f".{key}"))
+            for name in self.references
+        )

@@ -1,0 +1,79 @@
+"""The exit status of a sweep, whichever processes its jobs run in: each job leaves a status in its folder.
+
+status.json is `null` while the job runs, then its exit status. A job that left no status has failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+STATUS = "status.json"
+HYDRAS_OWN = "multirun.yaml"
+"""What Hydra writes into a sweep's folder before its first job."""
+
+
+class SweepFolder:
+    """A Hydra callback that remembers the folder of the latest sweep."""
+
+    latest: Path | None = None
+
+    def on_multirun_start(self, config, **_: Any) -> None:
+        SweepFolder.latest = Path(config.hydra.sweep.dir)
+
+    def __getattr__(self, name: str):
+        if name.startswith("on_"):
+            return lambda *_, **__: None
+        raise AttributeError(name)
+
+
+def begin_status(folder: Path) -> None:
+    """Leaves the status of a job that runs."""
+    _write(folder, None)
+
+
+def end_status(folder: Path, status: int) -> None:
+    """Leaves the status of a job that ended."""
+    _write(folder, status)
+
+
+def _write(folder: Path, status: int | None) -> None:
+    with contextlib.suppress(OSError):  # a folder that cannot be written is an error that the job itself reports
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / STATUS).write_text(json.dumps(status), encoding="utf-8")
+
+
+def worst_status(sweep: Path) -> int:
+    """The highest status of a sweep's jobs, at any depth of folders; 1 where a job left none. Removes the statuses, and
+    every folder that then holds nothing else, the sweep's own included."""
+    found = sorted(sweep.rglob(STATUS))
+    statuses = [_read(path) for path in found]
+    for path in found:
+        path.unlink(missing_ok=True)
+        _remove_empty(path.parent, sweep)
+    if [path.name for path in sweep.glob("*")] == [HYDRAS_OWN]:
+        (sweep / HYDRAS_OWN).unlink()
+    for folder in (sweep, sweep.parent, sweep.parent.parent):
+        _remove_empty(folder, folder)
+    return max((1 if status is None else status for status in statuses), default=1)
+
+
+def _read(path: Path) -> int | None:
+    try:
+        status = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return status if isinstance(status, int) else None
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    """Removes a folder and those above it, up to `top`, as far as they are empty."""
+    for empty in (folder, *folder.parents):
+        try:
+            empty.rmdir()
+        except OSError:
+            return
+        if empty == top:
+            return

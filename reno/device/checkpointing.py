@@ -1,0 +1,60 @@
+"""Gradient checkpointing: a block keeps only its input, and runs again in the backward pass.
+
+The libraries' own switches are not used. transformers checkpoints only in training mode, where dropout is active;
+diffusers checkpoints the VAE decoder by whole levels, and the last of them, run again at full resolution, is then the
+peak of memory. Here each block is wrapped, in eval mode, and checkpointed wherever a gradient is needed. Nothing in
+eval mode is random: the second run repeats the floats of the first, and the gradient is the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+DIFFUSERS_BLOCKS = {"ResnetBlock2D", "Transformer2DModel", "Attention"}
+"""Classes of a U-Net and a VAE; the outermost of them are checkpointed."""
+
+LEAST_SIDE = 256
+"""`checkpointing=auto` is on from this many pixels a side: below, all activations of a batch take a few MB."""
+
+
+def worth_checkpointing(image_size: tuple[int, int]) -> bool:
+    """What `checkpointing=auto` means for a generator of images of this (height, width)."""
+    return max(image_size) >= LEAST_SIDE
+
+
+def set_checkpointing(model: torch.nn.Module, on: bool, *, compiled: bool = False) -> None:
+    """Turns checkpointing of a frozen model's blocks on or off, at any time.
+
+    compiled: also compiles each block, by itself and for its own shapes. (torch 2.13 compiles a whole VAE decoder for
+    the CPU into one whose gradient is zero.)
+    """
+    wanted = list(blocks(model))
+    if compiled:
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, len(wanted) + 8)
+    for block in wanted:
+        block.__dict__.pop("forward", None)  # back to the class's own
+        if compiled:
+            block.forward = torch.compile(block.forward, dynamic=False)
+        if on:
+            block.forward = functools.partial(_run, block.forward)
+
+
+def blocks(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """The outermost modules that are checkpointed: residual blocks, and the layers of transformers."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    for child in model.children():
+        if isinstance(child, GradientCheckpointingLayer) or type(child).__name__ in DIFFUSERS_BLOCKS:
+            yield child
+        else:
+            yield from blocks(child)
+
+
+def _run(forward, *inputs, **named):
+    if not torch.is_grad_enabled():
+        return forward(*inputs, **named)
+    return checkpoint(forward, *inputs, use_reentrant=False, preserve_rng_state=False, **named)

@@ -1,0 +1,50 @@
+"""The command that says whether a job fits: what it needs at its peak, on which cards it runs, and in what batches.
+
+    python -m reno.memory models=sd_turbo metric=blip_large dtype=float16 batch_size=1
+
+It takes every knob of reno.run. The job is rehearsed on tensors that hold nothing: no GPU and no weights are needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from reno.config.command import run_command
+from reno.config.job import job_from_config
+from reno.config.page import RUN
+from reno.config.words import Words
+from reno.screen.quiet import quieten_libraries
+
+PAGE = dataclasses.replace(
+    RUN,
+    usage="python -m reno.memory [-cd FOLDER] [knob=value ...]",
+    purpose=(
+        "Predicts the memory of a job: what it needs at its peak, on which common cards it runs, and in what batches. "
+        "Neither a GPU nor the weights are needed: the architectures of the published checkpoints are known, and of a "
+        "folder the configurations are read. `device=auto` asks about a GPU. The knobs are those of reno.run."
+    ),
+    examples="exit status  0, or 2 where the input cannot be used\n",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the prediction and answers with the exit status: 0, or 2 for what cannot be used."""
+    return run_command(PAGE, arguments, _predict)
+
+
+def _predict(words: Words) -> int:
+    from reno.config.compose import composed
+
+    job = job_from_config(composed(PAGE, words), words.conf)
+    quieten_libraries()
+    from reno.running.fit.prediction import predict
+    from reno.screen.fit import show_prediction
+
+    show_prediction(job, predict(job, "cuda" if job.device == "auto" else job.device.partition(":")[0]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

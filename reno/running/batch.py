@@ -1,0 +1,210 @@
+"""One batch of trials, from noise to what the store keeps of each.
+
+The method yields steps; here they become traces and frames, the best image is kept, and the recorded metrics and the
+judges look at the result. `run_batch` is itself a generator, of the steps that it has digested, so that its caller can
+show and track them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from reno import methods
+from reno.methods import Problem, Scores, Step
+from reno.methods.noise import NoiseSource
+from reno.metrics import WeightedSum
+from reno.running.pool import Models
+from reno.spec.job import MethodSettings
+from reno.spec.judgements import Verdict
+from reno.spec.trial import LOSS_SCALE, TrialSpec
+from reno.store.files import TraceRow
+from reno.store.records import SCORED
+from reno.weights.images import from_uint8, to_uint8
+
+
+@dataclass
+class Progress:
+    """What is known of one trial so far."""
+
+    trial: TrialSpec
+    trace: list[TraceRow] = field(default_factory=list)
+    frames: list[np.ndarray] = field(default_factory=list)
+    """uint8 (H, W, 3), one an iteration."""
+    best: int = -1
+    """The iteration with the best score so far; of equal scores the first; -1 before the first finite score."""
+    best_noise: np.ndarray | None = None
+    initial_noise: np.ndarray | None = None
+    failure: str | None = None
+    scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """By image (initial, best, last), then by metric."""
+    verdicts: dict[str, tuple[str, Verdict, Verdict]] = field(default_factory=dict)
+    """By judge: its kin, and its verdicts on the initial and the best image."""
+
+    @property
+    def iterations(self) -> dict[str, int]:
+        """The iteration that made each of the images that are scored."""
+        return {"initial": 0, "best": self.best, "last": len(self.trace) - 1}
+
+
+@dataclass
+class BatchRun:
+    """The trials of one batch while they run, and after."""
+
+    trials: list[Progress]
+    seconds: float = 0.0
+    """Wall seconds of the optimisation of the whole batch, without scoring by recorded metrics and judging."""
+    scored: bool = False
+    """All steps are done, and the recorded metrics and the judges have looked at the images."""
+    device_bytes: int | None = None
+    """Peak bytes that torch held on the GPU; None on the CPU."""
+
+
+def run_batch(
+    batch: Sequence[TrialSpec], settings: MethodSettings, metric_name: str, models: Models
+) -> Iterator[BatchRun]:
+    """Runs trials side by side. Yields the state after every step, and once more at the end, scored and judged."""
+    device = models.generator.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    run = BatchRun([Progress(trial) for trial in batch])
+    images = _KeptImages()
+    steps = methods.steps(_problem(batch, models), settings)
+    while True:
+        started = time.perf_counter()
+        step = next(steps, None)
+        if step is None:
+            break
+        pixels = to_uint8(step.images)  # waits for the device
+        seconds = time.perf_counter() - started
+        run.seconds += seconds
+        _digest(run.trials, step, models.metric.names, seconds, pixels)
+        images.keep(step.images, run.trials)
+        yield run
+    if device.type == "cuda":
+        run.device_bytes = torch.cuda.max_memory_allocated(device)
+    _score(run.trials, images, metric_name, models)
+    _judge(run.trials, models)
+    run.scored = True
+    yield run
+
+
+def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
+    """What the method works on. What does not change over the iterations is computed here: the noise, and each prompt's
+    encoding."""
+    generator, metric = models.generator, models.metric
+    texts = [trial.prompt.text for trial in batch]
+    dtype = torch.float64 if generator.dtype == torch.float64 else torch.float32
+    source = NoiseSource([trial.seed for trial in batch], generator.latent_shape, generator.device, dtype)
+    conditioning = generator.encode(texts)
+    encoded = metric.encode(texts)
+
+    def score(images: torch.Tensor) -> Scores:
+        terms = metric(images, encoded)
+        return Scores(metric.total(terms), terms)
+
+    return Problem(
+        noise=source.draw(),
+        draw=source.draw,
+        generate=lambda noise: generator(noise, conditioning),
+        decode=generator.decode,
+        score=score,
+        loss=metric.loss,
+        loss_scale=LOSS_SCALE.get(batch[0].dtype, 1.0),
+    )
+
+
+def _digest(trials: list[Progress], step: Step, terms: Sequence[str], seconds: float, pixels: np.ndarray) -> None:
+    """Adds one step to the traces and frames, and keeps the noise of the best so far.
+
+    terms: the names of the metric's terms; each gets a column of its own where there are several."""
+    columns = {
+        "loss": step.losses,
+        "score": step.scores.total,
+        "regularizer": step.regularizer,
+        "grad_norm": step.grad_norm,
+        "noise_norm": step.noise_norm,
+    }
+    if len(terms) > 1:
+        columns |= {f"score/{name}": step.scores.terms[:, place] for place, name in enumerate(terms)}
+    values = {name: column.double().tolist() for name, column in columns.items()}
+    for place, progress in enumerate(trials):
+        row = {name: column[place] for name, column in values.items()}
+        row = {name: value if np.isfinite(value) else None for name, value in row.items()}
+        progress.trace.append({"iteration": step.iteration, **row, "seconds": seconds})
+        progress.frames.append(pixels[place])
+        progress.failure = progress.failure or step.failures.get(place)
+        if progress.initial_noise is None:
+            progress.initial_noise = _as_array(step.noise[place])
+        score = row["score"]
+        if score is not None and (progress.best < 0 or score > progress.trace[progress.best]["score"]):
+            progress.best = step.iteration
+            progress.best_noise = _as_array(step.noise[place])
+
+
+def _as_array(noise: torch.Tensor) -> np.ndarray:
+    return noise.detach().float().cpu().numpy().copy()
+
+
+@dataclass
+class _KeptImages:
+    """The images (B, 3, H, W) that recorded metrics will score, unrounded."""
+
+    initial: torch.Tensor | None = None
+    best: torch.Tensor | None = None
+    last: torch.Tensor | None = None
+
+    def keep(self, images: torch.Tensor, trials: list[Progress]) -> None:
+        """Keeps the images of the step that the trials have just digested."""
+        if self.initial is None:
+            self.initial, self.best = images, images.clone()
+        self.last = images
+        for place, progress in enumerate(trials):
+            if progress.best == len(progress.trace) - 1:
+                self.best[place] = images[place]
+
+
+@torch.no_grad()
+def _score(trials: list[Progress], images: _KeptImages, metric_name: str, models: Models) -> None:
+    """Fills in the scores of the initial, best and last image. The optimised metric's are in the trace. The recorded
+    metrics score the same images, without a graph and after the optimisation, when its memory is free again."""
+    try:
+        recorded = {name: _scores_of(metric, trials, images) for name, metric in models.recorded.items()}
+    finally:
+        models.metric.bring()  # it may share a model with a recorded one
+    for place, progress in enumerate(trials):
+        if progress.best < 0:
+            progress.failure = progress.failure or "the metric's score was never finite; try dtype=float32"
+            continue
+        for which, iteration in progress.iterations.items():
+            own = {metric_name: progress.trace[iteration]["score"]}
+            progress.scores[which] = own | {name: scores[which][place] for name, scores in recorded.items()}
+
+
+def _scores_of(metric: WeightedSum, trials: list[Progress], images: _KeptImages) -> dict[str, list[float | None]]:
+    """A recorded metric's scores of each trial's images, by image. It is on the device only meanwhile."""
+    try:
+        metric.bring()
+        encoded = metric.encode([progress.trial.prompt.text for progress in trials])
+        scores = {which: metric.total(metric(getattr(images, which), encoded)).double().tolist() for which in SCORED}
+    finally:
+        metric.leave()
+    return {which: [score if np.isfinite(score) else None for score in of] for which, of in scores.items()}
+
+
+def _judge(trials: list[Progress], models: Models) -> None:
+    """Judges see the images as they are stored, in whole levels: a judgement made later from the store is the same."""
+    judged = [progress for progress in trials if progress.failure is None and progress.trial.prompt.bindings]
+    if not judged:
+        return
+    prompts = [progress.trial.prompt for progress in judged]
+    initial = from_uint8(np.stack([progress.frames[0] for progress in judged]))
+    best = from_uint8(np.stack([progress.frames[progress.best] for progress in judged]))
+    for evaluator in models.evaluators:
+        verdicts = zip(evaluator.judge(initial, prompts), evaluator.judge(best, prompts), strict=True)
+        for progress, (before, after) in zip(judged, verdicts, strict=True):
+            progress.verdicts[evaluator.name] = (evaluator.kin, before, after)

@@ -1,0 +1,173 @@
+"""Judging stored trials again, without optimising: by a judge that is new, or has other weights or another threshold.
+
+Each trial's initial and best image are judged as they are stored. A trial's folder is never changed: a judgement is a
+file of its own, written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import torch
+
+from reno.device.choice import choose_device, make_deterministic
+from reno.evaluators import Evaluator
+from reno.running.outcome import Outcome
+from reno.running.plan import LocatedEvaluator, locate_evaluator
+from reno.running.pool import ModelPool
+from reno.running.provenance import environment
+from reno.spec.errors import BadInput, reason
+from reno.spec.job import EvaluatorSpec
+from reno.spec.judgements import Verdict
+from reno.store.records import JUDGED, JudgementRecord
+from reno.store.store import Damaged, Store, Stored
+from reno.weights.images import from_uint8
+
+Pair: TypeAlias = tuple[Stored, np.ndarray]
+"""A trial and its two images that are judged, uint8 (2, H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one command is asked to do."""
+
+    judges: tuple[EvaluatorSpec, ...]
+    results: Path
+    device: str = "auto"
+    batch_size: int = 8
+    """Trials that are judged side by side."""
+    threads: int | None = None
+
+
+@dataclass
+class Judging:
+    """One judge and the trials of a store."""
+
+    located: LocatedEvaluator
+    waiting: list[Stored] = field(default_factory=list)
+    """The trials that this judge, with this identity, has not judged."""
+    outcome: Outcome = field(default_factory=Outcome)
+    without_bindings: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.located.spec.name
+
+
+def plan_judgings(request: Request, store: Store) -> list[Judging]:
+    """What each judge has to judge. Raises BadInput if the store holds no trials."""
+    found = list(store)
+    if not found:
+        raise BadInput(f"results={store.root} holds no trials; give the folder that reno.run wrote to: results=DIR")
+    return [_plan(locate_evaluator(spec), found) for spec in request.judges]
+
+
+def _plan(judge: LocatedEvaluator, found: Sequence[Stored | Damaged]) -> Judging:
+    judging = Judging(judge)
+    for one in found:
+        if isinstance(one, Damaged):
+            judging.outcome.failed[one.trial] = one.sentence
+        elif not one.record.bindings:
+            judging.without_bindings += 1
+        elif one.judged_by(judge.spec.name, judge.identity):
+            judging.outcome.skipped.append(one.id)
+        else:
+            judging.waiting.append(one)
+    return judging
+
+
+def judge_all(
+    request: Request, judgings: Sequence[Judging], pool: ModelPool, tell: Callable[[Judging, int], None]
+) -> None:
+    """Judges what is waiting, judge by judge. A trial that cannot be judged does not stop the others.
+
+    tell: is told the judge and how many of its trials are dealt with, before the first batch and after each.
+    """
+    if not any(judging.waiting for judging in judgings):
+        return
+    make_deterministic(request.threads)
+    device = choose_device(request.device)
+    store = Store(request.results)
+    provenance = msgspec.to_builtins(environment(device))
+    for judging in judgings:
+        if not judging.waiting:
+            continue
+        judge = pool.evaluator(judging.located, device)
+        bench = _Bench(judge, judging, store, provenance)
+        try:
+            tell(judging, 0)
+            for start in range(0, len(judging.waiting), request.batch_size):
+                batch = judging.waiting[start : start + request.batch_size]
+                bench.judge(batch)
+                tell(judging, start + len(batch))
+        except KeyboardInterrupt:
+            judging.outcome.interrupted = True
+            return
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """One judge at work."""
+
+    evaluator: Evaluator
+    judging: Judging
+    store: Store
+    provenance: dict[str, Any]
+
+    def judge(self, batch: Sequence[Stored]) -> None:
+        """Judges trials side by side; where that fails, one by one, to find those that cannot be judged."""
+        outcome = self.judging.outcome
+        for together in self._of_one_size(batch):
+            try:
+                self._judge_together(together)
+                outcome.done += [trial.id for trial, _ in together]
+            except (RuntimeError, ValueError, OSError) as error:
+                if len(together) == 1:
+                    outcome.failed[together[0][0].id] = reason(error)
+                    continue
+                for trial, _ in together:
+                    self.judge([trial])
+
+    def _of_one_size(self, batch: Sequence[Stored]) -> Iterator[list[Pair]]:
+        """The trials of a batch with their images, by the images' size."""
+        groups: dict[tuple[int, ...], list[Pair]] = {}
+        for trial in batch:
+            try:
+                images = np.stack([trial.image(which) for which in JUDGED])
+            except (ValueError, OSError) as error:
+                self.judging.outcome.failed[trial.id] = reason(error)
+                continue
+            groups.setdefault(images.shape, []).append((trial, images))
+        yield from groups.values()
+
+    def _judge_together(self, trials: Sequence[Pair]) -> None:
+        """Judges trials whose images have one size, all their images in one call, and writes what was said."""
+        prompts = [trial.record.prompt for trial, _ in trials]
+        for prompt in prompts:
+            self.evaluator.check_prompt(prompt)
+        self.evaluator.check_size(*trials[0][1].shape[1:3])
+        images: torch.Tensor = from_uint8(np.concatenate([pair for _, pair in trials]))
+        verdicts = self.evaluator.judge(images, [prompt for prompt in prompts for _ in JUDGED])
+        for place, (trial, _) in enumerate(trials):
+            self._write(trial, *verdicts[len(JUDGED) * place : len(JUDGED) * (place + 1)])
+
+    def _write(self, trial: Stored, initial: Verdict, best: Verdict) -> None:
+        self.store.add_judgement(
+            JudgementRecord(
+                trial=trial.id,
+                judge=self.judging.name,
+                images=trial.image_digests(),
+                kin=self.evaluator.kin,
+                identity=self.judging.located.identity,
+                initial=initial,
+                best=best,
+                judged=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
+                provenance=self.provenance,
+            )
+        )

@@ -1,0 +1,28 @@
+"""How a job ended: what it ran, what was stored before, what failed and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+INTERRUPTED = 130
+"""Exit status of a command that the user stopped, as a shell has it for SIGINT."""
+
+
+@dataclass
+class Outcome:
+    """How a job ended."""
+
+    done: list[str] = field(default_factory=list)
+    """Ids of the trials that this job ran and stored."""
+    skipped: list[str] = field(default_factory=list)
+    """Ids of the trials that were stored before."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why, by id."""
+    interrupted: bool = False
+    places: list[str] = field(default_factory=list)
+    """Lines that tell the user where things are; listeners add to them."""
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0, 1 if a trial failed, 130 if the user stopped the job."""
+        return INTERRUPTED if self.interrupted else 1 if self.failed else 0

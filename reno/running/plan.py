@@ -1,0 +1,211 @@
+"""A job's plan: its checkpoints on this disk and its trials. It is made once.
+
+Batches are cut from the whole plan, not from what happens to be missing: kernels round differently at another batch
+size, so a trial that runs again must run beside the same trials as the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from reno import methods
+from reno.device.choice import choose_device, choose_dtype
+from reno.evaluators import JUDGING
+from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, NamedCheckpoint
+from reno.spec.trial import TrialSpec, digest
+from reno.store.store import Damaged, Store, Stored, whole
+from reno.weights.checkpoints import Located, locate
+from reno.weights.kinds import check_options, module_of, short_kind
+
+DEFAULT_GENERATOR = "stable_diffusion"
+"""The kind that a generator's identity does not name."""
+Batch: TypeAlias = tuple[TrialSpec, ...]
+"""Trials that run side by side."""
+Find: TypeAlias = Callable[..., Located]
+"""As `locate`: a checkpoint, its knob and its subfolders with weights, to where it is. Raises BadInput."""
+
+
+@dataclass(frozen=True)
+class LocatedGenerator:
+    """A generator whose checkpoint is on this disk."""
+
+    spec: GeneratorSpec
+    checkpoint: Located | None
+
+    @property
+    def module(self) -> ModuleType:
+        return module_of("generator", self.spec.kind, "reno.generators")
+
+    @property
+    def plain(self) -> bool:
+        """Whether its weights alone say what it is: the default kind without options."""
+        return self.spec.kind == DEFAULT_GENERATOR and not self.spec.options and self.checkpoint is not None
+
+    @property
+    def identity(self) -> str:
+        """What a trial's identity says of it."""
+        weights = self.checkpoint.identity if self.checkpoint else None
+        if self.plain:
+            return weights
+        return f"{short_kind(self.spec.kind)}:{digest({'weights': weights, 'options': self.spec.options})}"
+
+
+@dataclass(frozen=True)
+class LocatedMetric:
+    """A metric whose checkpoints are on this disk."""
+
+    spec: MetricSpec
+    checkpoints: tuple[Located | None, ...]
+    """One for each term; None for a term without weights."""
+
+    @property
+    def identity(self) -> tuple[dict[str, Any], ...]:
+        """What a trial's identity says of it, one entry for each term."""
+        return tuple(
+            {
+                "kind": short_kind(term.kind),
+                "head": None,  # every term has the key, whether it has a head or not
+                "weight": term.weight,
+                "weights": located.identity if located else None,
+                **term.options,
+            }
+            for term, located in zip(self.spec.terms, self.checkpoints, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class LocatedEvaluator:
+    """A judge whose checkpoints are on this disk."""
+
+    spec: EvaluatorSpec
+    checkpoints: dict[str, Located]
+    """By the model's name."""
+
+    @property
+    def module(self) -> ModuleType:
+        return module_of("evaluator", self.spec.kind, "reno.evaluators")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides a judgement besides the image, as JSON values: recorded with every judgement."""
+        return {
+            "version": JUDGING,
+            "kind": short_kind(self.spec.kind),
+            "settings": self.spec.options,
+            "weights": {name: located.identity for name, located in self.checkpoints.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job runs."""
+
+    job: JobSpec
+    generator: LocatedGenerator
+    metric: LocatedMetric
+    recorded: tuple[LocatedMetric, ...]
+    evaluators: tuple[LocatedEvaluator, ...]
+    dtype: str
+    trials: tuple[TrialSpec, ...]
+    """In the order of the prompts, then of the seeds."""
+
+    @property
+    def random(self) -> bool:
+        """Whether the generator's or the metric's weights are random: then no score means anything."""
+        return any(located.random for located in (self.generator.checkpoint, *self.metric.checkpoints) if located)
+
+    @property
+    def images(self) -> int:
+        """How many images one trial makes."""
+        return methods.images(self.job.settings)
+
+
+def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None) -> Plan:
+    """Locates the checkpoints, checks every option and lists the trials. Raises BadInput.
+
+    find: says where a checkpoint is. device_type: the kind of device that the job would run on; None: the one that this
+    machine has.
+    """
+    generator = locate_generator(job.generator, find)
+    metric = locate_metric(job.metric, find)
+    recorded = tuple(locate_metric(spec, find) for spec in job.recorded)
+    judges = tuple(locate_evaluator(spec, find) for spec in job.evaluators)
+    allowed = tuple(getattr(generator.module, "DTYPES", ()))
+    dtype = choose_dtype(job.dtype, device_type or choose_device(job.device).type, allowed)
+    method = methods.identity(job.settings)
+    trials = tuple(
+        TrialSpec(prompt, seed, generator.identity, metric.identity, dtype, method)
+        for prompt in job.prompts
+        for seed in job.seeds_for(prompt)
+    )
+    return Plan(job, generator, metric, recorded, judges, dtype, trials)
+
+
+def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerator:
+    """Locates a generator's weights and checks its options. Raises BadInput."""
+    module = module_of("generator", spec.kind, "reno.generators")
+    check_options(f"generator {spec.kind}", spec.options, module.load, ("folder", "variant", "dtype", "device"))
+    folders = getattr(module, "FOLDERS", ("",))
+    return LocatedGenerator(spec, find(spec.model.checkpoint, spec.model.knob, folders) if spec.model else None)
+
+
+def locate_metric(spec: MetricSpec, find: Find = locate) -> LocatedMetric:
+    """Locates a metric's weights and checks its options. Raises BadInput."""
+    for term in spec.terms:
+        load = module_of("metric", term.kind, "reno.metrics").load
+        check_options(f"metric {spec.name}", term.options, load, ("folder", "dtype", "device"))
+    return LocatedMetric(spec, tuple(_found(term.model, find) for term in spec.terms))
+
+
+def locate_evaluator(spec: EvaluatorSpec, find: Find = locate) -> LocatedEvaluator:
+    """Locates a judge's weights and checks its options. Raises BadInput."""
+    load = module_of("evaluator", spec.kind, "reno.evaluators").load
+    check_options(f"evaluator {spec.name}", spec.options, load, ("name", "checkpoints", "device"))
+    return LocatedEvaluator(spec, {model.name: _found(model, find) for model in spec.models})
+
+
+def _found(model: NamedCheckpoint | None, find: Find) -> Located | None:
+    return find(model.checkpoint, model.knob) if model else None
+
+
+# --- Batches, and what is missing -------------------------------------------------------------------------------------
+
+
+def cut(trials: Sequence[TrialSpec], size: int) -> list[Batch]:
+    """The trials in batches of `size`; the last may be smaller."""
+    return [tuple(trials[start : start + size]) for start in range(0, len(trials), size)]
+
+
+def missing(batches: Iterable[Batch], finished: Collection[str]) -> list[Batch]:
+    """The batches with a trial whose id is not in `finished`."""
+    return [batch for batch in batches if any(trial.id not in finished for trial in batch)]
+
+
+def read_finished(trials: Iterable[TrialSpec], store: Store) -> dict[str, Stored]:
+    """The trials that are stored already, by id. Raises BadInput if one of them is damaged."""
+    found = {trial.id: store.find(trial.id) for trial in trials}
+    return {trial_id: whole(one) for trial_id, one in found.items() if one is not None}
+
+
+def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run: int) -> tuple[float, str] | None:
+    """How many wall seconds `to_run` trials will take, and where that figure is from; None if nothing is known.
+
+    It is read from stored trials of the same models, metric and method, else from the models' reference figure.
+    """
+    wanted = (plan.generator.identity, plan.metric.identity, plan.job.settings.method)
+    rates = []
+    for stored in everything:
+        if isinstance(stored, Damaged):
+            continue
+        record = stored.record
+        if (record.spec.generator, record.spec.metric, record.labels.method) == wanted:
+            rates.append(record.timings.batch_seconds / record.timings.images / record.timings.batch_size)
+    if rates:
+        return to_run * plan.images * median(rates), f"from {len(rates)} stored trials"
+    if plan.job.reference_seconds is None:
+        return None
+    return to_run * plan.images * plan.job.reference_seconds, "from the reference of conf/models"

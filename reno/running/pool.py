@@ -1,0 +1,126 @@
+"""Loaded models, shared by the jobs of a process: a sweep over learning rates loads each of them once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from reno.device.checkpointing import worth_checkpointing
+from reno.evaluators import Evaluator
+from reno.generators import Generator
+from reno.metrics import Metric, WeightedSum
+from reno.running.plan import LocatedEvaluator, LocatedGenerator, LocatedMetric, Plan
+from reno.spec.job import Execution, MetricTerm
+from reno.weights.checkpoints import Located
+from reno.weights.kinds import module_of
+
+
+@dataclass(frozen=True)
+class Models:
+    """Everything that a job runs."""
+
+    generator: Generator
+    metric: WeightedSum
+    recorded: dict[str, WeightedSum]
+    """Metrics that are only recorded, by name."""
+    evaluators: tuple[Evaluator, ...]
+    execution: Execution
+    """How they run, with nothing left to choose: checkpointing is True or False."""
+
+
+class ModelPool:
+    """The models that a process has loaded."""
+
+    def __init__(self) -> None:
+        self._optimised: dict[tuple, Generator | Metric] = {}
+        self._judges: dict[tuple, Evaluator] = {}
+
+    def load(self, plan: Plan, device: torch.device) -> Models:
+        """Loads what a plan needs, or finds it loaded, and checks that every prompt fits its text encoders. Raises
+        BadInput."""
+        dtype = getattr(torch, plan.dtype)
+        generator = self._generator(plan.generator, dtype, device)
+        metric = self._metric(plan.metric, dtype, device)
+        recorded = {
+            located.spec.name: self._metric(located, dtype, device)
+            for located in plan.recorded
+            if located.spec.name != plan.metric.spec.name
+        }
+        evaluators = tuple(self.evaluator(located, device) for located in plan.evaluators)
+        for evaluator in evaluators:
+            evaluator.check_size(*generator.image_size)
+        for prompt in plan.job.prompts:
+            for reader in (generator, metric, *recorded.values()):
+                reader.check_prompt(prompt.text)
+            for evaluator in evaluators:
+                evaluator.check_prompt(prompt)
+        self._make_room(generator, metric)
+        execution = _run_as(plan.job.execution, generator, metric)
+        return Models(generator, metric, recorded, evaluators, execution)
+
+    def evaluator(self, located: LocatedEvaluator, device: torch.device) -> Evaluator:
+        """A judge, loaded or found loaded. Raises BadInput."""
+        spec = located.spec
+        key = (spec.name, json.dumps(located.identity, sort_keys=True), device)
+        if key not in self._judges:
+            folders = {name: checkpoint.folder for name, checkpoint in located.checkpoints.items()}
+            load = located.module.load
+            self._judges[key] = load(spec.name, checkpoints=folders, device=device, **spec.options)
+        return self._judges[key]
+
+    def _generator(self, located: LocatedGenerator, dtype: torch.dtype, device: torch.device) -> Generator:
+        key = ("generator", located.identity, dtype, device)
+        if key not in self._optimised:
+            checkpoint = located.checkpoint
+            where = {"folder": checkpoint.folder, "variant": checkpoint.variant} if checkpoint else _NOWHERE
+            options: dict[str, Any] = located.spec.options
+            self._optimised[key] = located.module.load(**where, dtype=dtype, device=device, **options)
+        return self._optimised[key]
+
+    def _metric(self, located: LocatedMetric, dtype: torch.dtype, device: torch.device) -> WeightedSum:
+        pairs = list(zip(located.spec.terms, located.checkpoints, strict=True))
+        return WeightedSum(
+            names=_distinct_names(located.spec.terms),
+            terms=tuple(self._term(term, checkpoint, dtype, device) for term, checkpoint in pairs),
+            weights=tuple(term.weight for term, _ in pairs),
+        )
+
+    def _term(self, term: MetricTerm, checkpoint: Located | None, dtype: torch.dtype, device: torch.device) -> Metric:
+        identity = checkpoint.identity if checkpoint else None
+        key = ("metric", term.kind, json.dumps(term.options, sort_keys=True), identity, dtype, device)
+        if key not in self._optimised:
+            load = module_of("metric", term.kind, "reno.metrics").load
+            folder = checkpoint.folder if checkpoint else None
+            self._optimised[key] = load(folder, dtype=dtype, device=device, **term.options)
+        return self._optimised[key]
+
+    def _make_room(self, generator: Generator, metric: WeightedSum) -> None:
+        """Keeps on the device only what this job optimises; models of an earlier job go to host memory."""
+        for loaded in self._optimised.values():
+            loaded.leave()
+        generator.bring()
+        metric.bring()
+
+
+_NOWHERE = {"folder": None, "variant": None}
+
+
+def _distinct_names(terms: tuple[MetricTerm, ...]) -> tuple[str, ...]:
+    """The terms' names; the second of a name is called so with its place, counted from 1."""
+    names = [term.name for term in terms]
+    return tuple(name if names.index(name) == place else f"{name}{place + 1}" for place, name in enumerate(names))
+
+
+def _run_as(asked: Execution, generator: Generator, metric: WeightedSum) -> Execution:
+    """Has the models run as this job asks: the job before it in this process may have asked otherwise."""
+    checkpointing = asked.checkpointing
+    if checkpointing is None:
+        checkpointing = worth_checkpointing(generator.image_size)
+    execution = dataclasses.replace(asked, checkpointing=checkpointing)
+    generator.run_as(execution)
+    metric.set_checkpointing(checkpointing)
+    return execution

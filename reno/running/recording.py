@@ -1,0 +1,157 @@
+"""What is written down of a trial and a job, made from what the runner knows."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import UNSET
+
+from reno.running.batch import BatchRun, Progress
+from reno.running.outcome import Outcome
+from reno.running.plan import Batch, Plan
+from reno.running.provenance import Environment, peak_host_bytes
+from reno.spec.job import Execution
+from reno.spec.trial import TrialSpec
+from reno.store.records import (
+    DONE,
+    FAILED,
+    NOT_RUN,
+    STORED_BEFORE,
+    BatchMate,
+    BatchRecord,
+    Cut,
+    ExecutionRecord,
+    JobRecord,
+    JobTrial,
+    JudgedTrial,
+    Labels,
+    Memory,
+    Origin,
+    Origins,
+    Provenance,
+    Scores,
+    Timings,
+    TrialIdentity,
+    TrialRecord,
+)
+from reno.store.store import Finished
+from reno.weights.checkpoints import Located
+
+
+def finished_trial(progress: Progress, run: BatchRun, plan: Plan, provenance: Provenance) -> Finished:
+    """What the store keeps of a trial that ran to its end."""
+    record = trial_record(progress, run, plan, provenance)
+    return Finished(record, progress.trace, progress.frames, progress.best, progress.initial_noise, progress.best_noise)
+
+
+def trial_record(progress: Progress, run: BatchRun, plan: Plan, provenance: Provenance) -> TrialRecord:
+    """trial.json, but for the files, which the store fills in."""
+    trial = progress.trial
+    identities = {located.spec.name: located.identity for located in plan.evaluators}
+    return TrialRecord(
+        id=trial.id,
+        spec=TrialIdentity.from_json(trial.identity),
+        bindings=trial.prompt.bindings,
+        labels=labels_of(plan),
+        scores=Scores(**progress.scores),
+        best_iteration=progress.best,
+        judgements={
+            name: JudgedTrial(kin=kin, initial=initial, best=best, identity=identities.get(name))
+            for name, (kin, initial, best) in progress.verdicts.items()
+        },
+        timings=Timings(
+            seconds=run.seconds / len(run.trials),
+            batch_seconds=run.seconds,
+            batch_size=len(run.trials),
+            images=len(progress.frames),
+        ),
+        memory=Memory(peak_host_bytes=peak_host_bytes(), peak_device_bytes=run.device_bytes),
+        finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        provenance=provenance,
+    )
+
+
+def provenances(
+    plan: Plan, batch: Batch, trials: Iterable[TrialSpec], cut: Cut, environment: Environment, execution: Execution
+) -> dict[str, Provenance]:
+    """The provenance of some trials of a batch, by id."""
+    terms = zip(plan.metric.spec.terms, plan.metric.checkpoints, strict=True)
+    origins = Origins(
+        generator=_origin(plan.generator.checkpoint),
+        metric=tuple(_origin(located, term.name) for term, located in terms),
+    )
+    mates = tuple(
+        BatchMate(id=mate.id, prompt=mate.prompt.text, bindings=mate.prompt.bindings, seed=mate.seed) for mate in batch
+    )
+    return {
+        trial.id: Provenance(
+            **vars(environment),
+            execution=ExecutionRecord(**vars(execution)),
+            device_type=plan.job.device,
+            checkpoints=origins,
+            generator=UNSET if plan.generator.plain else generator_record(plan),
+            batch=BatchRecord(size=len(batch), place=batch.index(trial), cut=cut, trials=mates),
+        )
+        for trial in trials
+    }
+
+
+def generator_record(plan: Plan) -> dict[str, Any]:
+    """A generator's kind and options, so that the trial can be run again."""
+    return {"kind": plan.generator.spec.kind, "options": plan.generator.spec.options}
+
+
+def _origin(located: Located | None, model: str | None = None) -> Origin | None:
+    if located is None:
+        return None
+    return Origin(
+        model=UNSET if model is None else model,
+        source=located.source,
+        commit=located.commit,
+        variant=located.variant,
+        identity=located.identity,
+    )
+
+
+def labels_of(plan: Plan) -> Labels:
+    """Readable names for what the identity holds as digests."""
+    job = plan.job
+    return Labels(
+        models=job.models,
+        metric=job.metric.name,
+        method=job.settings.method,
+        prompts=job.prompt_set,
+        study=job.study,
+        random_weights=plan.random,
+    )
+
+
+def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: float) -> JobRecord:
+    """job.json"""
+    state = (
+        dict.fromkeys(outcome.skipped, STORED_BEFORE)
+        | dict.fromkeys(outcome.done, DONE)
+        | dict.fromkeys(outcome.failed, FAILED)
+    )
+    shared = {key: value for key, value in plan.trials[0].identity.items() if key not in ("prompt", "seed")}
+    return JobRecord(
+        group=group,
+        labels=labels_of(plan),
+        spec=shared,
+        command=command,
+        status=outcome.status,
+        seconds=round(seconds, 3),
+        trials=tuple(
+            JobTrial(
+                id=trial.id,
+                prompt=trial.prompt.text,
+                seed=trial.seed,
+                state=state.get(trial.id, NOT_RUN),
+                reason=outcome.failed.get(trial.id, UNSET),
+            )
+            for trial in plan.trials
+        ),
+        claims=plan.job.claims or UNSET,
+    )

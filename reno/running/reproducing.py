@@ -1,0 +1,184 @@
+"""Running a stored trial again from its own record, and comparing the two runs.
+
+The trial runs beside the batch-mates that it first ran beside, and with as many threads. On the same machine and
+versions the two runs are equal to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from msgspec import UNSET
+
+from reno.device.choice import choose_device, make_deterministic
+from reno.methods import settings_of
+from reno.running.batch import Progress, run_batch
+from reno.running.plan import Plan, make_plan
+from reno.running.pool import ModelPool
+from reno.running.provenance import Environment, environment
+from reno.spec.errors import BadInput
+from reno.spec.job import (
+    Checkpoint,
+    Execution,
+    GeneratorSpec,
+    JobSpec,
+    MetricSpec,
+    MetricTerm,
+    NamedCheckpoint,
+)
+from reno.spec.trial import TrialSpec
+from reno.store.files import TRACE_COLUMNS
+from reno.store.records import GitState, Origin, Provenance, TrialRecord
+from reno.store.store import Damaged, Stored
+
+BEFORE_THE_CHOICE = Execution(checkpointing=False)
+"""How trials ran whose records do not tell."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a second run made of a trial."""
+
+    columns: dict[str, float]
+    """Largest absolute difference of each column of the trace but `seconds`."""
+    levels: int
+    """Largest difference of a pixel of the initial or best image, in its 256 levels."""
+    noise: float
+    """Largest absolute difference of the initial or best noise."""
+    surroundings: list[str]
+    """What differs around the two runs: versions, device, threads, code."""
+
+    @property
+    def identical(self) -> bool:
+        return not any(self.columns.values()) and self.levels == 0 and self.noise == 0
+
+
+def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Comparison:
+    """Runs a stored trial again. device: where, instead of where it first ran. Raises BadInput if the trial is damaged,
+    or if its checkpoints hold other weights now."""
+    if change := stored.changed_file():
+        raise BadInput(Damaged(stored.id, stored.folder, change, "there is nothing to compare with").sentence)
+    record = stored.record
+    job = _job_of(stored, device or record.provenance.device_type)
+    plan = make_plan(job)
+    _check_weights(plan, record.trial)
+    make_deterministic(record.provenance.threads)
+    models = pool.load(plan, choose_device(job.device))
+    *_, run = run_batch(record.batch, job.settings, job.metric.name, models)
+    again = run.trials[record.provenance.batch.place]
+    if again.failure:
+        raise BadInput(f"the trial failed this time: {again.failure}")
+    return _compare(stored, again, _differences(record.provenance, environment(models.generator.device)))
+
+
+def _job_of(stored: Stored, device: str) -> JobSpec:
+    """The job that a trial's record describes, without recorded metrics and judges: they do not change the trial."""
+    record, trial = stored.record, stored.record.trial
+    provenance = record.provenance
+    origins = provenance.checkpoints
+    if origins is UNSET:
+        raise BadInput(f"the trial in {stored.folder} does not say where its weights came from, so it cannot run again")
+    terms = zip(trial.metric, origins.metric, strict=True)
+    execution = provenance.execution
+    return JobSpec(
+        prompts=(trial.prompt,),
+        prompt_set=None,
+        seeds=(trial.seed,),
+        own_noise=False,
+        models=record.labels.models,
+        generator=_generator(record, origins.generator),
+        metric=MetricSpec(record.labels.metric, tuple(_term(term, origin) for term, origin in terms)),
+        recorded=(),
+        evaluators=(),
+        settings=settings_of(trial.method),
+        batch_size=provenance.batch.size,
+        device=device,
+        dtype=trial.dtype,
+        threads=provenance.threads,
+        results=stored.folder.parent.parent,
+        study=None,
+        claims=(),
+        tracking={},
+        dry_run=False,
+        execution=BEFORE_THE_CHOICE if execution is UNSET else Execution(**msgspec.structs.asdict(execution)),
+    )
+
+
+def _generator(record: TrialRecord, origin: Origin | None) -> GeneratorSpec:
+    known = record.provenance.generator
+    kind = {"kind": "stable_diffusion", "options": {}} if known is UNSET else known
+    return GeneratorSpec(kind["kind"], _named("generator", "models.generator", origin), kind["options"])
+
+
+def _term(term: dict, origin: Origin | None) -> MetricTerm:
+    """A term of the metric from its part of the identity, in which whatever is not listed here is an option."""
+    listed = ("kind", "weight", "weights")
+    options = {name: value for name, value in term.items() if name not in listed and (name, value) != ("head", None)}
+    name = origin.model if origin and origin.model is not UNSET else term["kind"]
+    return MetricTerm(term["kind"], _named(name, f"models.checkpoints.{name}", origin), term["weight"], options)
+
+
+def _named(name: str, knob: str, origin: Origin | None) -> NamedCheckpoint | None:
+    if origin is None:
+        return None
+    return NamedCheckpoint(name, Checkpoint(origin.source, origin.commit, origin.variant), knob)
+
+
+def _check_weights(plan: Plan, trial: TrialSpec) -> None:
+    """Raises BadInput if a checkpoint holds other weights than the trial was made with."""
+    pairs = [(plan.generator.checkpoint, plan.generator.identity, trial.generator)]
+    pairs += [
+        (located, now["weights"], then["weights"])
+        for located, now, then in zip(plan.metric.checkpoints, plan.metric.identity, trial.metric, strict=True)
+    ]
+    for located, now, then in pairs:
+        if now != then:
+            source = located.source if located else "a model without a checkpoint"
+            raise BadInput(
+                f"{source} now holds other weights ({now}) than the trial was made with ({then}); put those back, or "
+                "make the trial anew with reno.run"
+            )
+
+
+def _compare(stored: Stored, again: Progress, surroundings: list[str]) -> Comparison:
+    trace = stored.trace()
+    columns = {}
+    for name in TRACE_COLUMNS:
+        if name in ("iteration", "seconds"):
+            continue
+        before = trace[name].to_numpy(dtype=float)
+        after = np.array([row[name] for row in again.trace], dtype=float)
+        unlike = np.isnan(before) != np.isnan(after)
+        columns[name] = float("inf") if unlike.any() else float(np.nanmax(np.abs(before - after), initial=0.0))
+    images = (("initial", again.frames[0]), ("best", again.frames[again.best]))
+    levels = max(int(np.abs(stored.image(which).astype(int) - pixels).max()) for which, pixels in images)
+    noise = stored.noise()
+    apart = max(
+        float(np.abs(noise["initial"] - again.initial_noise).max()),
+        float(np.abs(noise["best"] - again.best_noise).max()),
+    )
+    return Comparison(columns, levels, apart, surroundings)
+
+
+def _differences(before: Provenance, now: Environment) -> list[str]:
+    """One line for each thing around a run that has changed."""
+    lines = [
+        f"{package} {before.versions.get(package)} then, {version} now"
+        for package, version in now.versions.items()
+        if before.versions.get(package) != version
+    ]
+    for name in ("platform", "device", "threads", "cpu_capability", "deterministic"):
+        then = getattr(before, name)
+        if then not in (UNSET, getattr(now, name)):
+            lines.append(f"{name} {then} then, {getattr(now, name)} now")
+    if before.git != now.git:
+        lines.append(f"code {_described(before.git)} then, {_described(now.git)} now")
+    return lines
+
+
+def _described(git: GitState | None) -> str:
+    if git is None:
+        return "outside a checkout"
+    return git.commit[:12] + (" with changes" if git.diff else "")

@@ -1,0 +1,261 @@
+"""The runner: skips what is stored, runs the rest batch by batch, stores each trial, and tells its listeners.
+
+    runner = Runner(plan, Store(job.results), pool, listeners, folder=folder, group="study", command="...")
+    outcome = runner.run()
+
+The store is the source of truth: a trial is on disk before any listener hears that it is done. Everything but the
+encoding and writing of files happens on one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from reno.device.choice import choose_device, make_deterministic, why_dtype
+from reno.device.residence import out_of_memory, release
+from reno.running.batch import BatchRun, run_batch
+from reno.running.listeners import Listener, Listeners, RunningBatch, RunningJob
+from reno.running.outcome import Outcome
+from reno.running.plan import Batch, Plan, cut, missing, read_finished
+from reno.running.pool import ModelPool, Models
+from reno.running.provenance import Environment, environment, git_diff
+from reno.running.recording import finished_trial, job_record, provenances
+from reno.running.sizing import choose_batch_size
+from reno.spec.errors import BadInput, typed_line
+from reno.spec.trial import TrialSpec
+from reno.store.records import Cut, Provenance
+from reno.store.store import Store, Stored, write_job_record
+
+log = logging.getLogger(__name__)
+
+PENDING_COMMITS = 8
+"""Trials that may wait to be written before the next batch waits for them."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Why a batch did not come to its end."""
+
+    reason: str
+    out_of_memory: bool
+
+
+class Runner:
+    """One job, from its plan to its outcome."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        pool: ModelPool,
+        listeners: Sequence[Listener] = (),
+        *,
+        folder: Path,
+        group: str,
+        command: str = "",
+        pending_commits: int = PENDING_COMMITS,
+    ):
+        """folder: where the job's record and log go. group: the study or sweep. command: what the user typed, for the
+        record."""
+        self.plan, self.store, self.pool = plan, store, pool
+        self.folder, self.group, self.command = folder, group, command
+        self.pending_commits = pending_commits
+        self.listeners = Listeners(listeners)
+        self.outcome = Outcome()
+        self.finished: dict[str, Stored] = {}
+        self._commits: deque[tuple[Future[Stored], TrialSpec, Provenance]] = deque()
+
+    def run(self) -> Outcome:
+        """Runs what is missing. Raises BadInput before anything is written."""
+        self.finished = read_finished(self.plan.trials, self.store)
+        self.outcome.skipped = [trial.id for trial in self.plan.trials if trial.id in self.finished]
+        models, size, waiting = self._prepare()
+        self.store.prepare()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        job = RunningJob(self.plan, self.folder, self.group, self.finished, len(waiting), self._warn)
+        self.listeners.tell("job_begins", job)
+        try:
+            if models is not None:
+                with _termination_as_interrupt(), ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
+                    self._run_batches(waiting, models, size, writer)
+        except KeyboardInterrupt:
+            self.outcome.interrupted = True
+        finally:
+            self._write_record(time.perf_counter() - started)
+            self.listeners.tell("job_ends", self.outcome)
+        return self.outcome
+
+    # --- Before the first write -------------------------------------------------------------------------------------
+
+    def _prepare(self) -> tuple[Models | None, Cut | None, list[Batch]]:
+        """The loaded models, how many trials run side by side, and the batches with something to do. No models where
+        all is stored already."""
+        if len(self.finished) == len(self.plan.trials):
+            return None, None, []
+        models = self._load()
+        size = choose_batch_size(self.plan, self.finished, models, tell=self._note)
+        if size.automatic:
+            self._note(f"{size.size} side by side: {size.reason}")
+        return models, size, missing(cut(self.plan.trials, size.size), self.finished)
+
+    def _load(self) -> Models:
+        make_deterministic(self.plan.job.threads)
+        device = choose_device(self.plan.job.device)
+        try:
+            return self.pool.load(self.plan, device)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            advice = _for_less_memory(self.plan.dtype, device.type, checkpointing=True)
+            raise BadInput(f"the models do not fit in the memory of {device} in {self.plan.dtype}; {advice}") from None
+
+    # --- Batches ----------------------------------------------------------------------------------------------------
+
+    def _run_batches(self, batches: list[Batch], models: Models, size: Cut, writer: ThreadPoolExecutor) -> None:
+        """Runs the batches one by one; files are written beside the next batch.
+
+        When memory runs out, the batch runs again in halves, and so do those after it, down to one trial at a time.
+        """
+        device = models.generator.device
+        surroundings = environment(device)
+        self._log_choices(models, size)
+        waiting = deque(batches)
+        side_by_side = max(len(batch) for batch in batches)
+        number = 1
+        try:
+            while waiting:
+                batch = waiting.popleft()
+                if len(batch) > side_by_side:
+                    waiting.extendleft(reversed(missing(cut(batch, side_by_side), self.finished)))
+                    continue
+                wanted = [trial for trial in batch if trial.id not in self.finished]
+                found = provenances(self.plan, batch, wanted, size, surroundings, models.execution)
+                running = RunningBatch(batch, found, number, number + len(waiting))
+                done = self._attempt(running, models)
+                if isinstance(done, Broken) and done.out_of_memory and len(batch) > 1:
+                    release(device)
+                    side_by_side = (len(batch) + 1) // 2
+                    waiting.appendleft(batch)
+                    self._warn(f"out of memory with {len(batch)} trials side by side; going on with {side_by_side}")
+                    continue
+                number += 1
+                if isinstance(done, Broken):
+                    release(device)
+                    self._fail_all(running, done, models, surroundings)
+                    self.listeners.tell("batch_ends", running, None)
+                    continue
+                self._hand_in(running, done, writer)
+                self.listeners.tell("batch_ends", running, done)
+                self._collect(at_most=self.pending_commits)
+        finally:
+            self._collect(at_most=0)
+
+    def _attempt(self, batch: RunningBatch, models: Models) -> BatchRun | Broken:
+        """Runs one batch and tells of its steps. The error's traceback, which holds tensors, is dropped on return."""
+        self.listeners.tell("batch_begins", batch)
+        try:
+            for run in run_batch(batch.trials, self.plan.job.settings, self.plan.job.metric.name, models):
+                self.listeners.tell("step", batch, run)
+                self._collect()
+            return run
+        except (RuntimeError, ValueError, MemoryError) as error:  # one batch that breaks must not stop the others
+            reason, memory = typed_line(error), out_of_memory(error)
+            log.error("a batch of %d failed: %s", len(batch.trials), reason, exc_info=not memory)
+            return Broken(reason, memory)
+
+    def _fail_all(self, batch: RunningBatch, broken: Broken, models: Models, surroundings: Environment) -> None:
+        reason = broken.reason
+        if broken.out_of_memory:
+            device_type = models.generator.device.type
+            advice = _for_less_memory(self.plan.dtype, device_type, bool(models.execution.checkpointing))
+            reason = f"out of memory on {surroundings.device} even alone; {advice}"
+        for trial in batch.trials:
+            if trial.id in batch.provenance:
+                self._fail(trial, batch.provenance[trial.id], reason)
+
+    # --- Trials -----------------------------------------------------------------------------------------------------
+
+    def _hand_in(self, batch: RunningBatch, run: BatchRun, writer: ThreadPoolExecutor) -> None:
+        """Has the trials of a batch written that are not stored yet."""
+        for progress in run.trials:
+            provenance = batch.provenance.get(progress.trial.id)
+            if provenance is None:
+                continue
+            if progress.failure:
+                self._fail(progress.trial, provenance, progress.failure)
+                continue
+            finished = finished_trial(progress, run, self.plan, provenance)
+            self._commits.append((writer.submit(self.store.commit, finished), progress.trial, provenance))
+
+    def _collect(self, at_most: int | None = None) -> None:
+        """Tells of the trials that were written meanwhile. at_most: waits until no more than so many are left; None
+        waits for none."""
+        while self._commits and (self._commits[0][0].done() or (at_most is not None and len(self._commits) > at_most)):
+            commit, trial, provenance = self._commits.popleft()
+            try:
+                stored = commit.result()
+            except (OSError, ValueError) as error:
+                log.error("a trial could not be written", exc_info=error)
+                self._fail(trial, provenance, f"it could not be stored ({getattr(error, 'strerror', None) or error})")
+                continue
+            self.finished[trial.id] = stored
+            self.outcome.done.append(trial.id)
+            log.info("stored %s", trial.id)
+            self.listeners.tell("trial_stored", stored)
+
+    def _fail(self, trial: TrialSpec, provenance: Provenance, reason: str) -> None:
+        log.error("trial %s failed: %s", trial.id, reason)
+        self.outcome.failed[trial.id] = reason
+        self.listeners.tell("trial_failed", trial, provenance, reason)
+
+    # --- What is told and written down ------------------------------------------------------------------------------
+
+    def _note(self, message: str) -> None:
+        self.listeners.tell("noted", message)
+
+    def _warn(self, message: str) -> None:
+        self.listeners.tell("warned", message)
+
+    def _log_choices(self, models: Models, size: Cut) -> None:
+        job, device = self.plan.job, models.generator.device
+        log.info("models in %s: %s", self.plan.dtype, why_dtype(job.dtype, self.plan.dtype, device.type))
+        log.info("executed with %s", models.execution)
+        log.info("%d trials side by side: %s", size.size, size.reason)
+
+    def _write_record(self, seconds: float) -> None:
+        """Writes job.json and, where the code has uncommitted changes, changes.patch."""
+        write_job_record(self.folder, job_record(self.plan, self.outcome, self.group, self.command, seconds))
+        if self.outcome.done and (diff := git_diff()):
+            (self.folder / "changes.patch").write_bytes(diff)
+
+
+def _for_less_memory(dtype: str, device_type: str, checkpointing: bool) -> str:
+    """What a user can still change where even one trial does not fit."""
+    knobs = [] if checkpointing else ["checkpointing=true"]
+    if dtype not in ("float16", "bfloat16"):
+        knobs.append("dtype=float16" if device_type == "cuda" else "dtype=bfloat16")
+    return "try " + ", ".join([*knobs, "a smaller metric or generator", "or a device with more memory"])
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM, which a cluster sends before it takes a machine back, ends the job as Ctrl-C does: what is finished is
+    stored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,218 @@
+"""How many trials run side by side where the user leaves it to the program: `batch_size=auto`.
+
+As many as are fastest on this machine, and no more than fit into the free memory. The fastest batch is found by a short
+calibration, or by `make bench`, once for a machine and its models, and kept. A job that goes on where it stopped cuts
+the same batches as before: their size is in its trials' provenance. The choice changes results only by the rounding of
+kernels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from reno.device.residence import free_bytes, release
+from reno.running.batch import run_batch
+from reno.running.fit.cards import CONTEXT, GIB, largest_batch
+from reno.running.fit.prediction import rehearse
+from reno.running.plan import Plan
+from reno.running.pool import Models
+from reno.running.provenance import Environment, environment
+from reno.store.records import Cut
+from reno.store.store import Stored
+
+log = logging.getLogger(__name__)
+
+GAIN = 0.05
+"""A larger batch must be faster by this share of a trial's seconds to be worth its memory."""
+LONG = 5.0
+"""A device on which a single trial's image takes longer than so many seconds is full with one trial, and is not
+calibrated further."""
+MOST = 64
+"""Trials side by side at most."""
+REPEATS = 3
+"""Times that a batch is timed; the quickest counts."""
+PATIENCE = 2
+"""The search ends after so many doublings in a row without a gain: on a busy machine one may be slow by chance."""
+
+Paces: TypeAlias = dict[int, float]
+"""Seconds that an image of one trial takes, by the number of trials side by side."""
+
+
+def choose_batch_size(
+    plan: Plan, finished: dict[str, Stored], models: Models, tell: Callable[[str], None] = log.info
+) -> Cut:
+    """The batch size that the job asks for; where it asks for auto, the one used before, else the fastest that fits.
+
+    finished: the plan's stored trials, by id. tell: is told what takes a while.
+    """
+    if plan.job.batch_size is not None:
+        return Cut(size=plan.job.batch_size, reason="as asked", automatic=False)
+    surroundings = environment(models.generator.device)
+    before = _chosen_before(plan, finished, surroundings.device)
+    if before is not None:
+        return _automatic(before, "as this job's stored trials were cut")
+    if len(plan.trials) == 1:
+        return _automatic(1, "there is one trial")
+    tell("batch_size=auto: looking for the batch that fits and is fastest")
+    most = largest_that_fits(plan, models, min(len(plan.trials), MOST))
+    if most < 2:
+        fits = "no more than one trial fits" if most else "even one trial may not fit"
+        return _automatic(1, f"{fits} into the free memory")
+    key = machine_key(plan, models, surroundings)
+    paces = calibrate(lambda size: seconds_per_image(plan, models, size), recall(key), most)
+    remember(key, paces)
+    release(models.generator.device)
+    return _explained(paces, most, len(plan.trials))
+
+
+def _automatic(size: int, reason: str) -> Cut:
+    return Cut(size=size, reason=reason, automatic=True)
+
+
+def _chosen_before(plan: Plan, finished: dict[str, Stored], device: str) -> int | None:
+    """The batch size that was chosen for the first stored trial that a job with batch_size=auto ran on this device."""
+    for trial in plan.trials:
+        if trial.id not in finished:
+            continue
+        provenance = finished[trial.id].record.provenance
+        chosen = provenance.batch.cut
+        if isinstance(chosen, Cut) and chosen.automatic and provenance.device == device:
+            return chosen.size
+    return None
+
+
+def _explained(paces: Paces, most: int, trials: int) -> Cut:
+    size = best_size(paces, most)
+    tried = ", ".join(f"{n}: {paces[n]:.3g}" for n in sorted(paces) if n <= most)
+    reason = f"the fastest here (seconds an image by batch: {tried})"
+    if paces.get(1, 0) > LONG:
+        reason = f"an image of one trial takes {paces[1]:.0f} s: it fills the device"
+    elif not paces:
+        reason = "a first try failed"
+    limit = f"{most} fit into the free memory" if most < min(trials, MOST) else f"{min(trials, MOST)} at most"
+    return _automatic(size, f"{reason}; {limit}")
+
+
+# --- What fits --------------------------------------------------------------------------------------------------------
+
+
+def largest_that_fits(plan: Plan, models: Models, most: int) -> int:
+    """The largest batch, up to `most`, that is predicted to fit into the memory that the loaded models leave free; 0 if
+    not even one trial fits."""
+    device = models.generator.device
+    found = rehearse(as_loaded(plan, models), device.type)
+    free = free_bytes(device)
+    # The weights are there already, and so is a GPU's context: `largest_batch` counts both.
+    fits = largest_batch(found, free + found.weight_bytes + CONTEXT, most)
+    log.info("%.1f GiB are free: %d trials side by side fit", free / GIB, fits)
+    return fits
+
+
+def as_loaded(plan: Plan, models: Models) -> Plan:
+    """The plan with nothing left to choose. Compiled blocks are rehearsed as plain ones. Judges are left out: they look
+    at finished images, without a graph."""
+    execution = dataclasses.replace(models.execution, compile=False)
+    return dataclasses.replace(plan, job=dataclasses.replace(plan.job, execution=execution), evaluators=())
+
+
+# --- What is fastest --------------------------------------------------------------------------------------------------
+
+
+def calibrate(pace: Callable[[int], float], known: Paces, most: int) -> Paces:
+    """Times batches of 1, 2, 4, ... up to `most`, until PATIENCE doublings in a row have not made a trial's image
+    faster by GAIN. A known pace is not timed again. A batch that fails ends the search."""
+    paces = dict(known)
+    size, quickest, in_vain = 1, math.inf, 0
+    while size <= most and in_vain < PATIENCE:
+        if size not in paces:
+            try:
+                paces[size] = pace(size)
+            except (RuntimeError, ValueError, MemoryError) as error:
+                log.info("a batch of %d could not be timed: %s", size, error)
+                return paces
+        if paces[1] > LONG:
+            return paces
+        in_vain = 0 if paces[size] <= (1 - GAIN) * quickest else in_vain + 1
+        quickest = min(quickest, paces[size])
+        size *= 2
+    return paces
+
+
+def best_size(paces: Paces, most: int = MOST) -> int:
+    """The smallest batch, of those up to `most`, that is within GAIN of the fastest; 1 if nothing is known."""
+    allowed = {size: seconds for size, seconds in paces.items() if size <= most}
+    quickest = min(allowed.values(), default=0.0)
+    return min((size for size, seconds in allowed.items() if (1 - GAIN) * seconds <= quickest), default=1)
+
+
+def seconds_per_image(plan: Plan, models: Models, size: int, repeats: int = REPEATS) -> float:
+    """Wall seconds of one trial's image in a batch of `size`, over one iteration and the last image. A first run is not
+    counted, unless it takes longer than LONG. Nothing is recorded, judged or stored."""
+    settings = dataclasses.replace(plan.job.settings, iterations=min(plan.job.settings.iterations, 1))
+    bare = dataclasses.replace(models, recorded={}, evaluators=())
+    longest = max(plan.trials, key=lambda trial: len(trial.prompt.text))
+
+    def timed() -> float:
+        *_, done = run_batch([longest] * size, settings, plan.job.metric.name, bare)
+        return done.seconds / size / len(done.trials[0].frames)
+
+    first = timed()
+    return first if first > LONG else min(timed() for _ in range(repeats))
+
+
+# --- What is kept for this machine ------------------------------------------------------------------------------------
+
+
+def machine_key(plan: Plan, models: Models, surroundings: Environment) -> str:
+    """What a pace depends on, as canonical JSON."""
+    return json.dumps(
+        {
+            "device": surroundings.device,
+            "threads": surroundings.threads,
+            "torch": surroundings.versions["torch"],
+            "generator": plan.generator.identity,
+            "metric": plan.metric.identity,
+            "dtype": plan.dtype,
+            "method": plan.job.settings.method,
+            "execution": dataclasses.asdict(models.execution),
+        },
+        sort_keys=True,
+    )
+
+
+def machine_table() -> Path:
+    """The file of this machine's paces: under $XDG_CACHE_HOME, else ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reno-bench" / "paces.json"
+
+
+def recall(key: str) -> Paces:
+    """The paces kept under a key; empty if there are none or the file cannot be read."""
+    return {int(size): float(seconds) for size, seconds in _kept().get(key, {}).items()}
+
+
+def remember(key: str, paces: Paces) -> None:
+    """Keeps paces under a key, replacing earlier ones. If the folder cannot be written, the log says so."""
+    place = machine_table()
+    kept = {**_kept(), key: {str(size): seconds for size, seconds in sorted(paces.items())}}
+    beside = place.with_name(f"{place.name}.{os.getpid()}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+        beside.replace(place)
+    except OSError as error:
+        log.info("%s cannot be written (%s); the next job is calibrated anew", place, error.strerror)
+
+
+def _kept() -> dict[str, dict[str, float]]:
+    try:
+        kept = json.loads(machine_table().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}

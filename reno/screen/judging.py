@@ -1,0 +1,80 @@
+"""The progress and the results of judging stored trials, for a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from reno.running.judging import Judging
+from reno.screen.words import count
+
+LINE_EVERY = 30.0
+"""Seconds between two lines of progress where there is no terminal."""
+MOST_REASONS = 10
+"""Failures of one judge that are printed."""
+
+
+class JudgingBar:
+    """Progress of one judge after the other: a live bar on a terminal, elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.bar: Progress | None = None
+        self.started = self.told = 0.0
+
+    def __enter__(self) -> JudgingBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def tell(self, judging: Judging, done: int) -> None:
+        """Shows that so many of a judge's trials are dealt with; 0: it begins."""
+        total = len(judging.waiting)
+        if done == 0:
+            self._begin(judging, total)
+        elif self.bar is not None:
+            self.bar.update(self.task, completed=done)
+        elif time.perf_counter() - self.told > LINE_EVERY:
+            self.told = time.perf_counter()
+            left = (self.told - self.started) * (total / done - 1)
+            self.console.print(f"  {done} of {total} trials, about {left:.0f} s left")
+
+    def _begin(self, judging: Judging, total: int) -> None:
+        self._stop()
+        self.started = self.told = time.perf_counter()
+        skipped = len(judging.outcome.skipped)
+        before = f", {skipped} judged before" if skipped else ""
+        self.console.print(f"{judging.name}: {count(total, 'trial')} to judge{before}")
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.bar.start()
+            self.task = self.bar.add_task("judging", total=total)
+
+    def _stop(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+def show_judging(judging: Judging) -> None:
+    """Prints how many trials a judge judged, and why others failed."""
+    outcome = judging.outcome
+    for place, (trial_id, reason) in enumerate(outcome.failed.items()):
+        if place == MOST_REASONS:
+            print(f"... and {len(outcome.failed) - MOST_REASONS} more failed", file=sys.stderr)
+            break
+        print(f"failed: {trial_id[:12]}: {reason}", file=sys.stderr)
+    parts = [f"{count(len(outcome.done), 'trial')} judged", f"{len(outcome.skipped)} judged before"]
+    if outcome.failed:
+        parts.append(f"{len(outcome.failed)} failed")
+    if judging.without_bindings:
+        parts.append(f"{judging.without_bindings} have no bindings to judge")
+    left = {trial.id for trial in judging.waiting} - set(outcome.done) - set(outcome.failed)
+    if left:
+        parts.append(f"{len(left)} left; the same command goes on with them")
+    print(f"{judging.name}: {', '.join(parts)}")

@@ -1,0 +1,204 @@
+"""What a person sees of a job: progress while it runs, a table of results at its end, and where everything is.
+
+On a terminal it is a live bar; elsewhere a plain line for each batch, so that a log file stays readable.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from reno.running.batch import BatchRun
+from reno.running.listeners import Listener, RunningBatch, RunningJob
+from reno.running.outcome import Outcome
+from reno.running.plan import Plan
+from reno.screen.contact_sheet import draw_contact_sheet
+from reno.screen.words import count, duration, number, printable
+from reno.store.records import JudgedTrial
+from reno.store.store import Stored
+
+LONGEST_TABLE = 40
+"""Rows of a table on a terminal; the store and the contact sheet have more."""
+
+
+class Screen(Listener):
+    """Shows one job."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+        self.errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.bar: Progress | None = None
+        self.started = time.perf_counter()
+
+    def job_begins(self, job: RunningJob) -> None:
+        self.job, self.plan, self.started = job, job.plan, time.perf_counter()
+        self.stored_before = len(job.finished)
+        if not job.batches:
+            return
+        to_do = len(self.plan.trials) - len(job.finished)
+        stored = f", {len(job.finished)} more are stored already" if job.finished else ""
+        self.say(f"{name_of(self.plan)}: {count(to_do, 'trial')} to run{stored}")
+        if self.plan.random:
+            self.say("note: these checkpoints hold random weights; the images are noise and the scores mean nothing")
+        if self.console.is_terminal:
+            self._start_bar(to_do)
+
+    def _start_bar(self, to_do: int) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("trials · {task.fields[state]} ·"),
+            TimeElapsedColumn(),
+            TextColumn("· {task.fields[left]} left"),
+            console=self.console,
+            transient=True,
+        )
+        self.bar.start()
+        self.task = self.bar.add_task("optimising", total=to_do, completed=0, state="starting", left="?")
+
+    def step(self, batch: RunningBatch, run: BatchRun) -> None:
+        if self.bar is None or run.scored:
+            return
+        trials = [progress for progress in run.trials if progress.trial.id in batch.provenance]
+        iteration, images = len(trials[0].trace), self.plan.images
+        losses = [progress.trace[-1]["loss"] for progress in trials if progress.trace[-1]["loss"] is not None]
+        loss = f"loss {sum(losses) / len(losses):.2f}" if losses else "loss not finite"
+        done = (batch.number - 1 + iteration / images) / batch.of
+        left = (time.perf_counter() - self.started) * (1 / done - 1)
+        self.bar.update(
+            self.task,
+            completed=int(done * self.bar.tasks[0].total),
+            state=f"iteration {iteration - 1} of {images - 1}, {loss}",
+            left=duration(left),
+        )
+
+    def batch_ends(self, batch: RunningBatch, run: BatchRun | None) -> None:
+        if self.bar is not None or run is None:
+            return
+        first = run.trials[0]
+        before, after = first.trace[0]["score"], first.trace[first.best]["score"]
+        elapsed = time.perf_counter() - self.started
+        left = elapsed / batch.number * (batch.of - batch.number)
+        self.say(
+            f"  batch {batch.number} of {batch.of} · {printable(first.trial.prompt.text)} · "
+            f"score {number(before)} -> {number(after)} · {duration(elapsed)} gone, {duration(left)} left"
+        )
+
+    def noted(self, message: str) -> None:
+        self.say(message)
+
+    def warned(self, message: str) -> None:
+        self.errors.print(f"warning: {message}")
+
+    def job_ends(self, outcome: Outcome) -> None:
+        """Shows the table of results, what failed, and where everything is."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+        trials = [self.job.finished[trial.id] for trial in self.plan.trials if trial.id in self.job.finished]
+        judged = [trial.judgements() for trial in trials]
+        if outcome.done:
+            self.console.print(_table(self.plan, trials[:LONGEST_TABLE], judged))
+            if len(trials) > LONGEST_TABLE:
+                self.say(f"... and {len(trials) - LONGEST_TABLE} more")
+        for trial in self.plan.trials:
+            if trial.id in outcome.failed:
+                reason = outcome.failed[trial.id]
+                self.errors.print(f"failed: {printable(trial.prompt.text)} · seed {trial.seed}: {reason}")
+        self.say(_ending(self.plan, trials, outcome))
+        self._say_unjudged(trials, judged)
+        self.say(f"results        {self.plan.job.results / 'trials'}")
+        if trials:
+            sheet = draw_contact_sheet(trials, self.plan.job.metric.name, self.job.folder / "contact_sheet.png")
+            self.say(f"contact sheet  {_from_here(sheet)}")
+        for line in outcome.places:
+            self.say(line)
+
+    def _say_unjudged(self, trials: Sequence[Stored], judged: Sequence[dict[str, JudgedTrial]]) -> None:
+        job = self.plan.job
+        for judge in (spec.name for spec in job.evaluators):
+            pairs = zip(trials, judged, strict=True)
+            if lacking := sum(bool(trial.record.bindings) and judge not in said for trial, said in pairs):
+                command = f"python -m reno.evaluate evaluators={judge} results={job.results}"
+                self.say(f"{count(lacking, 'trial')} stored before without {judge}'s judgement: {command}")
+
+    def say(self, line: str) -> None:
+        """Prints a line that is never cut."""
+        self.console.print(line, overflow="ignore", crop=False)
+
+
+def show_dry_run(plan: Plan, finished: dict[str, Stored], estimate: tuple[float, str] | None) -> None:
+    """Prints the trials, which of them are stored, and how long the others will take."""
+    screen = Screen()
+    table = Table("trial", "prompt", "seed", "state", box=None, pad_edge=False)
+    for trial in plan.trials:
+        state = "stored" if trial.id in finished else "to do"
+        table.add_row(trial.id[:12], printable(trial.prompt.text), str(trial.seed), state)
+    screen.console.print(table)
+    to_do = len(plan.trials) - len(finished)
+    line = f"{name_of(plan)}: {count(len(plan.trials), 'trial')}, {len(finished)} stored, {to_do} to do"
+    if to_do and estimate:
+        line += f"; about {duration(estimate[0])} ({estimate[1]})"
+    elif to_do:
+        line += "; nothing known yet of how long a trial of these models takes"
+    screen.say(line)
+
+
+def name_of(plan: Plan) -> str:
+    """A job in a few words."""
+    job = plan.job
+    return f"{job.models}, {job.settings.method}, metric {job.metric.name}"
+
+
+def _table(plan: Plan, trials: Sequence[Stored], judged: Sequence[dict[str, JudgedTrial]]) -> Table:
+    metric = plan.job.metric.name
+    judges = sorted({judge for said in judged for judge in said})
+    table = Table(box=None, pad_edge=False)
+    table.add_column("prompt", overflow="fold")
+    for heading in ("seed", f"{metric} before", "after", *(f"bound before -> after ({judge})" for judge in judges)):
+        table.add_column(heading, justify="right")
+    for trial, said in zip(trials, judged, strict=False):
+        scores, spec = trial.record.scores, trial.record.spec
+        cells = [number(scores.initial.get(metric)), number(scores.best.get(metric))]
+        cells += [_bound(trial, said.get(judge)) for judge in judges]
+        table.add_row(printable(spec.prompt), str(spec.seed), *cells)
+    return table
+
+
+def _bound(trial: Stored, judged: JudgedTrial | None) -> str:
+    if judged is None:
+        return "not judged"
+    return f"{judged.initial.bound} -> {judged.best.bound} of {len(trial.record.bindings)}"
+
+
+def _ending(plan: Plan, trials: Sequence[Stored], outcome: Outcome) -> str:
+    """The job's end in one line."""
+    if outcome.interrupted:
+        return f"interrupted: {len(trials)} of {len(plan.trials)} trials are stored; the same command runs the rest"
+    if not outcome.done and not outcome.failed:
+        return f"{name_of(plan)}: all {len(plan.trials)} trials are stored already, nothing to do"
+    failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+    return f"{count(len(outcome.done), 'trial')} run, {len(outcome.skipped)} stored before{failed}" + _mean_change(
+        trials, plan.job.metric.name
+    )
+
+
+def _mean_change(trials: Sequence[Stored], metric: str) -> str:
+    pairs = [(trial.record.scores.initial.get(metric), trial.record.scores.best.get(metric)) for trial in trials]
+    pairs = [pair for pair in pairs if None not in pair]
+    if not pairs:
+        return ""
+    before, after = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
+    return f"; mean {metric} score {number(before)} -> {number(after)}"
+
+
+def _from_here(path: Path) -> Path:
+    """A path as short as it can be typed."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,35 @@
+"""Errors that a user can act on: what they did wrong, what they may have meant, what another library said."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BadInput(ValueError):
+    """The user asked for something that cannot be done. The message is one sentence that says what to type instead.
+
+    It ends the command with exit status 2, before anything is written.
+    """
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message without its full stop; the error's type where it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
+
+
+def typed_line(error: BaseException) -> str:
+    """The first line with the error's type before it, for an unexpected error."""
+    line, name = first_line(error), type(error).__name__
+    return name if line == name else f"{name}: {line}"
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed: the sentence of a BadInput, the typed first line of any other error."""
+    return str(error) if isinstance(error, BadInput) else typed_line(error)
+
+
+def did_you_mean(word: object, known: Iterable[object]) -> str:
+    """`; did you mean 'X'?` for the known word closest to `word`, or an empty string if none is close."""
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

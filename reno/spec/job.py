@@ -1,0 +1,154 @@
+"""One job: the checked values of one composed configuration. reno/config makes a JobSpec; everything below reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reno.spec.prompts import Prompt
+from reno.spec.trial import own_seed
+
+DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where weights come from."""
+
+    path: str
+    """A local folder, or a name on the model hub."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; None for its main branch."""
+    variant: str | None = None
+    """Which of several stored precisions to load, e.g. fp16; None for the plain one."""
+
+
+@dataclass(frozen=True)
+class NamedCheckpoint:
+    """A checkpoint as the configuration names it."""
+
+    name: str
+    """Its name in the YAML of the metric or the judge, and under `models.checkpoints`."""
+    checkpoint: Checkpoint
+    knob: str
+    """The knob that, with `.path` after it, gives another checkpoint."""
+
+
+@dataclass(frozen=True)
+class GeneratorSpec:
+    """A generator: its kind, its weights and its options."""
+
+    kind: str
+    """A module of reno/generators, or the dotted path of a user's own."""
+    model: NamedCheckpoint | None
+    """None for a generator without weights."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the kind's `load`."""
+
+
+@dataclass(frozen=True)
+class MetricTerm:
+    """One model's share of a metric."""
+
+    kind: str
+    """A module of reno/metrics, or the dotted path of a user's own."""
+    model: NamedCheckpoint | None = None
+    """None for a metric without weights."""
+    weight: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the kind's `load`."""
+
+    @property
+    def name(self) -> str:
+        """What the term is called in traces and reports: its model's name, else the last part of its kind."""
+        return self.model.name if self.model else self.kind.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """What is optimised or recorded: one term, or a weighted sum of several."""
+
+    name: str
+    terms: tuple[MetricTerm, ...]
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """How the noise is chosen and moved."""
+
+    method: str
+    """Its name in conf/method."""
+    iterations: int
+    lr: float
+    regularization: float
+    """Weight lambda of the noise-norm regulariser."""
+    grad_clip: float | None
+    """Largest gradient norm of one trial; None: not clipped."""
+    optimizer: str
+    optimizer_settings: dict[str, Any] = field(default_factory=dict)
+    kind: str = ""
+    """A module of reno/methods, or the dotted path of a user's own; empty: the module called like the method."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Settings of this method alone: keyword arguments of its `steps`."""
+
+
+@dataclass(frozen=True)
+class EvaluatorSpec:
+    """A judge: its kind, its weights and its options."""
+
+    name: str
+    kind: str
+    """A module of reno/evaluators, or a dotted path: the testbed's oracle, or a user's own."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the kind's `load`."""
+    models: tuple[NamedCheckpoint, ...] = ()
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the models run. It decides time and memory; results change only by the rounding of kernels."""
+
+    checkpointing: bool | None = None
+    """Run blocks again in the backward pass instead of keeping their activations; None: only where images are large."""
+    compile: bool = False
+    """Compile the generator's blocks with torch.compile."""
+    channels_last: bool = False
+    """Keep the generator's convolutions in channels-last memory."""
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One composed configuration: trials that share models, metric and method."""
+
+    prompts: tuple[Prompt, ...]
+    prompt_set: str | None
+    """The set or file the prompts came from; None where they were typed."""
+    seeds: tuple[int, ...]
+    own_noise: bool
+    """Whether each prompt gets its own initial noises, instead of all prompts sharing the same ones."""
+    models: str
+    generator: GeneratorSpec
+    metric: MetricSpec
+    recorded: tuple[MetricSpec, ...]
+    evaluators: tuple[EvaluatorSpec, ...]
+    settings: MethodSettings
+    batch_size: int | None
+    """Trials side by side; None: as many as are fastest on the machine and fit (reno/running/sizing.py)."""
+    device: str
+    dtype: str
+    threads: int | None
+    results: Path
+    study: str | None
+    claims: tuple[dict[str, Any], ...]
+    """The claims that the report decides, as analysis/claims.py reads them."""
+    tracking: dict[str, Any]
+    """The knobs of reno/tracking, which checks them."""
+    dry_run: bool
+    execution: Execution = Execution()
+    reference_seconds: float | None = None
+    """Seconds of one trial's image with these models, for the estimate of a first dry run; None: unknown."""
+
+    def seeds_for(self, prompt: Prompt) -> tuple[int, ...]:
+        """The seeds of one prompt's trials, as many as `seeds`."""
+        return tuple(own_seed(prompt.text, seed) for seed in self.seeds) if self.own_noise else self.seeds

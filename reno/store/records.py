@@ -1,0 +1,287 @@
+"""The records on disk, typed: trial.json, job.json and the files of later judgements. Everything that writes or reads
+them goes through these classes.
+
+    record = TrialRecord.from_json(json_values)     # raises ValueError, saying which value is wrong and where
+    record.scores.best["clip"]
+
+Fields that older stores lack have defaults. Unknown keys are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from reno.spec.errors import BadInput
+from reno.spec.judgements import Verdict
+from reno.spec.prompts import Binding, Prompt
+from reno.spec.trial import ALGORITHM, TrialSpec
+
+SCHEMA = 1
+"""Version of trial.json."""
+JUDGED = ("initial", "best")
+"""The images of a trial that judges see."""
+SCORED = ("initial", "best", "last")
+"""The images of a trial that metrics score."""
+DONE, FAILED, STORED_BEFORE, NOT_RUN = "done", "failed", "stored before", "not run"
+"""How a job left a trial."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """JSON values with checked types."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values, keys in the order of the fields."""
+        return _with_lists(msgspec.to_builtins(self))
+
+    @classmethod
+    def from_json(cls, values: object) -> Self:
+        """Raises ValueError, which names the first value that is missing or of another type."""
+        return msgspec.convert(values, cls)
+
+
+def _with_lists(value: Any) -> Any:
+    """JSON has lists and no tuples."""
+    if isinstance(value, dict):
+        return {key: _with_lists(one) for key, one in value.items()}
+    return [_with_lists(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+class TrialIdentity(Record, kw_only=True):
+    """What decided a trial's outcome, as its id was made from."""
+
+    algorithm: int
+    generator: str
+    metric: tuple[dict[str, Any], ...]
+    dtype: str
+    loss_scale: float | UnsetType = UNSET
+    method: dict[str, Any]
+    prompt: str
+    seed: int
+
+
+class Labels(Record, kw_only=True):
+    """Readable names for what the identity holds as digests. They decide nothing."""
+
+    models: str
+    metric: str
+    method: str
+    prompts: str | None = None
+    """The prompt set; None where the prompts were typed."""
+    study: str | None = None
+    random_weights: bool = False
+
+
+class Scores(Record, kw_only=True):
+    """Scores of three images of a trial, by metric. None: the score was not finite."""
+
+    initial: dict[str, float | None]
+    best: dict[str, float | None]
+    last: dict[str, float | None]
+
+
+class JudgedTrial(Record, kw_only=True):
+    """What one judge says of a trial's initial and best image."""
+
+    kin: str
+    """The metric family that the judge is related to and may favour; `none` for none."""
+    initial: Verdict
+    best: Verdict
+    identity: dict[str, Any] | None = None
+    """The judge's version, kind, settings and weights; None where the store does not have it."""
+
+
+class Timings(Record, kw_only=True):
+    seconds: float
+    """Wall seconds of the optimisation: the trial's share of its batch's."""
+    batch_seconds: float
+    batch_size: int
+    images: int
+
+
+class Memory(Record, kw_only=True):
+    peak_host_bytes: int
+    peak_device_bytes: int | None
+
+
+class GitState(Record, kw_only=True):
+    commit: str
+    diff: str | None
+    """SHA-256 of the uncommitted changes; None if there are none."""
+
+
+class ExecutionRecord(Record, kw_only=True):
+    checkpointing: bool | None = None
+    compile: bool = False
+    channels_last: bool = False
+
+
+class Origin(Record, kw_only=True):
+    """Where a checkpoint was loaded from."""
+
+    model: str | UnsetType = UNSET
+    """Its name under models.checkpoints; not there for the generator."""
+    source: str
+    commit: str | None
+    variant: str | None
+    identity: str
+
+
+class Origins(Record, kw_only=True):
+    generator: Origin | None
+    metric: tuple[Origin | None, ...]
+    """One for each term; None for a term without weights."""
+
+
+class Cut(Record, kw_only=True):
+    """How many trials were to run side by side, and why."""
+
+    size: int
+    reason: str
+    automatic: bool
+
+
+class BatchMate(Record, kw_only=True):
+    id: str
+    prompt: str = ""
+    bindings: tuple[Binding, ...] = ()
+    seed: int = 0
+
+
+class BatchRecord(Record, kw_only=True):
+    """The trials that ran side by side."""
+
+    size: int
+    place: int
+    cut: Cut | UnsetType = UNSET
+    trials: tuple[BatchMate, ...]
+
+
+class Provenance(Record, kw_only=True):
+    """What can shift floats besides the spec, and where the weights came from."""
+
+    versions: dict[str, str | None]
+    platform: str | UnsetType = UNSET
+    device: str | None = None
+    threads: int | None = None
+    cpu_capability: str | UnsetType = UNSET
+    deterministic: bool | UnsetType = UNSET
+    git: GitState | None = None
+    execution: ExecutionRecord | UnsetType = UNSET
+    device_type: str = "auto"
+    checkpoints: Origins | UnsetType = UNSET
+    generator: dict[str, Any] | UnsetType = UNSET
+    """Kind and options of the generator, where its weights alone do not say what it is."""
+    batch: BatchRecord
+
+
+class FileEntry(Record, kw_only=True):
+    bytes: int
+    sha256: str
+
+
+class TrialRecord(Record, kw_only=True):
+    """trial.json"""
+
+    schema: int = SCHEMA
+    id: str
+    spec: TrialIdentity
+    bindings: tuple[Binding, ...]
+    labels: Labels
+    scores: Scores
+    best_iteration: int
+    judgements: dict[str, JudgedTrial] = {}
+    """What the judges said while the job ran, by judge."""
+    timings: Timings
+    memory: Memory
+    finished: str | None = None
+    """When, ISO 8601 in UTC."""
+    provenance: Provenance
+    files: dict[str, FileEntry] = {}
+    """Sizes and digests of the trial's other files, which the store fills in."""
+
+    @property
+    def prompt(self) -> Prompt:
+        return Prompt(self.spec.prompt, self.bindings)
+
+    @property
+    def trial(self) -> TrialSpec:
+        """The spec of this trial. Raises BadInput if another version of the algorithm made it."""
+        return self._spec_of(self.prompt, self.spec.seed)
+
+    @property
+    def batch(self) -> tuple[TrialSpec, ...]:
+        """The trials that ran side by side with it, itself among them. Raises BadInput as `trial` does."""
+        mates = self.provenance.batch.trials
+        return tuple(self._spec_of(Prompt(mate.prompt, mate.bindings), mate.seed) for mate in mates)
+
+    def _spec_of(self, prompt: Prompt, seed: int) -> TrialSpec:
+        if self.spec.algorithm != ALGORITHM:
+            raise BadInput(
+                f"the trial was made by version {self.spec.algorithm} of the algorithm and this is version "
+                f"{ALGORITHM}; check out the commit named in its provenance"
+            )
+        spec = self.spec
+        return TrialSpec(prompt, seed, spec.generator, spec.metric, spec.dtype, spec.method)
+
+
+class JobTrial(Record, kw_only=True):
+    id: str
+    prompt: str
+    seed: int
+    state: str
+    """DONE, FAILED, STORED_BEFORE or NOT_RUN."""
+    reason: str | UnsetType = UNSET
+    """Why it failed."""
+
+
+class JobRecord(Record, kw_only=True):
+    """job.json: what was asked, which trials that is, and how each ended."""
+
+    group: str = ""
+    labels: Labels
+    spec: dict[str, Any] = {}
+    """What the trials' identities have in common."""
+    command: str = ""
+    status: int | None = None
+    """Exit status."""
+    seconds: float = 0.0
+    trials: tuple[JobTrial, ...]
+    claims: tuple[dict[str, Any], ...] | UnsetType = UNSET
+    """The claims that the job's study decides, where it names its own."""
+
+
+class JudgementRecord(Record, kw_only=True):
+    """What a judge said of a stored trial later."""
+
+    trial: str
+    judge: str
+    images: dict[str, str]
+    """SHA-256 of the images that it saw."""
+    kin: str
+    identity: dict[str, Any] | None
+    initial: Verdict
+    best: Verdict
+    judged: str
+    """When, ISO 8601 in UTC."""
+    provenance: dict[str, Any] = {}
+
+    @property
+    def judged_trial(self) -> JudgedTrial:
+        return JudgedTrial(kin=self.kin, initial=self.initial, best=self.best, identity=self.identity)
+
+
+def record_bytes(values: dict[str, Any]) -> bytes:
+    """JSON values as the store keeps them: UTF-8, with a prompt's undecodable bytes as they were typed.
+
+    Raises ValueError at a number that is not finite, which JSON does not have."""
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+
+
+def read_json(path: Path) -> Any:
+    """The values that `record_bytes` was given. Raises OSError or ValueError if the file cannot be read."""
+    return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))

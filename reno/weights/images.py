@@ -1,0 +1,159 @@
+"""Images as tensors: the resize and normalisation a metric's processor would do, differentiable and deterministic.
+
+Shapes: images are (B, 3, H, W) in [0, 1]; pixel values are what a vision tower eats, normalised by channel.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reno.spec.errors import BadInput
+
+KERNELS = {2: "bilinear", 3: "bicubic"}
+"""PIL's resampling codes, as preprocessor_config.json stores them."""
+
+
+def to_uint8(images: torch.Tensor) -> np.ndarray:
+    """Images (B, 3, H, W) in [0, 1] as uint8 (B, H, W, 3), rounded to the nearest level."""
+    return (images.detach().float() * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def from_uint8(pixels: np.ndarray) -> torch.Tensor:
+    """uint8 (B, H, W, 3) as float32 images (B, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+
+
+@functools.lru_cache(maxsize=32)
+def resize_matrix(source: int, target: int, kernel: str) -> np.ndarray:
+    """The (target, source) matrix of PIL's antialiased resize along one axis; rows sum to 1.
+
+    A resize as two matrix products has an exact, deterministic backward on every device, which the interpolation
+    kernels of torch do not have on CUDA.
+    """
+    weigh, support = {"bilinear": (_triangle, 1.0), "bicubic": (_cubic, 2.0)}[kernel]
+    scale = source / target
+    stretch = max(scale, 1.0)  # shrinking widens the kernel: antialiasing
+    matrix = np.zeros((target, source))
+    for row in range(target):
+        centre = (row + 0.5) * scale
+        first = max(int(centre - support * stretch + 0.5), 0)
+        last = min(int(centre + support * stretch + 0.5), source)
+        weights = weigh((np.arange(first, last) - centre + 0.5) / stretch)
+        matrix[row, first:last] = weights / weights.sum()
+    return matrix
+
+
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return np.clip(1 - np.abs(x), 0, None)
+
+
+def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
+    """Keys' cubic convolution kernel (1981, equation 4 generalised to `a`), with PIL's a = -0.5."""
+    x = np.abs(x)
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((x - 5) * x + 8) * x * a - 4 * a
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a checkpoint's image processor does to an image. Equal to the processor's own pixel values within two of
+    its 255 levels: the processor rounds to whole levels between and after its two passes, which has no gradient."""
+
+    size: tuple[int, int] | int
+    """(height, width) to resize to, or the length of the shortest edge."""
+    crop: tuple[int, int] | None
+    """(height, width) of the central crop."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    kernel: str
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Preprocessing:
+        """Reads preprocessor_config.json. Raises BadInput if it asks for something no CLIP or BLIP processor does."""
+        path = folder / "preprocessor_config.json"
+        try:
+            config = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"cannot read {path} ({type(error).__name__}); the folder must hold the checkpoint's image processor"
+            ) from None
+        if config.get("resample", 3) not in KERNELS:
+            raise BadInput(
+                f"{path} asks for resample={config['resample']}; only bilinear (2) and bicubic (3) are "
+                f"differentiable here"
+            )
+        size = config.get("size", 224)
+        if isinstance(size, dict):
+            size = size["shortest_edge"] if "shortest_edge" in size else (size["height"], size["width"])
+        crop = config.get("crop_size") if config.get("do_center_crop", "crop_size" in config) else None
+        if isinstance(crop, dict):
+            crop = (crop["height"], crop["width"])
+        elif isinstance(crop, int):
+            crop = (crop, crop)
+        return cls(
+            size, crop, tuple(config["image_mean"]), tuple(config["image_std"]), KERNELS[config.get("resample", 3)]
+        )
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """The (height, width) that an image of this height and width is resized to, before the crop."""
+        if isinstance(self.size, tuple):
+            return self.size
+        if height <= width:
+            return self.size, int(self.size * width / height)
+        return int(self.size * height / width), self.size
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, H, W) in [0, 1] to pixel values (B, 3, h, w), on the images' device and in their dtype."""
+        height, width = images.shape[-2:]
+        target_height, target_width = self.resized(height, width)
+        rows, columns = (0, target_height), (0, target_width)
+        if self.crop is not None:
+            rows, columns = _centre(target_height, self.crop[0]), _centre(target_width, self.crop[1])
+        if (target_height, target_width) != (height, width):
+            # Cropping the matrices instead of the image resizes only what is kept.
+            vertical = _as_tensor(height, target_height, self.kernel, rows, images.dtype, images.device)
+            horizontal = _as_tensor(width, target_width, self.kernel, columns, images.dtype, images.device)
+            across = (images @ horizontal.T).clamp(0, 1)  # PIL's order, and its clipping after each pass
+            images = (vertical @ across).clamp(0, 1)
+        else:
+            images = images[..., slice(*rows), slice(*columns)]
+        return (images - _channels(self.mean, images.dtype, images.device)) / _channels(
+            self.std, images.dtype, images.device
+        )
+
+
+def _centre(length: int, crop: int) -> tuple[int, int]:
+    """First row kept by a central crop, and the first after it."""
+    if crop > length:
+        raise BadInput(
+            f"the image processor crops {crop} pixels out of {length}; its size and crop_size do not fit together"
+        )
+    start = (length - crop) // 2
+    return start, start + crop
+
+
+@functools.lru_cache(maxsize=32)
+def _as_tensor(
+    source: int, target: int, kernel: str, kept: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
+    matrix = resize_matrix(source, target, kernel)[slice(*kept)]
+    return torch.tensor(matrix, dtype=dtype, device=device)
+
+
+@functools.lru_cache(maxsize=32)
+def _channels(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """One value a channel, shaped (3, 1, 1). Kept on the device: a new tensor each iteration would wait for it."""
+    return torch.tensor(values, dtype=dtype, device=device)[:, None, None]
+
+
+def forget_constants() -> None:
+    """Lets go of the tensors that are kept between calls; they are made anew when they are needed."""
+    _as_tensor.cache_clear()
+    _channels.cache_clear()

@@ -1,0 +1,73 @@
+"""Modules by name: a kind is a module of this program, or the dotted path of a user's own."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Collection
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin
+
+from reno.spec.errors import BadInput, did_you_mean, typed_line
+
+
+def module_of(what: str, kind: str, room: str) -> ModuleType:
+    """The module that a kind names: `room`.kind, or `kind` itself where it has a dot.
+
+    what: method, metric, generator or evaluator, for the error. Raises BadInput if there is no such module or it cannot
+    be imported.
+    """
+    path = kind if "." in kind else f"{room}.{kind}"
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (path == error.name or path.startswith(f"{error.name}.")):
+            raise BadInput(f"{what} {kind} cannot be imported: it needs {error.name}, which is not installed") from None
+    except Exception as error:  # the module is the user's: whatever it raises is theirs to read
+        raise BadInput(f"{what} {kind} cannot be imported ({typed_line(error)}); mend {path}") from error
+    known = kinds(room)
+    raise BadInput(
+        f"{what} kind {kind!r} is not a module; use {', '.join(known)} or the dotted path of your own module"
+        f"{did_you_mean(kind, known)}"
+    )
+
+
+def kinds(room: str) -> list[str]:
+    """The modules of a room."""
+    return sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(room).__path__))
+
+
+def short_kind(kind: str) -> str:
+    """What an identity calls a kind: of this program's own modules the last part, of others the whole path."""
+    return kind.rpartition(".")[2] if kind.startswith("reno.") else kind
+
+
+def check_options(owner: str, options: dict[str, Any], load: Callable, besides: Collection[str]) -> None:
+    """Raises BadInput if `load` does not take one of the options, or not with that value.
+
+    owner: whose options they are, for the error. besides: arguments of `load` that are not options. Values are checked
+    where `load` annotates an argument as a Literal.
+    """
+    parameters = _parameters(load)
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = {parameter.name: parameter.annotation for parameter in parameters if parameter.name not in besides}
+    for option, value in options.items():
+        if option not in known:
+            raise BadInput(
+                f"{owner} has no option {option!r}; it has {', '.join(known) or 'none'}{did_you_mean(option, known)}"
+            )
+        allowed = get_args(known[option]) if get_origin(known[option]) is Literal else ()
+        if allowed and value not in allowed:
+            raise BadInput(
+                f"{owner}: {option}={value} is not known; use {' or '.join(map(str, allowed))}"
+                f"{did_you_mean(value, allowed)}"
+            )
+
+
+def _parameters(load: Callable) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(load, eval_str=True).parameters.values())
+    except NameError:  # an annotation that is imported for type checkers only
+        return list(inspect.signature(load).parameters.values())

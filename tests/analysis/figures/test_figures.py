@@ -1,0 +1,153 @@
+"""Every figure is drawn, the same each time, whatever the prompts hold and however little there is."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from analysis.__main__ import main
+from analysis.data import load
+from analysis.data.frames import tidy
+from analysis.figures import CAPTIONS, figures_of, write_figures
+from analysis.figures.comparisons import cross_matrix, wins
+from analysis.figures.curves import band, by_prompt, score_against_judge
+from analysis.figures.style import MARKERS, method_markers, metric_colors, style
+from analysis.numbers.slices import slices
+from analysis.tables import all_tables, cells, cross_metric, metric_against_metric
+from reno.config.prompt_sets import load_prompts
+from reno.spec.prompts import Binding, Prompt
+from scripts.synthesise_store import Truth, configurations, synthesise
+
+BINDINGS = (Binding("red", "car"), Binding("blue", "cup"))
+
+CONFIGURED = [c for c in configurations(iterations=(5, 8)) if c.method["name"] == "reno"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store on disk of eight prompts, some of them hostile."""
+    texts = ["$x_1^2$ & {", "<script>", "🐶 \\frac{a}{b}", "a\nb", "p4", "p5", "p6", "a long prompt " * 12]
+    root = tmp_path_factory.mktemp("figures") / "results"
+    prompts = {"test": [Prompt(text, BINDINGS) for text in texts]}
+    synthesise(root, 200, prompts=prompts, configured=CONFIGURED, truth=Truth(failures=0), seeds=1)
+    return root
+
+
+@pytest.fixture(scope="module")
+def read(store):
+    results = load(store)
+    cut = slices(results)
+    return results, cut, list(all_tables(results, cut))
+
+
+def test_every_figure_is_written_twice_the_same_without_a_warning(read, tmp_path):
+    results, cut, tables = read
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures = list(write_figures(results, cut[:1], tables, tmp_path / "one"))
+    assert {figure.name for figure in figures} == set(CAPTIONS)
+    for figure in figures:
+        assert figure.pdf.read_bytes().startswith(b"%PDF")
+        with Image.open(figure.png) as image:
+            assert image.width >= 600 and len(image.convert("RGB").getcolors(1 << 20)) > 10
+    (again,) = [f for f in write_figures(results, cut[:1], tables, tmp_path / "two") if f.name == "wins"]
+    (first,) = [f for f in figures if f.name == "wins"]
+    assert again.pdf.read_bytes() == first.pdf.read_bytes() and again.png.read_bytes() == first.png.read_bytes()
+    assert not plt.get_fignums()
+
+
+def test_curves_are_means_over_prompts_with_a_band_around_them(read):
+    results, cut, _ = read
+    trials = cut[0].select(method="reno", metric="clip", iterations=8.0, lr=0.05)
+    table = by_prompt(trials, results, "score")
+    assert table.shape == (8, 9)
+    first = results.traces([trials["trial"].iloc[0]])["score"]
+    assert table.loc[trials["prompt"].iloc[0]].tolist() == first.tolist()
+    mean, low, high = band(table)
+    assert (low <= mean).all() and (mean <= high).all() and (low[1:] < high[1:]).all()
+    assert (by_prompt(trials, results, "score", best_so_far=True).diff(axis="columns").iloc[:, 1:] >= 0).all(axis=None)
+
+
+def test_the_judge_has_a_mark_at_each_budget_and_none_between(read):
+    results, cut, _ = read
+    with style():
+        figure = score_against_judge(cut[0], results)
+    below = figure.axes[1]
+    marked = {round(x) for line in below.lines if line.get_marker() == "o" for x in line.get_xdata()}
+    assert marked <= {0, 1, 5, 6, 8, 9}  # metrics are set apart by a little
+    plt.close(figure)
+
+
+def test_win_bars_hold_the_counts_of_the_table(read):
+    _, cut, _ = read
+    (cell,) = cells(cut)
+    table = metric_against_metric(cell)
+    with style():
+        figure = wins(cell[0], table)
+    assert cell[0].judge == "oracle"
+    rows = table.frame[(table.frame["judge"] == "oracle") & (table.frame["method"] == "reno")]
+    total = rows[rows["measure"] == "fully_bound"][["win", "tie", "loss"]].sum()
+    widths = [container[-1].get_width() for container in figure.axes[0].containers]
+    assert widths == pytest.approx((total / total.sum()).tolist())
+    plt.close(figure)
+
+
+def test_the_matrix_shows_each_metric_by_each(read):
+    _, cut, _ = read
+    (cell,) = cells(cut)
+    with style():
+        figure = cross_matrix(cross_metric(cell))
+    axis = figure.axes[0]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["clip", "blip"]
+    assert [tick.get_text().split("\n")[0] for tick in axis.get_xticklabels()] == ["clip", "blip", "oracle", "blip_vqa"]
+    plt.close(figure)
+
+
+def test_figures_of_little_are_left_out_and_not_broken(record):
+    """No judge; a single trial; no ReNO at all. A contact sheet says where an image cannot be read."""
+    import pandas as pd
+
+    for records in ([record(judges=())], [record()], [record(method="none")]):
+        results = tidy(records)
+        rows = [
+            {"trial": r.id, "iteration": k, "loss": 1.0, "score": 1.0, "seconds": 1.0} for r in records for k in (0, 1)
+        ]
+        results.__dict__["all_traces"] = pd.DataFrame(rows)
+        cut = slices(results)
+        tables = list(all_tables(results, cut))
+        for draw in figures_of(cut, results, tables).values():
+            with style():
+                if (figure := draw()) is not None:
+                    figure.canvas.draw()
+                    plt.close(figure)
+
+
+def test_colours_and_marks_follow_the_order_of_the_store_and_all_differ():
+    colors = metric_colors(["clip", "blip", "clip+blip", "blip_itc", "clip_vit_h"])
+    assert (colors["clip"], colors["blip"]) == ("#0072B2", "#D55E00") and len(set(colors.values())) == 5
+    markers = method_markers(["reno", "tiny_walk", "long_walk", "none"])
+    assert len(set(markers.values())) == len(MARKERS) + 2
+
+
+def test_a_metric_that_claims_name_keeps_its_colour_where_the_other_was_not_run(record):
+    (one,) = slices(tidy([record(metric="blip")]))
+    assert metric_colors(one.metrics)["blip"] == "#D55E00"
+
+
+def test_the_command_writes_tables_and_claims_and_answers_an_empty_store_in_a_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("analysis.figures.write_figures", lambda *_: iter(()))
+    small = tmp_path / "small"
+    synthesise(small, 4, configured=CONFIGURED[:1], prompts={"test": load_prompts("report")})
+    assert main([str(small), str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "claims.md").read_text().startswith("# Claims")
+    assert len(list((tmp_path / "out" / "tables").iterdir())) == 8 * 3
+    assert "(b) “CLIP beats BLIP overall” is" in capsys.readouterr().out
+    assert main([str(tmp_path / "nothing"), str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.startswith("error: there is no folder")
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "file").touch()
+    assert main([str(small), str(tmp_path / "file")]) == 2
+    assert "cannot be written" in capsys.readouterr().err

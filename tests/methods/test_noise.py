@@ -1,0 +1,29 @@
+"""The same seed gives the same noise, whatever it is drawn beside."""
+
+from __future__ import annotations
+
+import torch
+
+from reno.methods.noise import NoiseSource
+
+CPU = torch.device("cpu")
+
+
+def drawn(seed, shape, times=1):
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return [torch.randn(shape, generator=generator, dtype=torch.float32) for _ in range(times)]
+
+
+def test_a_trials_noise_comes_from_its_own_seed_alone():
+    source = NoiseSource([7, 3, 7], (4, 2, 2), CPU)
+    first, second = source.draw(), source.draw()
+    assert first.shape == (3, 4, 2, 2) and first.dtype == torch.float32
+    for place, seed in enumerate((7, 3, 7)):
+        for noise, expected in zip((first, second), drawn(seed, (4, 2, 2), 2), strict=True):
+            assert torch.equal(noise[place], expected)
+
+
+def test_wider_noise_has_the_same_float32_values():
+    noise = NoiseSource([7], (5, 3), CPU, torch.float64).draw()
+    assert noise.dtype == torch.float64
+    assert torch.equal(noise[0], drawn(7, (5, 3))[0].double())

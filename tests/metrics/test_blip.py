@@ -1,0 +1,114 @@
+"""BLIP against the transformers model called as its own documentation calls it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from reno.metrics.blip import BlipMetric, load
+from reno.spec.errors import BadInput
+
+CPU = torch.device("cpu")
+PROMPTS = ["a gold bench and a green clock", "a car"]
+HEADS = pytest.mark.parametrize("head", ["itm", "itc"])
+
+
+@pytest.mark.parametrize("name", ["blip", "blip_large"])
+@HEADS
+def test_it_is_the_models_own_score(tiny, images, name, head):
+    from transformers import AutoTokenizer, BlipForImageTextRetrieval
+
+    metric = load(tiny / name, dtype=torch.float32, device=CPU, head=head)
+    model = BlipForImageTextRetrieval.from_pretrained(tiny / name).eval()
+    tokens = AutoTokenizer.from_pretrained(tiny / name)(PROMPTS, padding=True, return_tensors="pt")
+    given = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
+    with torch.no_grad():
+        output = model(**given, pixel_values=metric.preprocess(images), use_itm_head=head == "itm").itm_score
+        expected = output[:, 1] - output[:, 0] if head == "itm" else 100 * output.diagonal()
+        scores = metric(images, metric.encode(PROMPTS))
+    torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
+    assert scores[0] != scores[1]
+
+
+def test_the_itm_score_is_the_log_odds_of_the_models_probability_of_a_match(tiny, images):
+    """The probability is a softmax of the model's two logits, as in transformers' documentation."""
+    metric = BlipMetric(tiny / "blip", dtype=torch.float64, device=CPU)
+    tokens = metric.tokenizer(PROMPTS, padding=True, return_tensors="pt")
+    given = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
+    with torch.no_grad():
+        probability = metric.model(**given, pixel_values=metric.preprocess(images.double())).itm_score.softmax(-1)[:, 1]
+        score = metric(images.double(), metric.encode(PROMPTS))
+    torch.testing.assert_close(torch.sigmoid(score), probability)
+
+
+def test_the_itm_head_is_the_usual_one(tiny, images):
+    usual, itm, itc = (
+        BlipMetric(tiny / "blip", dtype=torch.float32, device=CPU, **options)
+        for options in ({}, {"head": "itm"}, {"head": "itc"})
+    )
+    scores = [metric(images, metric.encode(PROMPTS)) for metric in (usual, itm, itc)]
+    assert torch.equal(scores[0], scores[1]) and not torch.allclose(scores[0], scores[2])
+
+
+@HEADS
+def test_a_score_does_not_depend_on_the_other_prompts(tiny, images, head):
+    """The short prompt is padded beside the long one; its score must not know."""
+    metric = BlipMetric(tiny / "blip", dtype=torch.float64, device=CPU, head=head)
+    together = metric(images.double(), metric.encode(PROMPTS))[1]
+    alone = metric(images[1:].double(), metric.encode(PROMPTS[1:]))[0]
+    torch.testing.assert_close(together, alone, atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wide"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)]
+)
+@HEADS
+def test_scores_are_float32_or_wider(tiny, images, dtype, wide, head):
+    metric = BlipMetric(tiny / "blip", dtype=dtype, device=CPU, head=head)
+    scores = metric(images.to(wide), metric.encode(PROMPTS))
+    assert metric.model.dtype == dtype and scores.dtype == wide
+    exact = BlipMetric(tiny / "blip", dtype=torch.float64, device=CPU, head=head)
+    expected = exact(images.double(), exact.encode(PROMPTS))
+    torch.testing.assert_close(scores.double(), expected, atol=2.0 if dtype == torch.bfloat16 else 1e-3, rtol=0)
+
+
+@HEADS
+def test_the_text_carries_no_graph_and_the_image_does(tiny, images, head):
+    metric = BlipMetric(tiny / "blip", dtype=torch.float32, device=CPU, head=head)
+    encoded = metric.encode(PROMPTS)
+    given = images.clone().requires_grad_(True)
+    (slope,) = torch.autograd.grad(metric(given, encoded).sum(), given)
+    assert slope.abs().flatten(1).max(1).values.gt(0).all()
+    assert not any(t.requires_grad for t in (encoded.embeddings, encoded.features) if t is not None)
+
+
+def test_what_sees_the_image_and_what_reads_the_prompt(tiny):
+    """With ITM, the text encoder sees the image too."""
+    itm, itc = (BlipMetric(tiny / "blip", dtype=torch.float32, device=CPU, head=head) for head in ("itm", "itc"))
+    assert itm.looking == (itm.model,) and itm.reading == ()
+    assert itc.looking == (itc.model.vision_model, itc.model.vision_proj)
+    assert itc.reading == (itc.model.text_encoder, itc.model.text_proj)
+
+
+def test_a_prompt_that_would_be_cut_is_refused(tiny):
+    metric = BlipMetric(tiny / "blip", dtype=torch.float32, device=CPU)
+    metric.check_prompt("a gold bench")
+    with pytest.raises(BadInput, match=r"too long for BLIP's text encoder: it has .* tokens of at most 512"):
+        metric.check_prompt("a red car and " * 200)
+
+
+def test_a_model_of_another_kind_is_refused(tiny):
+    with pytest.raises(BadInput, match="holds a clip model and is not a BlipForImageTextRetrieval"):
+        BlipMetric(tiny / "clip", dtype=torch.float32, device=CPU)
+
+
+def test_a_checkpoint_that_lacks_a_weight_is_refused(tiny, tmp_path):
+    shutil.copytree(tiny / "blip", tmp_path / "blip")
+    weights = load_file(tmp_path / "blip" / "model.safetensors")
+    del weights["itm_head.weight"]
+    save_file(weights, tmp_path / "blip" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BadInput, match="itm_head"):
+        BlipMetric(tmp_path / "blip", dtype=torch.float32, device=CPU)

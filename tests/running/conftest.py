@@ -1,0 +1,34 @@
+"""Running jobs on the tiny models."""
+
+from __future__ import annotations
+
+import pytest
+
+from reno.running.plan import make_plan
+from reno.running.pool import ModelPool
+from reno.running.runner import Runner
+from reno.screen.log import JobLog
+from reno.screen.screen import Screen
+from reno.store.store import Store
+from reno.tracking import TrackingSpec
+from reno.tracking.listener import Tracking
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return ModelPool()
+
+
+@pytest.fixture
+def run(compose, tmp_path, pool):
+    """run(*overrides): runs the job under tmp_path/results as reno.run does, and answers with its outcome."""
+
+    def go(*overrides, folder="job", listeners=(), tracking="disabled", store=Store, models=pool, **more):
+        job = compose(f"results={tmp_path / 'results'}", f"tracking={tracking}", *overrides)
+        heard = [JobLog(), Tracking(TrackingSpec.from_knobs(job.tracking)), Screen(), *listeners]
+        runner = Runner(
+            make_plan(job), store(job.results), models, heard, folder=tmp_path / folder, group="test", **more
+        )
+        return runner.run()
+
+    return go

@@ -1,0 +1,345 @@
+"""The store: absent or whole, first writer wins, damage is noticed and named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import msgspec
+import numpy as np
+import pytest
+
+from reno.spec.errors import BadInput
+from reno.spec.judgements import Verdict
+from reno.store.files import FILES
+from reno.store.records import SCHEMA, JobRecord, JudgedTrial, JudgementRecord, TrialRecord, read_json
+from reno.store.store import Damaged, Finished, Store, Stored, judge_folder, read_trial, whole, write_job_record
+from tests.store.records import ID, finished, golden, record
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "results")
+    store.prepare()
+    return store
+
+
+def test_a_trial_comes_back_as_it_was(store):
+    given = finished()
+    committed = store.commit(given)
+    found = store.find(ID)
+    assert committed == found and isinstance(found, Stored) and found.id == ID
+    assert found.record.spec.prompt == "../x/\n<script>🐶"
+    assert msgspec.structs.replace(found.record, files={}) == given.record
+    assert found.trace()["score"].tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(found.image("initial"), given.frames[0])
+    np.testing.assert_array_equal(found.image("best"), given.frames[2])
+    for frame, expected in zip(found.frames(), given.frames, strict=True):
+        np.testing.assert_array_equal(frame, expected)
+    np.testing.assert_array_equal(found.noise()["initial"], given.initial_noise)
+    np.testing.assert_array_equal(found.noise()["best"], given.best_noise)
+    assert found.changed_file() is None
+    assert sorted(path.name for path in found.folder.iterdir()) == sorted([*FILES, "trial.json"])
+    assert [stored.id for stored in store] == [ID]
+
+
+def test_a_record_has_the_size_and_digest_of_every_file(store):
+    found = store.commit(finished())
+    assert set(found.record.files) == set(FILES) and found.record.schema == SCHEMA
+    for name, entry in found.record.files.items():
+        data = (found.folder / name).read_bytes()
+        assert (entry.bytes, entry.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert found.image_digests() == {which: found.record.files[f"{which}.png"].sha256 for which in ("initial", "best")}
+
+
+def test_the_first_of_two_wins_and_nothing_is_left(store):
+    first = store.commit(finished(count=4))
+    assert store.commit(finished(count=5)) == first
+    assert len(store.find(ID).trace()) == 4
+    assert list(store.staging.iterdir()) == []
+
+
+def test_a_trial_that_cannot_be_written_leaves_nothing(store):
+    store.trials.rmdir()
+    store.trials.touch()
+    with pytest.raises(OSError):
+        store.commit(finished())
+    assert list(store.staging.iterdir()) == []
+
+
+def test_trials_come_in_the_order_of_their_ids_and_files_are_none(store):
+    for letter in "cab":
+        store.commit(finished(trial_id=letter * 64))
+    (store.trials / ".DS_Store").touch()
+    (store.trials / "b").mkdir()
+    found = list(store)
+    assert [one.trial if isinstance(one, Damaged) else one.id[0] for one in found] == ["a", "b", "b", "c"]
+    assert [one.id[0] for one in store.whole()] == ["a", "b", "c"]
+
+
+def test_a_store_that_is_not_there_holds_nothing(tmp_path):
+    assert list(Store(tmp_path / "none")) == [] and Store(tmp_path / "none").find(ID) is None
+
+
+@pytest.mark.parametrize("side", [8, 160])
+def test_a_trial_in_which_nothing_moves_has_an_image_an_iteration(store, side):
+    """Its animation is stored as one still."""
+    given = finished(side=side)
+    found = store.commit(finished(side=side, frames=[given.frames[0]] * 4))
+    assert len(found.frames()) == len(found.trace()) == 4
+    assert len({frame.tobytes() for frame in found.frames()}) == 1
+
+
+def test_a_text_that_is_no_unicode_comes_back_as_it_was(store):
+    """Bytes that are no text reach a command's words as lone surrogates."""
+    store.commit(finished(record=record(prompt="a red \ud800 car")))
+    assert store.find(ID).record.spec.prompt == "a red \ud800 car"
+
+
+def test_a_trial_is_found_by_the_start_of_its_id(store):
+    store.commit(finished())
+    store.commit(finished(trial_id="ac" * 32))
+    assert store.match("abab").id == ID
+    with pytest.raises(BadInput, match=r"2 trials in .* have ids that start with 'a'; give more of the id"):
+        store.match("a")
+    for nothing in ("ff", ""):
+        with pytest.raises(BadInput, match=f"no trial in .* has an id that starts with {nothing!r}"):
+            store.match(nothing)
+    (store.trials / ID / "best.png").unlink()
+    with pytest.raises(BadInput, match=r"best\.png is missing"):
+        store.match("abab")
+
+
+def test_a_results_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match=r"cannot be written \(.*\); give a folder that can: results=DIR"):
+        Store(tmp_path / "file").prepare()
+
+
+# --- Damage -----------------------------------------------------------------------------------------------------------
+
+
+def damage(store) -> str:
+    """Why the trial cannot be used."""
+    found = store.find(ID)
+    assert isinstance(found, Damaged) and (found.trial, found.folder) == (ID, store.trials / ID)
+    (same,) = store
+    assert same == found
+    with pytest.raises(BadInput) as refused:
+        whole(found)
+    assert str(refused.value) == found.sentence
+    assert found.sentence == f"the trial in {found.folder} is damaged: {found.why}; {found.remedy}"
+    return found.why
+
+
+REMAKE = "delete that folder and run the same command again to remake it"
+
+
+@pytest.mark.parametrize("name", [*FILES, "trial.json"])
+def test_a_missing_or_cut_file_is_damage(store, name):
+    path = store.commit(finished()).folder / name
+    data = path.read_bytes()[:-7]
+    path.write_bytes(data)
+    assert damage(store) == ("trial.json cannot be read" if name == "trial.json" else f"{name} has {len(data)} bytes")
+    path.unlink()
+    assert damage(store) == f"{name} is missing" and store.find(ID).remedy == REMAKE
+
+
+def rewrite(store, change):
+    """Stores a trial and writes its record again after change(values)."""
+    path = store.commit(finished()).folder / "trial.json"
+    values = read_json(path)
+    path.write_text(json.dumps(change(values) or values))
+
+
+def test_a_record_of_another_schema_names_both(store):
+    rewrite(store, lambda values: values.update(schema=99))
+    assert damage(store) == "it has schema 99 and this version reads 1"
+    assert store.find(ID).remedy == "use another results=DIR"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: ["no object"],
+        lambda values: values.update(id="cd" * 32),
+        lambda values: values.pop("id") and None,
+    ],
+)
+def test_a_record_of_another_trial_is_damage(store, change):
+    rewrite(store, change)
+    assert damage(store) == "trial.json is not the record of this trial"
+
+
+def test_a_record_with_a_wrong_value_names_it(store):
+    rewrite(store, lambda values: values["spec"].update(seed="x"))
+    assert damage(store) == "trial.json is not a trial's record (Expected `int`, got `str` - at `$.spec.seed`)"
+
+
+def test_a_record_that_is_no_text_is_damage(store):
+    (store.commit(finished()).folder / "trial.json").write_bytes(b"\xff\xfe\x00")
+    assert damage(store) == "trial.json cannot be read"
+
+
+def test_a_file_that_the_record_does_not_list_is_damage(store):
+    rewrite(store, lambda values: values["files"].pop("best.png") and None)
+    assert damage(store).startswith("best.png has ")
+
+
+def test_a_folder_without_a_record_is_damage(tmp_path):
+    (tmp_path / "x").mkdir()
+    assert read_trial(tmp_path / "x") == Damaged("x", tmp_path / "x", "trial.json is missing")
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def refusal(call):
+    with pytest.raises(BadInput, match=r"^the trial in .* is damaged: ") as refused:
+        call()
+    assert str(refused.value).endswith(REMAKE)
+    return str(refused.value).partition("is damaged: ")[2].partition(";")[0]
+
+
+def test_a_flipped_byte_is_found_by_reading_everything(store):
+    stored = store.commit(finished())
+    flip(stored.folder / "best.png")
+    assert store.find(ID).changed_file() == "best.png is not what was written"
+    assert refusal(lambda: stored.image("best")) == "best.png is not what was written"
+    stored.image("initial")
+
+
+def test_images_that_are_fewer_than_the_iterations_are_damage(store):
+    stored = store.commit(finished(frames=finished().frames[:3]))
+    assert refusal(stored.frames) == "frames.webp has 3 images of 4 iterations"
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("trace.parquet", Stored.trace),
+        ("trace.parquet", Stored.frames),
+        ("frames.webp", Stored.frames),
+        ("noise.safetensors", Stored.noise),
+        ("best.png", lambda stored: stored.image("best")),
+    ],
+)
+def test_a_file_that_goes_or_breaks_later_is_named(store, name, read):
+    stored = store.commit(finished())
+    if name != "best.png":  # whose digest tells
+        (stored.folder / name).write_bytes(b"x" * 1000)
+        assert refusal(lambda: read(stored)) == f"{name} cannot be read"
+    (stored.folder / name).unlink()
+    assert refusal(lambda: read(stored)) == f"{name} cannot be read"
+
+
+# --- What other processes left ----------------------------------------------------------------------------------------
+
+
+def test_what_a_dead_process_left_is_cleared_and_a_living_ones_is_not(store):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = socket.gethostname()
+    names = [f"{host}@{gone.pid}-abc", f"{host}@{os.getpid()}-abc", f"elsewhere@{gone.pid}-abc", f"{host}@1-abc", "x"]
+    for name in names:
+        (store.staging / name).mkdir()
+        (store.staging / name / "trace.parquet").touch()
+    Store(store.root).prepare()
+    assert {path.name for path in store.staging.iterdir()} == set(names[1:])
+
+
+def test_what_is_a_day_old_is_cleared_wherever_it_is_from(store):
+    for name, age in (("elsewhere@7-abc", 86500), ("elsewhere@8-abc", 86300)):
+        folder = store.staging / name
+        folder.mkdir()
+        os.utime(folder, (time.time() - age,) * 2)
+    store.prepare()
+    assert [path.name for path in store.staging.iterdir()] == ["elsewhere@8-abc"]
+
+
+# --- Later judgements -------------------------------------------------------------------------------------------------
+
+
+def verdict(score):
+    return Verdict((), {}, score)
+
+
+def later(stored, judge="vqa", identity=None, judged="2026-01-01", **changes):
+    values = {
+        "trial": stored.id, "judge": judge, "images": stored.image_digests(), "kin": "blip",
+        "identity": {"version": 1} if identity is None else identity, "initial": verdict(0.1), "best": verdict(0.2),
+        "judged": judged,
+    }  # fmt: skip
+    return JudgementRecord(**{**values, **changes})
+
+
+def test_a_later_judgement_is_added_and_the_trial_stays_as_it_is(store):
+    stored = store.commit(finished())
+    before = {path.name: path.read_bytes() for path in stored.folder.iterdir()}
+    assert not stored.judged_by("vqa", {"version": 1})
+    store.add_judgement(later(stored))
+    assert stored.judged_by("vqa", {"version": 1})
+    assert not stored.judged_by("vqa", {"version": 2}) and not stored.judged_by("detector", {"version": 1})
+    assert stored.judgements()["vqa"] == JudgedTrial(
+        kin="blip", initial=verdict(0.1), best=verdict(0.2), identity={"version": 1}
+    )
+    assert stored.judgements()["oracle"] == stored.record.judgements["oracle"]
+    assert {path.name: path.read_bytes() for path in stored.folder.iterdir()} == before
+    folder = judge_folder(store.root, "vqa", {"version": 1})
+    assert [path.name for path in folder.iterdir()] == [f"{ID}.json"] and folder.parent == store.root / "judgements"
+
+
+def test_what_the_record_says_counts_as_judged(store):
+    stored = store.commit(finished())
+    identity = stored.record.judgements["oracle"].identity
+    assert stored.judged_by("oracle", identity)
+    assert not stored.judged_by("oracle", {**identity, "version": 2}) and not stored.judged_by("other", identity)
+
+
+def test_of_several_identities_the_one_that_judged_last_speaks(store):
+    stored = store.commit(finished())
+    for version, day in ((1, "03"), (2, "09"), (3, "05")):
+        store.add_judgement(later(stored, "oracle", {"version": version}, f"2026-01-{day}", kin=str(version)))
+    assert stored.judgements()["oracle"].kin == "2"
+    assert len(list((store.root / "judgements").iterdir())) == 3
+
+
+def test_a_judgement_of_other_images_or_one_that_cannot_be_read_does_not_count(store):
+    stored = store.commit(finished())
+    store.add_judgement(later(stored, images={"initial": "ff", "best": "ff"}))
+    assert not stored.judged_by("vqa", {"version": 1}) and "vqa" not in stored.judgements()
+    store.add_judgement(later(stored))
+    path = judge_folder(store.root, "vqa", {"version": 1}) / f"{ID}.json"
+    for text in ("{", "[]", '{"trial": 3}'):
+        path.write_text(text)
+        assert not stored.judged_by("vqa", {"version": 1}) and "vqa" not in stored.judgements()
+    (store.root / "judgements" / "a file").touch()
+    assert set(stored.judgements()) == set(stored.record.judgements)
+
+
+# --- The job's record -------------------------------------------------------------------------------------------------
+
+
+def test_a_jobs_record_is_written_whole(tmp_path):
+    job = JobRecord.from_json(golden("job"))
+    write_job_record(tmp_path, job)
+    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
+    assert JobRecord.from_json(read_json(tmp_path / "job.json")) == job
+
+
+def test_a_golden_trial_is_whole_once_its_files_are_there(store):
+    """The whole chain from a record of an earlier version: its digests are then not those of these files."""
+    values = golden("trial_whole")
+    given = TrialRecord.from_json(values)
+    stored = store.commit(Finished(given, *(getattr(finished(), name) for name in (
+        "trace", "frames", "best", "initial_noise", "best_noise"
+    ))))  # fmt: skip
+    assert store.find(given.id) == stored and stored.record.trial.id == given.id

@@ -1,0 +1,335 @@
+"""Checkpoints with random weights: published sizes and formats, a gradient from score to noise."""
+
+import json
+import math
+import shutil
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from reno.spec.errors import BadInput
+from reno.weights.architectures import NAMES, PUBLISHED, architecture, build
+from reno.weights.folders import write_without_weights
+from reno.weights.vocabularies import WORDS, bert_vocabulary, clip_vocabulary, merges_for
+from scripts import make_checkpoints
+from scripts.make_checkpoints import make_checkpoint
+
+FULL_PARAMETERS = {
+    ("sd_turbo", "unet"): 865_910_724,
+    ("sd_turbo", "vae"): 83_653_863,
+    ("sd_turbo", "text_encoder"): 340_387_840,
+    ("clip", ""): 151_277_313,
+    ("clip_vit_h", ""): 986_109_441,
+    ("blip", ""): 223_744_258,  # this and the next: counted, not published to the digit
+    ("blip_large", ""): 446_128_642,
+    ("blip_vqa", ""): 384_672_572 - 30_524 * 768,  # its file holds the word embedding twice
+    ("clip_vit_l", ""): 427_616_513,
+    ("mask2former", ""): 68_741_083,  # counted; the paper says 69 million
+    ("owlv2", ""): 154_966_792,  # counted
+}
+HARD_TEXT = "🐶 <script> ../a\nb"
+PROMPT = "a gold bench and a green clock"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Models this small gain nothing from threads, and on a busy machine wait seconds for each other's."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A function from a name to the folder of its tiny checkpoint."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return lambda name: make_checkpoint(name, "tiny", folder)
+
+
+def test_full_size_has_its_number_of_parameters():
+    with torch.device("meta"):
+        counted = {
+            (name, part.folder): sum(parameter.numel() for parameter in build(part).parameters())
+            for name in NAMES
+            for part in architecture(name, "full").parts
+        }
+    assert counted == FULL_PARAMETERS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tiny_has_the_classes_and_settings_of_full(name):
+    """Same classes and configuration keys; and the same values but for sizes."""
+    full, tiny = architecture(name, "full"), architecture(name, "tiny")
+    for a, b in zip(full.parts, tiny.parts, strict=True):
+        assert (a.folder, a.library, a.kind) == (b.folder, b.library, b.kind)
+        assert _keys(a.config) == _keys(b.config)
+        for key in ("down_block_types", "up_block_types", "hidden_act", "use_linear_projection"):
+            assert a.config.get(key) == b.config.get(key)
+
+
+def _keys(config: dict) -> dict:
+    return {key: _keys(value) if isinstance(value, dict) else None for key, value in config.items()}
+
+
+def test_a_new_architecture_is_new_data_and_no_code(tmp_path):
+    """A pipeline of its own name with a second tokenizer, in a folder of its own."""
+    published = tmp_path / "published"
+    shutil.copytree(PUBLISHED / "sd_turbo", published / "another")
+    place = published / "another" / "architecture.json"
+    index = json.loads(place.read_text())
+    index["published"] = "someone/another"
+    index["tokenizers"] += [{"kind": "bert", "folder": "tokenizer_2", "pad_token": "[PAD]", "length": 40}]
+    place.write_text(json.dumps(index))
+    what = architecture("another", "tiny", published)
+    assert what.published == "someone/another" and [part.folder for part in what.parts] == [
+        "text_encoder", "unet", "vae",
+    ]  # fmt: skip
+    write_without_weights(what, tmp_path / "made")
+    made = {path.relative_to(tmp_path / "made").as_posix() for path in (tmp_path / "made").rglob("*.*")}
+    assert {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "tokenizer/merges.txt"} <= made
+    assert (
+        json.loads((tmp_path / "made" / "tokenizer_2" / "tokenizer_config.json").read_text())["model_max_length"] == 40
+    )
+    with pytest.raises(BadInput, match="no checkpoint is called 'sd_turbo'"):
+        architecture("sd_turbo", "tiny", published)
+
+
+def test_what_is_published_is_read_whole():
+    full = architecture("sd_turbo")
+    assert (full.published, full.image_size, full.vocabulary) == ("stabilityai/sd-turbo", 512, 49408)
+    assert {part.folder: part.kind for part in full.parts} == {
+        "text_encoder": "CLIPTextModel", "unet": "UNet2DConditionModel", "vae": "AutoencoderKL",
+    }  # fmt: skip
+    assert architecture("mask2former").tokenizers == () and architecture("mask2former").vocabulary == 0
+    with pytest.raises(BadInput, match="clip_vit_h has no size 'testbed'; blip, clip have it"):
+        architecture("clip_vit_h", "testbed")
+
+
+# --- Weights and files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "sd_turbo"])
+def test_metrics_load_whole(tiny, name):
+    import transformers
+
+    kind = getattr(transformers, architecture(name, "tiny").parts[0].kind)
+    _, report = kind.from_pretrained(tiny(name), output_loading_info=True)
+    assert not any(report.values()), report
+
+
+def test_no_pickles_and_the_published_names(tiny):
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    folder = tiny("sd_turbo")
+    assert {path.suffix for name in NAMES for path in tiny(name).rglob("*") if path.is_file()} == {
+        ".json", ".txt", ".safetensors",
+    }  # fmt: skip
+    with safe_open(folder / "text_encoder" / "model.safetensors", "pt") as weights:
+        assert all(key.startswith("text_model.") for key in weights.keys())  # noqa: SIM118 (it is no dict)
+    _, report = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", output_loading_info=True)
+    assert not any(report.values()), report
+    for kind, part in [(UNet2DConditionModel, "unet"), (AutoencoderKL, "vae")]:
+        _, report = kind.from_pretrained(folder, subfolder=part, output_loading_info=True)
+        assert not any(report.values()), report
+
+
+def test_float16_is_float32_rounded_under_the_published_file_names(tiny, tmp_path):
+    from diffusers import UNet2DConditionModel
+
+    half = make_checkpoint("sd_turbo", "tiny", tmp_path, dtype="float16")
+    assert (half / "unet" / "diffusion_pytorch_model.fp16.safetensors").exists()
+    assert (half / "text_encoder" / "model.fp16.safetensors").exists()
+    as_half = {"subfolder": "unet", "variant": "fp16", "torch_dtype": torch.float16}
+    unet = UNet2DConditionModel.from_pretrained(half, **as_half)
+    exact = UNet2DConditionModel.from_pretrained(tiny("sd_turbo"), subfolder="unet").state_dict()
+    assert all(torch.equal(value, exact[key].half()) for key, value in unet.state_dict().items())
+
+
+def test_weights_follow_the_seed(tiny, tmp_path):
+    first = tiny("clip") / "model.safetensors"
+    again = make_checkpoint("clip", "tiny", tmp_path / "again") / "model.safetensors"
+    other = make_checkpoint("clip", "tiny", tmp_path / "other", seed=1) / "model.safetensors"
+    assert first.read_bytes() == again.read_bytes() != other.read_bytes()
+
+
+def test_made_once_and_never_over_something_else(tmp_path):
+    place = make_checkpoint("clip", "tiny", tmp_path)
+    stamps = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    assert make_checkpoint("clip", "tiny", tmp_path) == place == tmp_path / "clip"
+    assert stamps == {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    assert [path.name for path in tmp_path.iterdir()] == ["clip"]
+    with pytest.raises(BadInput, match="dtype 'float32'"):
+        make_checkpoint("clip", "tiny", tmp_path, dtype="float16")
+    (tmp_path / "blip").mkdir()
+    with pytest.raises(BadInput, match="not made by this script"):
+        make_checkpoint("blip", "tiny", tmp_path)
+
+
+# --- What they compute --------------------------------------------------------------------------------------
+
+
+def test_pipeline_makes_an_image(tiny):
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(tiny("sd_turbo"))
+    pipe.set_progress_bar_config(disable=True)
+    seeds = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
+    one_step = {"num_inference_steps": 1, "guidance_scale": 0.0, "output_type": "pt"}
+    images = pipe([PROMPT, HARD_TEXT], generator=seeds, **one_step).images
+    assert images.shape == (2, 3, 64, 64)
+    assert images.isfinite().all()
+    assert images.std() > 0.1  # neither flat nor clipped
+    assert not torch.equal(images[0], images[1])
+    assert pipe.scheduler.timesteps.tolist() == [999]
+
+
+@pytest.mark.parametrize("name", ["clip", "clip_vit_h", "blip", "blip_large"])
+def test_score_has_a_gradient_in_the_noise(tiny, name):
+    """Through scheduler, U-Net, VAE decoder and metric: finite, and nowhere zero."""
+    from diffusers import StableDiffusionPipeline
+    from transformers import AutoTokenizer, BlipForImageTextRetrieval, CLIPModel
+
+    pipe = StableDiffusionPipeline.from_pretrained(tiny("sd_turbo"))
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    pipe.scheduler.set_timesteps(1)
+    t = pipe.scheduler.timesteps[0]
+    with torch.no_grad():
+        embedded, _ = pipe.encode_prompt(PROMPT, "cpu", 1, False)
+    latents = noise * pipe.scheduler.init_noise_sigma
+    predicted = pipe.unet(pipe.scheduler.scale_model_input(latents, t), t, embedded).sample
+    clean = pipe.scheduler.step(predicted, t, latents).prev_sample
+    image = pipe.vae.decode(clean / pipe.vae.config.scaling_factor).sample
+    side = architecture(name, "tiny").image_size
+    pixels = torch.nn.functional.interpolate(image, (side, side), mode="bilinear")
+    text = AutoTokenizer.from_pretrained(tiny(name))(PROMPT, return_tensors="pt", return_token_type_ids=False)
+    if name.startswith("clip"):
+        model = CLIPModel.from_pretrained(tiny(name)).eval()
+        assert model.logit_scale.exp().item() == pytest.approx(100.0)
+        score = model(pixel_values=pixels, **text).logits_per_image
+    else:
+        model = BlipForImageTextRetrieval.from_pretrained(tiny(name)).eval()
+        score = model(pixel_values=pixels, **text).itm_score[:, 1]
+    (gradient,) = torch.autograd.grad(score.sum(), noise)
+    assert gradient.isfinite().all()
+    assert gradient.abs().min() > 0
+
+
+def test_vqa_answers(tiny):
+    from transformers import AutoTokenizer, BlipForQuestionAnswering
+
+    model = BlipForQuestionAnswering.from_pretrained(tiny("blip_vqa")).eval()
+    tokenizer = AutoTokenizer.from_pretrained(tiny("blip_vqa"))
+    question = tokenizer("what color is the bench?", return_tensors="pt", return_token_type_ids=False)
+    answer = tokenizer("gold", return_tensors="pt").input_ids
+    with torch.no_grad():
+        loss = model(pixel_values=torch.rand(1, 3, 48, 48), labels=answer, **question).loss
+    assert loss.item() == pytest.approx(math.log(1280), rel=0.2)  # any word is as good
+
+
+# --- Tokenizers, image processing ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if architecture(name, "tiny").tokenizers])
+@pytest.mark.parametrize(
+    "text", [HARD_TEXT, "", 'it\'s "quoted" \\ 100% café', "x" * 3000, "a dog, " * 500, "猫\u200d\x00"]
+)
+def test_any_text_becomes_tokens(tiny, name, text):
+    from transformers import AutoTokenizer
+
+    what = architecture(name, "tiny")
+    tokenizer = AutoTokenizer.from_pretrained(tiny(name) / what.tokenizers[0].folder)
+    limit = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512}.get(name, 77)
+    assert tokenizer.model_max_length == limit
+    tokens = tokenizer(text, truncation=True, padding="max_length").input_ids
+    assert len(tokens) == limit
+    assert all(0 <= token < what.vocabulary for token in tokens)
+
+
+def test_clip_loses_nothing(tiny):
+    """Byte-level: what comes back is the text, lower-cased, with runs of white space as one space."""
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(tiny("clip"))
+    ids = tokenizer(HARD_TEXT).input_ids
+    assert (ids[0], ids[-1]) == (1278, 1279)  # the two highest, as published
+    back = tokenizer.decode(ids, skip_special_tokens=True)
+    assert back.replace(" ", "") == HARD_TEXT.replace(" ", "").replace("\n", "")
+    sd_turbo = CLIPTokenizer.from_pretrained(tiny("sd_turbo") / "tokenizer")
+    padded = sd_turbo(PROMPT, padding="max_length").input_ids
+    assert padded[8:] == [1279] + [0] * 68  # "!", as published
+
+
+@pytest.mark.parametrize("name", ["clip", "blip"])
+def test_every_known_word_is_one_token(tiny, name):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny(name))
+    assert {len(tokenizer(word, add_special_tokens=False).input_ids) for word in WORDS} == {1}
+
+
+def test_merges_make_each_word_one_token_in_an_order_that_is_always_the_same():
+    assert merges_for(["car", "cat", "at"]) == [("c", "a"), ("ca", "r</w>"), ("ca", "t</w>"), ("a", "t</w>")]
+
+
+def test_blip_special_tokens(tiny):
+    from transformers import BertTokenizer
+
+    tokenizer = BertTokenizer.from_pretrained(tiny("blip"))
+    assert tokenizer("[DEC] 🐶 [ENC]").input_ids == [101, 1278, 100, 1279, 102]
+    assert tokenizer.pad_token_id == 0
+
+
+def test_full_vocabularies():
+    tokens, merges = clip_vocabulary(49408)
+    assert sorted(tokens.values()) == list(range(49408))
+    assert (tokens["!"], tokens["<|startoftext|>"], tokens["<|endoftext|>"]) == (0, 49406, 49407)
+    assert all(left + right in tokens for left, right in merges)
+    tokens = bert_vocabulary(30524)
+    assert len(set(tokens)) == 30524
+    special = ("[PAD]", "[UNK]", "[MASK]", "[DEC]", "[ENC]")
+    assert [tokens.index(token) for token in special] == [0, 100, 103, 30522, 30523]
+
+
+def test_image_processors_have_the_published_values(tiny):
+    from transformers import BlipImageProcessor, CLIPImageProcessor
+
+    clip = CLIPImageProcessor.from_pretrained(tiny("clip"))
+    blip = BlipImageProcessor.from_pretrained(tiny("blip"))
+    for made, default in [(clip, CLIPImageProcessor()), (blip, BlipImageProcessor())]:
+        for key in ("image_mean", "image_std", "resample", "rescale_factor", "do_resize", "do_normalize"):
+            assert getattr(made, key) == getattr(default, key), key
+    assert (clip.size.shortest_edge, clip.crop_size.height, clip.crop_size.width) == (32, 32, 32)
+    assert (blip.size.height, blip.size.width) == (48, 48)
+
+
+# --- The command --------------------------------------------------------------------------------------------
+
+
+def test_command_makes_and_then_leaves(tmp_path, capsys):
+    ask = ["--out", str(tmp_path), "--size", "tiny", "clip", "blip"]
+    assert make_checkpoints.main(ask) == 0
+    first = capsys.readouterr().out.splitlines()
+    assert make_checkpoints.main(ask) == 0
+    second = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in first] == ["clip", "blip"]
+    assert all("made in" in line for line in first) and all("complete already" in line for line in second)
+    assert json.loads((tmp_path / "clip" / "config.json").read_text())["model_type"] == "clip"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--size", "tiny", "clipp"], "did you mean 'clip'?"),
+        (["--size", "tniy"], "did you mean 'tiny'?"),
+        (["--size", "tiny", "--dtype", "float15"], "did you mean 'float16'?"),
+        (["--size", "tiny", "--out", "/dev/null/x"], "cannot write /dev/null/x"),
+    ],
+)
+def test_command_refuses_in_one_sentence(tmp_path, capsys, arguments, said):
+    assert make_checkpoints.main(["--out", str(tmp_path), *arguments]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and said in lines[0]
+    assert list(tmp_path.iterdir()) == []
