@@ -4,11 +4,11 @@
 #
 # PYTHON       the interpreter that makes .venv: 3.11, 3.12 or 3.13
 # TORCH_INDEX  the package index to take torch from, for a particular CUDA build: the address that PyTorch's install page
-#              gives for your system. Left empty, pip takes torch from where it takes everything else.
+#              gives for your system. If it is empty, pip takes torch from its usual index.
 # RESULTS      the store that `make report` reads; OUT is the folder it writes
-# PROJECT, ENTITY  where `make dashboard` saves: a W&B project, and its user or team (left empty, the key's own)
+# PROJECT, ENTITY  where `make dashboard` saves: a W&B project, and its user or team (empty: the API key's default)
 # ARGS         knobs for `make run`, e.g. make run ARGS="metric=blip lr=0.05"; options for `make bench`, e.g.
-#              make bench ARGS="--only loop,batch" or make bench ARGS="--full-size models --readme README.md"
+#              make bench ARGS="--only loop,batch" or make bench ARGS="--full-size models --readme docs/cost.md"
 
 PYTHON ?= python3
 TORCH_INDEX ?=
@@ -40,7 +40,7 @@ $(READY): pyproject.toml constraints.txt
 run: setup ## the main job: metric x learning rate on the embedded models (ARGS="knob=value ..." for another)
 	$(BIN)/python -m reno.run $(or $(ARGS),$(MAIN_JOB))
 
-report: setup ## page, PDF, tables and figures of what is stored: RESULTS=results OUT=report
+report: setup ## page, PDF, tables and figures of the stored trials: RESULTS=results OUT=report
 	$(BIN)/python -m analysis "results=$(RESULTS)" "out=$(OUT)"
 
 readme-answer: setup ## the report, and its figure and headline table into README.md: RESULTS=results

@@ -3,7 +3,7 @@
 The report says which metric makes each attribute land on its object: in tables, statistics, claims and figures. The
 analysis reads only the store, or a project of Weights & Biases. It never imports torch and never runs a model.
 
-    python -m analysis results report      # RESULTS OUT: what `make report` runs
+    python -m analysis results=results out=report      # what `make report` runs
 
 data/       the store, or a project of Weights & Biases, as tidy frames; what is missing, failed or damaged is counted
 numbers/    what is measured of images, intervals and tests, effects, the tuned settings, the stated claims

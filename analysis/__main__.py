@@ -1,47 +1,54 @@
-"""python -m analysis RESULTS OUT: index.html, report.pdf, tables/, figures/, pics/ and claims.md under OUT, from the
-store in RESULTS."""
+"""The command that makes the report of a store: page, PDF, tables, figures and claims.
+
+    python -m analysis results=RESULTS out=OUT
+
+Under OUT it writes index.html, report.pdf, tables/, figures/, pics/, claims.md and claims.csv.
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from reno.config.checks import folder
+from reno.config.command import run_command
+from reno.config.page import Page
+from reno.config.words import Words
 from reno.spec.errors import BadInput
 from reno.tracking import TrackingSpec
 
+PAGE = Page(
+    name="report",
+    usage="python -m analysis [results=DIR] [out=DIR] [knob=value ...]",
+    purpose="Makes the report of what is stored: a page, a PDF, tables, figures and the claims' verdicts.",
+    examples="exit status  0, or 2 where the store has nothing to report or the input cannot be used\n",
+    positional=("results", "out"),
+)
 UNTRACKED = TrackingSpec(mode="disabled")
+IMAGES_TIMEOUT = 120
+"""Seconds one W&B call may take: the images of a report are many."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0, or 2 if the store has nothing to report or OUT cannot be written."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis", description="The report of a store: page, PDF, tables, figures."
-    )
-    parser.add_argument(
-        "results", type=Path, nargs="?", default=Path("results"),
-        help="the store (default: results), or a project of Weights & Biases: wandb:ENTITY/PROJECT",
-    )  # fmt: skip
-    parser.add_argument("out", type=Path, nargs="?", default=Path("report"), help="where to write (default: report)")
-    parser.add_argument(
-        "--track", default="disabled", metavar="MODE",
-        help="log tables and figures as a run of Weights & Biases: auto, offline, online or disabled (default)",
-    )  # fmt: skip
-    parser.add_argument("--project", default="reno", help="the project of that run (default: reno)")
-    parser.add_argument("--entity", help="its user or team (default: the key's own)")
-    parser.add_argument(
-        "--readme", type=Path, metavar="FILE", help="also write the answer between the marks of this README"
-    )
-    options = parser.parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Makes the report and answers with the exit status: 0, or 2 if there is nothing to report or OUT cannot be
+    written."""
+    return run_command(PAGE, arguments, _report)
+
+
+def _report(words: Words) -> int:
+    from reno.config.compose import composed
+
+    values = composed(PAGE, words).values
+    tracking = TrackingSpec(values["track"], values["project"], values["entity"], timeout=IMAGES_TIMEOUT)
+    readme = None if values["readme"] is None else folder("readme", values["readme"])
+    root, out = folder("results", values["results"]), folder("out", values["out"])
     try:
-        tracking = TrackingSpec(options.track, options.project, options.entity, timeout=120)  # images are many
-        report(options.results, options.out, tracking, options.readme)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        report(root, out, tracking, readme)
     except OSError as error:
-        print(f"error: {error.filename} cannot be written ({error.strerror}); give another OUT=DIR", file=sys.stderr)
-        return 2
+        if error.filename is None:
+            raise
+        raise BadInput(f"{error.filename} cannot be written ({error.strerror}); give another out=DIR") from error
     return 0
 
 

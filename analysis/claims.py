@@ -1,4 +1,4 @@
-"""The report's conclusions: the stated claims (conf/claims, or a study's own), decided by intervals on stated
+"""The report's conclusions: the stated claims (conf/claim_sets, or a study's own), decided by intervals on stated
 quantities.
 
 A claim is a conjunction of parts. A part asks that one quantity is above a threshold. It is

@@ -38,7 +38,7 @@ class Marks:
         try:
             text = readme.read_text("utf-8")
         except (OSError, UnicodeDecodeError):
-            raise BadInput(f"{readme} cannot be read; give the README that has the marks: --readme FILE") from None
+            raise BadInput(f"{readme} cannot be read; give a page that has the marks") from None
         if text.count(self.begin) != 1 or text.count(self.end) != 1 or text.index(self.begin) > text.index(self.end):
             raise BadInput(f"{readme} needs the line {self.begin} and, below it, the line {self.end}, each once")
         return text.split(self.begin)[0], text.split(self.end)[1]

@@ -59,7 +59,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--gpu", action="store_true", help="on a CUDA GPU, at full size")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: bench, on a GPU bench-gpu")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    parser.add_argument("--readme", type=Path, metavar="FILE", help="write the table between its marks, too")
+    parser.add_argument(
+        "--readme", type=Path, metavar="FILE", help="also write the table between its marks in this page: docs/cost.md"
+    )
     parser.add_argument("--again", action="store_true", help="measure anew what is there already")
     parser.add_argument("--quick", action="store_true", help="one round of the least: to see that it runs")
     asked = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What torch's own allocator had at most while a job's trials ran."""
+"""The peak memory of torch's allocator while a job's trials run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from reno.running.pool import ModelPool, Models
 
 
 def measured_peak(job) -> int:
-    """Peak bytes of a batch of all the job's trials: on a GPU what its allocator counts; on the CPU the weights,
-    counted one by one, and the running sum of what was allocated and freed."""
+    """Peak bytes of a batch of all the job's trials: on a GPU as its allocator counts them; on the CPU the weights,
+    plus the peak of the running sum of bytes allocated and freed."""
     plan = make_plan(job)
     device = choose_device(job.device)
     models = dataclasses.replace(ModelPool().load(plan, device), evaluators=())

@@ -1,7 +1,6 @@
-"""Calls made in a process of their own: a peak of memory is then theirs, and nothing that one leaves behind meets the
-next.
+"""Calls a function in a new process: its peak memory is then its own, and it leaves nothing behind for the next call.
 
-    python -m benchmarks.apart MODULE:FUNCTION ARGUMENTS.json ANSWER.json
+python -m benchmarks.apart MODULE:FUNCTION ARGUMENTS.json ANSWER.json
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ INTERRUPTED = 130
 
 
 class Failed(Exception):
-    """A call in a process of its own did not come to an answer; its traceback has been printed there."""
+    """A call in a new process failed; the process has printed the traceback."""
 
 
 def apart(function: str, **arguments: Any) -> Any:
-    """The answer of `module:function`, called with the arguments in a new process. Both are JSON values. Raises
+    """Calls `module:function` in a new process and returns its answer. Arguments and answer are JSON values. Raises
     BadInput as the function does, and Failed for any other error."""
     with tempfile.TemporaryDirectory(prefix="reno-bench-") as scratch:
         asked, answer = Path(scratch) / "arguments.json", Path(scratch) / "answer.json"
         asked.write_text(json.dumps(arguments), encoding="utf-8")
         words = [sys.executable, "-m", "benchmarks.apart", function, str(asked), str(answer)]
-        # What a job prints is not the bench's; its warnings and the bench's own progress go to stderr.
+        # A job's output is dropped; its warnings and the bench's own progress go to stderr.
         done = subprocess.run(words, cwd=ROOT, stdout=subprocess.DEVNULL)
         if done.returncode == INTERRUPTED:
             raise KeyboardInterrupt

@@ -1,5 +1,5 @@
-"""The files that a bench leaves beside its parts: bench.md to read, bench.csv and bench.json to compute with. None
-names a path of this machine, so they can be shared as they are."""
+"""The files that a bench writes besides its parts: bench.md to read, bench.csv and bench.json to compute with. None
+contains a path of this machine, so they can be shared as they are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.rows import Found, as_csv, markdown
 
 
 def write_page(out: Path, answers: Sequence[dict[str, Any]], found: Sequence[Found]) -> None:
-    """answers: what the parts' files hold, in the order of `found`, their rows."""
+    """Writes the three files. answers: the contents of the parts' files, in the order of `found`, their rows."""
     page = f"# What the bench costs\n\n{header(answers)}\n\n{markdown(found)}"
     record = [
         {
@@ -35,10 +35,10 @@ def write_page(out: Path, answers: Sequence[dict[str, Any]], found: Sequence[Fou
 
 
 def header(answers: Sequence[dict[str, Any]]) -> str:
-    """On what it was measured: one sentence a machine, as parts may have been measured on several."""
+    """One sentence for each machine: parts may have been measured on several."""
     lines = [_surroundings(answer["environment"], answer["taken"]) for answer in answers]
     quick = any(answer["question"]["setting"]["effort"] == "quick" for answer in answers)
-    warning = ["**Quick: one round of the least; these figures mean nothing.**"] if quick else []
+    warning = ["**Quick: one round of the smallest sizes; these figures mean nothing.**"] if quick else []
     return "\n\n".join(dict.fromkeys([*warning, *lines]))
 
 
@@ -51,4 +51,4 @@ def _surroundings(around: dict[str, Any], taken: str) -> str:
 
 
 NAMED = ("python", "torch", "diffusers", "transformers")
-"""Whose versions are told."""
+"""The packages whose versions are printed."""

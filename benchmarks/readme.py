@@ -1,9 +1,10 @@
-"""The README's tables of this bench, written between marks and never by hand.
+"""The bench's tables in docs/cost.md, written between marks and never by hand.
 
-    make bench ARGS="--readme README.md"
+    make bench ARGS="--readme docs/cost.md"
+    make bench-gpu ARGS="--readme docs/cost.md"
 
-Everything between the marks is replaced; the rest of the README stays. The CPU's table and a GPU's have marks of their
-own.
+Everything between the marks is replaced; the rest of the page stays. The table of a CPU and that of a GPU have marks of
+their own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ GPU_MARKS = Marks("<!-- bench-gpu: made by `make bench-gpu` -->", "<!-- end of t
 
 
 def check_readme(readme: Path, gpu: bool) -> None:
-    """Raises BadInput if the README cannot be read or does not have both marks, in order, once."""
+    """Raises BadInput if the page cannot be read or does not have both marks, in order, once."""
     _marks(gpu).check(readme)
 
 

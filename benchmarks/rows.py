@@ -1,4 +1,4 @@
-"""What a part found, as rows of one table: Markdown to read, CSV to compute with."""
+"""The results of a part as rows of one table: Markdown to read, CSV to compute with."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ COLUMNS = ("part", "on", "what", "measured", "against", "ratio", "target", "reac
 
 @dataclass(frozen=True)
 class Row:
-    """One figure and, where there is one, what it stands against."""
+    """One figure and, if there is one, its baseline."""
 
     what: str
     value: float | None
     """None: it could not be measured; `note` says why."""
     unit: str
     against: str = ""
-    """What the baseline is."""
+    """The baseline in words."""
     baseline: float | None = None
     ratio: float | None = None
     """value / baseline; where both were measured in rounds, the median of the rounds' ratios."""
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the ratio is where it should be; None without a target or a ratio."""
+        """Whether the ratio meets its target; None without a target or a ratio."""
         if self.ratio is None or not self.target:
             return None
         return (self.at_most is None or self.ratio <= self.at_most) and (
@@ -70,7 +70,7 @@ def markdown(found: Iterable[Found]) -> str:
 
 
 def as_csv(found: Iterable[Found]) -> str:
-    """The same rows, every number whole in a column of its own."""
+    """The same rows as CSV: every number has all its digits and its own column."""
     page = io.StringIO()
     names = ["part", "on", "what", "value", "unit", "against", "baseline", "ratio", "at_least", "at_most", "reached"]
     table = csv.DictWriter(page, [*names, "note"], lineterminator="\n")
@@ -82,7 +82,7 @@ def as_csv(found: Iterable[Found]) -> str:
 
 
 def _with_unit(value: float, unit: str) -> str:
-    """Three digits, or the whole number."""
+    """Three significant digits; no digits after the point from 100 on."""
     number = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
     return f"{number} {unit}".strip()
 

@@ -1,4 +1,4 @@
-"""What a part is measured on: the models, as knobs of reno.run, and how much effort to spend on them."""
+"""The setting of a measurement: the models, as knobs of reno.run, and how much effort to spend on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROMPTS = tuple(
 )
 """In the words of the embedded world; for a model with random weights any words do."""
 FULL_SIZE = {"cpu": ("sd_turbo", "clip", "blip"), "cuda": ("sd_turbo", "clip", "blip", "blip_large", "clip_vit_h")}
-"""The checkpoints that a device's parts need."""
+"""The checkpoints that the parts need, by device."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Setting:
     """One pair of models on one device. It is passed to a part's process as JSON."""
 
     name: str
-    """As the table has it."""
+    """Its name in the table."""
     words: tuple[str, ...]
     """Knobs that choose models, metric, device and threads."""
     effort: str
     """quick, testbed, full or gpu: how often and how long each part measures."""
 
     def job(self, *overrides: str) -> JobSpec:
-        """A job of these models: nothing recorded or judged but what the overrides ask for."""
+        """A job of these models. Nothing is recorded or judged unless the overrides ask for it."""
         from reno.config.compose import composed
         from reno.config.job import job_from_config
         from reno.config.page import RUN
@@ -65,7 +65,7 @@ def seeds(count: int) -> str:
 
 
 def loaded(job: JobSpec) -> tuple[Plan, Models, torch.device]:
-    """The job's plan and models; loaded once a process."""
+    """The job's plan, models and device. Models are loaded once per process."""
     from reno.device.choice import choose_device, make_deterministic
     from reno.running.plan import make_plan
 
@@ -76,7 +76,7 @@ def loaded(job: JobSpec) -> tuple[Plan, Models, torch.device]:
 
 
 def ran(job: JobSpec, folder: Path, *listeners: Listener) -> Outcome:
-    """Runs a job as reno.run does, with W&B as its knobs say. listeners: hear of it after its own."""
+    """Runs a job as reno.run does, with W&B as its knobs say. listeners: called after the job's own."""
     from reno.running.plan import make_plan
     from reno.running.runner import Runner
     from reno.screen.log import JobLog
@@ -103,8 +103,8 @@ def testbed(threads: int | None, quick: bool) -> Setting:
 
 
 def full_size(folder: Path, device: str, threads: int | None) -> Setting:
-    """SD-Turbo's size with CLIP ViT-B/32, in float32 on the CPU and float16 on a GPU. What the folder lacks is made,
-    with random weights in float16; what it has is used as it is. Raises BadInput."""
+    """SD-Turbo's size with CLIP ViT-B/32, in float32 on the CPU and float16 on a GPU. Checkpoints that the folder lacks
+    are made, with random weights in float16; those that it has are used as they are. Raises BadInput."""
     from benchmarks.timing import say
     from scripts.make_checkpoints import make_checkpoint
 

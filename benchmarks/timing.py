@@ -1,5 +1,5 @@
-"""The arithmetic of a comparison: what is measured in turn, the median of its ratios, how far from a line it is; and
-the memory of this process."""
+"""The arithmetic of a comparison: measuring sides in turn, the median of their ratios, the distance from a straight
+line; and this process's peak memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MIB = 2**20
 
 
 def say(line: str) -> None:
-    """A line of progress, beside what is printed as the result."""
+    """Prints a line of progress to stderr, apart from the result on stdout."""
     print(f"  {line}", file=sys.stderr, flush=True)
 
 
 def in_turn(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each side measures, round by round. Every other round goes through the sides backwards, so that a machine
-    that slows down as it warms favours none."""
+    """The measurements of each side, round by round. Every second round goes through the sides backwards, so that a
+    machine that slows down as it warms favours none."""
     measured: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds):
         order = list(sides) if number % 2 == 0 else list(reversed(sides))
@@ -42,14 +42,14 @@ def off_the_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     mean_x, mean_y = sum(x) / count, sum(y) / count
     spread = sum((value - mean_x) ** 2 for value in x)
     if not spread:
-        raise BadInput("a line needs two different places")
+        raise BadInput(f"a straight line needs two different x values, not {list(x)}; measure at more places")
     slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread
     furthest = max(abs(b - mean_y - slope * (a - mean_x)) for a, b in zip(x, y, strict=True))
     return slope, furthest / max(map(abs, y))
 
 
 def peak_bytes(device) -> int:
-    """The peak of the memory that counts on a device: of a GPU its tensors, else this process's resident size."""
+    """Peak bytes: of the tensors on a GPU, else of this process's resident memory."""
     if device.type == "cuda":
         import torch
 

@@ -3,9 +3,9 @@
     python -m reno.evaluate evaluators=blip_vqa results=DIR
     python -m reno.evaluate evaluators=[blip_vqa,detector] models.checkpoints.blip_vqa.path=FOLDER
 
-Judgements are added to DIR/judgements; trials stay as they are. What a judge of the same identity (weights, settings,
-version) has judged already is skipped, so the same command goes on where an interrupted one stopped. Weights & Biases
-is not told.
+Judgements are added to DIR/judgements; the trials do not change. Trials that the judge has judged already, with the
+same weights, settings and version, are skipped, so the same command goes on where an interrupted one stopped. Nothing
+is sent to Weights & Biases.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ PAGE = Page(
     name="evaluate",
     usage="python -m reno.evaluate evaluators=JUDGE [results=DIR] [-cd FOLDER] [knob=value ...]",
     purpose=(
-        "Judges the images of stored trials, without optimising. The judgements are added to the store; the trials "
-        "stay as they are."
+        "Judges the images of stored trials, without optimising. The judgements are added to the store; the trials do "
+        "not change."
     ),
-    examples="exit status  0 all is judged, 1 some failed, 2 the input cannot be used, 130 interrupted\n",
+    examples="exit status  0 all trials are judged, 1 some failed, 2 the input cannot be used, 130 interrupted\n",
     lists=("evaluators",),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Judges what the words ask for, and answers with the exit status: 0, 1, 2 or 130."""
+    """Judges the stored trials. Returns the exit status: 0, 1, 2 or 130."""
     return run_command(PAGE, arguments, _evaluate)
 
 
@@ -58,19 +58,19 @@ def _evaluate(words: Words) -> int:
 
 
 def request_of(words: Words):
-    """What the words ask for, as a reno.running.judging.Request. Raises BadInput, or an error that `explain` knows."""
+    """The command's words as a reno.running.judging.Request. Raises BadInput, or an error that `explain` knows."""
     from reno.config.compose import composed
     from reno.running.judging import Request
 
     values = composed(PAGE, words).values
     names = names_in(values["evaluators"])
     if not names:
-        raise BadInput("evaluators names no judge; for example evaluators=blip_vqa")
+        raise BadInput("evaluators is empty; name a judge, for example evaluators=blip_vqa")
     models = Section(values["models"], "models")
     checkpoints = Checkpoints(models.section("checkpoints", {}), False, words.conf)
     models.end()
     judges = tuple(evaluator(name, checkpoints, words.conf) for name in names)
-    checkpoints.given.end()  # of the chosen judges only: another name would do nothing
+    checkpoints.given.end()  # refuses a checkpoint that no chosen judge loads
     return Request(
         judges,
         folder("results", values["results"]),

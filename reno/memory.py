@@ -1,8 +1,8 @@
-"""The command that says whether a job fits: what it needs at its peak, on which cards it runs, and in what batches.
+"""The command that predicts a job's memory: its peak, which cards have enough, and the largest batch on each.
 
     python -m reno.memory models=sd_turbo metric=blip_large dtype=float16 batch_size=1
 
-It takes every knob of reno.run. The job is rehearsed on tensors that hold nothing: no GPU and no weights are needed.
+It takes every knob of reno.run. The job runs on tensors without values: no GPU and no weights are needed.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ PAGE = dataclasses.replace(
     RUN,
     usage="python -m reno.memory [-cd FOLDER] [knob=value ...]",
     purpose=(
-        "Predicts the memory of a job: what it needs at its peak, on which common cards it runs, and in what batches. "
-        "Neither a GPU nor the weights are needed: the architectures of the published checkpoints are known, and of a "
-        "folder the configurations are read. `device=auto` asks about a GPU. The knobs are those of reno.run."
+        "Predicts the memory of a job: its peak, which common cards have enough, and the largest batch on each. "
+        "Neither a GPU nor the weights are needed: the architectures of published checkpoints are known, and from a "
+        "folder only the configurations are read. `device=auto` means a GPU. The knobs are those of reno.run."
     ),
-    examples="exit status  0, or 2 where the input cannot be used\n",
+    examples="exit status  0, or 2 if the input cannot be used\n",
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the prediction and answers with the exit status: 0, or 2 for what cannot be used."""
+    """Prints the prediction. Returns the exit status: 0, or 2 if the input cannot be used."""
     return run_command(PAGE, arguments, _predict)
 
 

@@ -1,4 +1,4 @@
-"""The command that runs a stored trial again, from its own record, and says whether the same came out.
+"""The command that runs a stored trial again from its record and compares the two results.
 
     python -m reno.reproduce TRIAL [results=DIR] [device=DEVICE]
 
@@ -23,8 +23,8 @@ PAGE = Page(
     name="reproduce",
     usage="python -m reno.reproduce TRIAL [results=DIR] [device=DEVICE]",
     purpose=(
-        "Runs a stored trial again, beside the batch-mates that it first ran beside and with as many threads. On the "
-        "same machine and versions it is identical to the last bit. Otherwise the largest differences are printed, "
+        "Runs a stored trial again, in the same batch of trials and with the same number of threads. On the same "
+        "machine and versions the result is identical to the last bit. Otherwise the largest differences are printed, "
         "with the versions that differ. Nothing is written."
     ),
     examples="exit status  0 identical, 1 not identical, 2 the input cannot be used, 130 interrupted\n",
@@ -33,7 +33,7 @@ PAGE = Page(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the trial again, prints the comparison, and answers with the exit status: 0, 1, 2 or 130."""
+    """Runs the trial again and prints the comparison. Returns the exit status: 0, 1, 2 or 130."""
     return run_command(PAGE, arguments, _reproduce)
 
 
@@ -42,7 +42,9 @@ def _reproduce(words: Words) -> int:
 
     values = composed(PAGE, words).values
     if values["trial"] is None:
-        raise BadInput("trial names no trial; give its id, the start of it, or its folder: reno.reproduce TRIAL")
+        raise BadInput(
+            "trial is empty; give a trial's id, the start of its id, or its folder: python -m reno.reproduce TRIAL"
+        )
     stored = _stored(str(values["trial"]), folder("results", values["results"]))
     device = None if values["device"] is None else device_name(values["device"])
     quieten_libraries()
@@ -66,7 +68,7 @@ def _reproduce(words: Words) -> int:
 
 
 def _stored(trial: str, results: Path) -> Stored:
-    """The trial in a folder of its own name, or of that id in the store. Raises BadInput."""
+    """The trial in the folder `trial` if there is one, else the stored trial whose id starts so. Raises BadInput."""
     place = Path(trial)
     return whole(read_trial(place.resolve())) if (place / "trial.json").exists() else Store(results).match(trial)
 

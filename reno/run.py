@@ -25,15 +25,15 @@ from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import BadInput
 
 COMMAND = "RENO_COMMAND"
-"""The variable in which a job finds what the user typed, in whichever process a launcher runs it; not set where a
-launcher passes no variables on."""
+"""The environment variable with the command that the user typed. A job reads it in the process that a launcher starts;
+it is not set if the launcher does not pass the environment on."""
 
 _pools: list[Any] = []
 """The pool of loaded models, shared by the jobs of this process; made when the first job needs it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one job, or the jobs of a sweep, and answers with the exit status: 0, 1, 2 or 130."""
+    """Runs one job, or the jobs of a sweep. Returns the exit status: 0, 1, 2 or 130."""
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ[COMMAND] = shlex.join(["python", "-m", "reno.run", *arguments])
     return run_command(RUN, arguments, _run_with_hydra)
@@ -61,17 +61,17 @@ def _run_with_hydra(words: Words) -> int:
         if error.filename is None:
             raise
         raise BadInput(
-            f"{error.filename} cannot be written ({error.strerror}); give a results folder that can: results=DIR"
+            f"{error.filename} cannot be written ({error.strerror}); give another results folder: results=DIR"
         ) from error
     finally:
         sys.argv = argv
     left = 0 if SweepFolder.latest is None else worst_status(SweepFolder.latest)
-    return max(statuses, default=left)  # none are told here where a launcher runs the jobs in other processes
+    return max(statuses, default=left)  # empty if a launcher ran the jobs in other processes
 
 
 def run_composed(config) -> int:
-    """Runs the job of one composed configuration and answers with its exit status. It raises nothing but
-    KeyboardInterrupt, so that the other jobs of a sweep go on."""
+    """Runs the job of one composed configuration. Returns its exit status. Raises only KeyboardInterrupt, so that the
+    other jobs of a sweep go on."""
     from hydra.core.hydra_config import HydraConfig
 
     from reno.config.compose import explain
@@ -87,7 +87,7 @@ def run_composed(config) -> int:
     try:
         status = _run_job(config, conf, folder, group=folder.parent.name if sweeping else folder.name)
         if status == INTERRUPTED and sweeping:
-            raise KeyboardInterrupt  # the user meant the sweep, not one of its jobs
+            raise KeyboardInterrupt  # Ctrl-C stops the whole sweep, not only this job
     except KeyboardInterrupt:
         status = INTERRUPTED
         raise
@@ -107,7 +107,7 @@ def run_composed(config) -> int:
 
 
 def _conf_of(context) -> Conf:
-    """conf/ and the user's own folders, as Hydra found them: a launcher's process has no other way to know."""
+    """conf/ and the user's own folders, as Hydra found them: a process of a launcher cannot read the command line."""
     sources = [source.path for source in context.runtime.config_sources if source.schema == "file"]
     folders = [Path(path) for path in sources if Path(path).resolve() != OWN.resolve()]
     return Conf((OWN, *folders))

@@ -1,4 +1,4 @@
-"""The claims that are to be decided: data, from conf/claims or from the study that ran the jobs.
+"""The claims that are to be decided: data, from conf/claim_sets or from the study that ran the jobs.
 
 A claim is a list of parts that all have to hold. A part says that a measure is larger for `a` than for `b`: for one
 metric than for another after optimisation, or, for each metric, `after` optimisation than `before`.
@@ -16,7 +16,7 @@ import yaml
 from analysis.numbers.measures import BY_NAME
 from reno.spec.errors import BadInput, did_you_mean, first_line
 
-DEFAULT = Path(__file__).parents[2] / "conf" / "claims" / "clip_vs_blip.yaml"
+DEFAULT = Path(__file__).parents[2] / "conf" / "claim_sets" / "clip_vs_blip.yaml"
 AFTER, BEFORE = "after", "before"
 
 

@@ -1,6 +1,6 @@
 """The answer in the README: a figure and the headline table, written between two marks and never by hand.
 
-    python -m analysis results report --readme README.md      # what `make readme-answer` runs
+    python -m analysis results=results out=report readme=README.md    # what `make readme-answer` runs
 
 Everything between the marks is replaced; the rest of the README stays. The figure goes to docs/ beside it.
 """

@@ -1,6 +1,7 @@
 """The parts of the bench, in the order they run: each is a module with `EFFORTS` and `measure(setting)`.
 
-EFFORTS says how much each kind of setting is worth, and that a part is not for the others. `measure` answers with rows.
+EFFORTS says how much is measured for each effort of a setting; for the other efforts the part is skipped. `measure`
+returns rows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ PARTS = {
     "loop": "an iteration of the loop against the bare floor",
     "batch": "trials side by side against one at a time",
     "sweep": "a sweep in one process against separate commands",
-    "notebook": "against a straightforward loop in a notebook",
+    "notebook": "this program against a straightforward loop in a notebook",
     "growth": "how time and memory grow, and whether anything leaks",
     "kernels": "compile and channels_last",
     "memory": "the predicted peak against the measured one",
@@ -31,8 +32,7 @@ def measures(part: str, effort: str) -> bool:
 
 
 def measured(part: str, setting: dict[str, Any]) -> dict[str, Any]:
-    """The rows of a part on a setting, and what they were measured on, as JSON values: called in a process of its
-    own."""
+    """The rows of a part on a setting, and the environment, as JSON values. Called in a new process."""
     from reno.device.choice import choose_device, make_deterministic
     from reno.running.provenance import environment
 

@@ -1,4 +1,4 @@
-"""Trials side by side against one at a time, and which batch is best for this machine; `batch_size=auto` is told."""
+"""Trials side by side against one at a time. The times are kept for `batch_size=auto` on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BatchEffort:
     sizes: tuple[int, ...]
     rounds: int
     at_least: float | None
-    """Target of the best size."""
+    """Least ratio that the best size should reach; None: no target."""
 
 
 EFFORTS = {

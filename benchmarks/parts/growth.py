@@ -24,10 +24,10 @@ BASE = {"iterations": 10, "batch": 4, "prompts": 4}
 @dataclass(frozen=True)
 class GrowthEffort:
     points: dict[str, tuple[int, ...]]
-    """By what grows, the others staying at BASE."""
+    """The measured values of each axis; the other axes stay at BASE."""
     repeats: int
     trials: tuple[int, int]
-    """A long run's peak is read after so many trials, and at its end after so many."""
+    """The numbers of trials after which a long run's peak is read: an early one, and the last."""
 
 
 EFFORTS = {
@@ -66,7 +66,8 @@ def measure(setting: Setting) -> list[Row]:
 
 
 def _line(axis: str, places: tuple[int, ...], values: list[float], what: str, unit: str, at_most: float) -> Row:
-    """How much a value grows by each step on an axis, and how far from a straight line: a share of the largest."""
+    """The growth of a value per unit of an axis, and its largest distance from a straight line, as a share of the
+    largest value."""
     slope, apart_by = off_the_line(places, values)
     return Row(
         f"growth of {what} with {axis}, {places[0]} to {places[-1]}",
@@ -76,7 +77,7 @@ def _line(axis: str, places: tuple[int, ...], values: list[float], what: str, un
 
 
 def point(setting: dict, repeats: int, iterations: int, batch: int, prompts: int) -> dict[str, float]:
-    """Wall seconds of the optimisation of so many prompts, one trial each, and the peak of memory in bytes."""
+    """Wall seconds of the optimisation of `prompts` trials, one per prompt, and the peak of memory in bytes."""
     from benchmarks.setting import prompts as prompts_knob
 
     words = (prompts_knob(prompts), f"iterations={iterations}", f"batch_size={batch}")
@@ -95,8 +96,8 @@ def point(setting: dict, repeats: int, iterations: int, batch: int, prompts: int
 
 
 def long_run(setting: dict, early: int, late: int) -> dict[str, int]:
-    """Peak resident bytes of a job with everything on, frames and W&B offline, after `early` and `late` trials; the
-    contact sheet is drawn when all are done, and is not counted."""
+    """Peak resident bytes of a job that stores frames and logs to W&B offline, after `early` and `late` trials. The
+    contact sheet is drawn after the last trial and is not counted."""
     per_batch = BASE["batch"]
     trials = (prompts(per_batch), seeds(late // per_batch), f"batch_size={per_batch}")
     words = (*trials, "iterations=2", "tracking=offline")

@@ -48,7 +48,7 @@ def measure(setting: Setting) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="reno-bench-kernels-") as cache:
 
         def seconds(name: str) -> float:
-            """Of an iteration; not a number from the first time that the variant does not run."""
+            """Seconds of an iteration; NaN once the variant has failed."""
             if name not in broken:
                 try:
                     answers[name].append(

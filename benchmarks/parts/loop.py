@@ -26,12 +26,12 @@ from reno.spec.trial import LOSS_SCALE
 @dataclass(frozen=True)
 class LoopEffort:
     iterations: int
-    """Of a trial: 50, as in a study, where that is not too long; each trial begins with its run in W&B."""
+    """Of a trial: 50, as in a study, unless that takes too long."""
     batches: int
-    """Of a job: the frames of one are encoded beside the next."""
+    """Of a job: the frames of one batch are encoded while the next one runs."""
     rounds: int
     at_most: float
-    """Target."""
+    """Largest ratio to the floor that is the target."""
 
 
 EFFORTS = {
@@ -55,7 +55,7 @@ def measure(setting: Setting) -> list[Row]:
         with tempfile.TemporaryDirectory() as scratch:
             ran(setting.job(*words, f"results={scratch}"), Path(scratch) / "job", stopwatch)
             if len(list(Path(scratch).glob("wandb/offline-run-*"))) != len(plan.trials):
-                raise Failed("W&B did not log every trial, so this would not be the loop")
+                raise Failed("W&B did not log every trial, so the time would not include it")
         return seconds_per_iteration(stopwatch.clocks, effort.iterations)
 
     sides = {"floor": lambda: floor(plan, models, side_by_side, effort.iterations), "loop": loop}
@@ -94,8 +94,8 @@ def _finish(device: torch.device) -> None:
 
 
 class Stopwatch(Listener):
-    """The moments at which a job has dealt with each step of each of its batches: it is the last listener, so the step
-    has been traced, tracked and shown."""
+    """The times at which each step of each batch of a job was done. It is the last listener, so the step has been
+    traced, tracked and shown."""
 
     def __init__(self) -> None:
         self.clocks: list[list[float]] = []
@@ -108,7 +108,7 @@ class Stopwatch(Listener):
 
 
 def seconds_per_iteration(clocks: list[list[float]], iterations: int) -> float:
-    """The mean over the iterations that take a gradient, without each batch's first, in which prompts are encoded and
-    W&B's runs begin. The last image takes no gradient."""
+    """The mean over the iterations that compute a gradient, without each batch's first, in which prompts are encoded
+    and W&B's runs begin. No gradient is computed for the last image."""
     spans = [moments[iterations - 1] - moments[0] for moments in clocks]
     return sum(spans) / (len(spans) * (iterations - 1))

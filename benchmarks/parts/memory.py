@@ -1,4 +1,4 @@
-"""The peak that `python -m reno.memory` predicts against the peak that torch's allocator had."""
+"""The peak that `python -m reno.memory` predicts against the measured peak of torch's allocator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EFFORTS = {
     "full": {"CLIP, batch 1": (1, CLIP)},
     "gpu": {"CLIP, batch 1": (1, CLIP), "CLIP, batch 2": (2, CLIP), "BLIP, batch 1": (1, BLIP)},
 }
-"""By what stands in the table: trials side by side, and knobs."""
+"""By effort, then by the row's name: trials side by side, and knobs."""
 
 
 def measure(setting: Setting) -> list[Row]:

@@ -1,5 +1,5 @@
-"""Against a straightforward loop, as a notebook has it once its gradient reaches the noise: one trial at a time, text
-encoded at each iteration, no checkpointing, each image to PIL and PNG in the loop."""
+"""This program against a straightforward loop, as in a notebook whose gradient reaches the noise: one trial at a time,
+text encoded at each iteration, no checkpointing, each image to PIL and PNG in the loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from reno.weights.folders import CLIP_MEAN, CLIP_STD
 class NotebookEffort:
     trials: int
     iterations: int
-    """The first of a process is not counted."""
+    """The first iteration of a process is not counted."""
     rounds: int
 
 
@@ -84,7 +84,7 @@ def ours(setting: dict, trials: int, iterations: int) -> dict[str, float]:
 
 
 def notebook(setting: dict, trials: int, iterations: int) -> dict[str, float]:
-    """The same of the straightforward loop. Its weights are frozen, as they should be, and its whole VAE is loaded."""
+    """The same for the straightforward loop. Its weights are frozen, and its whole VAE is loaded."""
     from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
     from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
 

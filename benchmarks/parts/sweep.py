@@ -48,8 +48,9 @@ def measure(setting: Setting) -> list[Row]:
 
 
 def _seconds(commands: list[list[str]]) -> float:
-    """Wall seconds of commands, one after the other, into a store of their own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    """Wall seconds of commands, one after the other, into a new store."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     with tempfile.TemporaryDirectory() as results:
         started = time.perf_counter()
         for command in commands:

@@ -60,7 +60,7 @@ def of_metric(setting: Setting, metric: str) -> list[Row]:
 
 
 def _reserved_within(gib: float, device: torch.device, run) -> float | None:
-    """GiB that the allocator reserves for a run that may have so many; None if it is not enough."""
+    """GiB that the allocator reserves for a run that is limited to `gib`; None if they are not enough."""
     total = torch.cuda.get_device_properties(device).total_memory
     number = torch.cuda.current_device() if device.index is None else device.index
     torch.cuda.set_per_process_memory_fraction(gib * GIB / total, number)

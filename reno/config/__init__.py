@@ -1,10 +1,13 @@
-"""From what a user types to frozen, checked values. Only this room and reno/run.py know Hydra.
+"""Turns what a user types into frozen, checked values. Only this room and reno/run.py use Hydra.
 
 conf.py       the folders with choices: conf/, and a user's own (`-cd FOLDER`)
 page.py       the knobs of a command, read from its page in conf/, with their defaults and help
-compose.py    words -> plain values; what to say where they cannot be used
-sections.py   reading plain values so that no key stays unread
-checks.py     single values
+words.py      what a user types -> flags, folders and knobs
+command.py    what all commands share: help, errors, exit status
+compose.py    words -> plain values; the sentence for words that cannot be used
+sections.py   reads nested values; refuses a key that nothing reads
+checks.py     checks single values
 prompt_sets.py   prompts from named sets and files
 job.py        plain values -> JobSpec
+sweep.py      the exit status of a sweep
 """

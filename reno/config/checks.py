@@ -51,14 +51,14 @@ def one_of(knob: str, value: object, known: Iterable[str]) -> str:
 
 
 def folder(knob: str, value: object) -> Path:
-    """The name of a folder, which need not exist."""
+    """The path of a folder. It need not exist."""
     if not isinstance(value, str) or not value.strip():
         raise BadInput(f"{knob} must be a folder, not {value!r}; for example {knob}={knob}")
     return Path(value).expanduser()
 
 
 def device_name(device: object) -> str:
-    """The name of a device that torch could have."""
+    """The name of a device: auto, cpu, cuda, cuda:N or mps. It need not be on this machine."""
     kind, _, index = str(device).partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
         raise BadInput(f"device={device} is not a device; use auto, cpu, cuda, cuda:N or mps")

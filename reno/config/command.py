@@ -1,7 +1,8 @@
-"""What every command does with its words: help, one sentence for what cannot be used, and the exit status."""
+"""What all commands share: the help, one sentence for an error, and the exit status."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import traceback
@@ -14,12 +15,12 @@ from reno.config.words import Words, parse
 REFUSED = 2
 """Exit status of input that cannot be used."""
 INTERRUPTED = 130
-"""Exit status of a command that the user stopped, as a shell has it for SIGINT."""
+"""Exit status of a command that the user stopped; shells use it for SIGINT."""
 
 
 def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Words], int]) -> int:
-    """Parses the words, or prints the help they ask for, and answers with what `act` does: its exit status, 1 where an
-    unexpected error stopped it, 2 for input that cannot be used, 130 where the user stopped it.
+    """Parses the arguments and calls `act`, or prints the help if they ask for it. Returns the exit status: that of
+    `act`, 1 after an unexpected error, 2 if the input cannot be used, 130 if the user stopped the command.
 
     arguments: None for those of the process.
     """
@@ -33,6 +34,9 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has closed it, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         from reno.config.compose import explain  # Hydra is slow to import, and --help does not need it
 

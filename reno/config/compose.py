@@ -1,8 +1,8 @@
-"""From words such as `metric=blip` to plain values: conf/ composed by Hydra, and one sentence for what cannot be used.
+"""Turns words such as `metric=blip` into plain values: Hydra composes conf/, and `explain` words its errors.
 
 words = parse(RUN, arguments)
 values = composed(RUN, words)              # for commands that do not sweep
-values = values_of(config, RUN)            # of what Hydra composed for reno.run
+values = values_of(config, RUN)            # for a configuration that Hydra composed, in reno.run
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from reno.spec.errors import BadInput, did_you_mean, first_line
 def composed(page: Page, words: Words) -> Chosen:
     """The plain values of one command's knobs. Raises BadInput, or an error that `explain` knows."""
     if words.multirun:
-        raise BadInput(f"{page.usage.split(' [')[0]} looks at one thing; leave out -m and give each knob one value")
+        raise BadInput(f"{page.usage.split(' [')[0]} cannot sweep; leave out -m and give each knob one value")
     if words.flags:
         raise BadInput(f"{words.flags[0]} is not a flag of this command; knobs are typed as knob=value")
     register_resolver()
@@ -37,6 +37,8 @@ def values_of(config, page: Page) -> Chosen:
     known = page.names()
     if unknown := [name for name in values if name not in known]:
         raise BadInput(f"{unknown[0]} is not a knob{did_you_mean(unknown[0], known) or '; --help lists them all'}")
+    if absent := [name for name in known if name not in values]:
+        raise BadInput(f"{absent[0]} has no value; leave out ~{absent[0]}")
     return Chosen(values, references_in(OmegaConf.to_container(config, resolve=False)))
 
 
@@ -59,7 +61,7 @@ def explain(error: Exception, page: Page = RUN, conf: Conf = Conf()) -> str | No
 
 
 def _of_hydra(text: str, page: Page) -> str | None:
-    if match := re.search(r"Ambiguous value for argument '(.*)'", text, re.S):
+    if match := re.search(r"Ambiguous value for argument '(.*)'\n1\. ", text, re.S):
         name, _, value = match[1].partition("=")
         sweep = "add -m to sweep over them" if page is RUN else "give it one"
         listed = f", or write one list: '{name}=[{value}]'" if name in ("prompt", "seed", *page.lists) else ""
@@ -67,6 +69,6 @@ def _of_hydra(text: str, page: Page) -> str | None:
     if match := re.search(r"Could not (?:override|append to config\.?|delete[^']*) *'?([\w.@/]+)'?", text):
         name, known = match[1].split("@")[0], page.names()
         if name in known:
-            return f"{name} cannot be set as a whole here; set what it holds, as in {name}.KEY=VALUE"
+            return f"{name} cannot be set as a whole here; set one of its keys, as in {name}.KEY=VALUE"
         return f"{name} is not a knob{did_you_mean(name, known) or '; --help lists them all'}"
     return None

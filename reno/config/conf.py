@@ -1,4 +1,4 @@
-"""The folders that hold what a user may choose: conf/ of this checkout, and any that `-cd FOLDER` adds."""
+"""The folders of the files that a user may choose: conf/ of this checkout, and any that `-cd FOLDER` adds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Conf:
-    """Where choices are looked for."""
+    """The folders in which choices are looked up, in this order."""
 
     folders: tuple[Path, ...] = (OWN,)
 
@@ -41,7 +41,8 @@ class Conf:
         return next((path for folder in self.folders if (path := folder / group / file).is_file()), None)
 
     def named(self, knob: str, group: str, name: str) -> Chosen:
-        """The contents of <group>/<name>.yaml, resolved as if it were chosen. Raises BadInput if there is none."""
+        """The contents of <group>/<name>.yaml, with its references resolved. Raises BadInput if the file is not there
+        or cannot be read."""
         path = None if "/" in name else self.path(group, f"{name}.yaml")
         if path is None:
             known = self.options(group)

@@ -1,4 +1,4 @@
-"""From a composed configuration, as plain values, to a JobSpec. Each function checks one part; no key stays unread."""
+"""Turns a composed configuration, as plain values, into a JobSpec. A key that no function reads is refused."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     """Checks a composed configuration and freezes it. Raises BadInput."""
     values = config.values
     models = Section(values["models"], "models", config.references)
-    checkpoints = Checkpoints(models.section("checkpoints", {}), bool(models.take("closed", False)), conf)
+    closed = flag("models.closed", models.take("closed", False))
+    checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
     prompts, prompt_set = _prompts(values["prompt"], values["prompts"], conf)
+    seconds = models.take("reference_seconds", None)
     job = JobSpec(
         prompts=prompts,
         prompt_set=prompt_set,
@@ -59,7 +61,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
             compile=flag("compile", values["compile"]),
             channels_last=flag("channels_last", values["channels_last"]),
         ),
-        reference_seconds=models.take("reference_seconds", None),
+        reference_seconds=None if seconds is None else number("models.reference_seconds", seconds, above=0.0),
     )
     for knob in ("record", "evaluators", "batch_size"):  # defaults of the knobs of these names
         models.take(knob, None)
@@ -124,11 +126,11 @@ def _generator(section: Section) -> GeneratorSpec:
 
 def _metric(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:
     name = str(section.take("name"))
-    own = section.take("checkpoints", {}) or {}
-    terms = tuple(
-        _term(name, Section(term, "metric.terms", section.references), own, checkpoints)
-        for term in section.take("terms")
-    )
+    own = section.section("checkpoints", {}).values
+    listed = section.take("terms")
+    if not isinstance(listed, list) or not listed:
+        raise BadInput(f"metric.terms must list the metric's models, each with kind, model and weight, not {listed!r}")
+    terms = tuple(_term(name, Section(term, "metric.terms", section.references), own, checkpoints) for term in listed)
     section.end()
     return MetricSpec(name + _suffix(name, terms, conf), terms)
 
@@ -155,8 +157,8 @@ def _term(metric: str, section: Section, own: dict[str, Any], checkpoints: Check
 
 
 def _suffix(name: str, terms: tuple[MetricTerm, ...], conf: Conf) -> str:
-    """What tells a metric apart from the one of its file: the options that differ, as in blip_itc. (Another weight or
-    checkpoint is told apart by the report.)"""
+    """The end of a metric's name: the options that differ from those of its file, as in blip_itc. (The report tells
+    other weights and checkpoints apart.)"""
     if name not in conf.options("metric"):
         return ""
     usual = conf.named("metric", "metric", name).values["terms"]
@@ -173,7 +175,7 @@ def _suffix(name: str, terms: tuple[MetricTerm, ...], conf: Conf) -> str:
 def evaluator(name: str, checkpoints: Checkpoints, conf: Conf) -> EvaluatorSpec:
     """The judge of conf/evaluator/<name>.yaml. Raises BadInput."""
     section = Section(conf.named("evaluators", "evaluator", name).values, f"evaluator {name}")
-    own = section.take("checkpoints", {}) or {}
+    own = section.section("checkpoints", {}).values
     models = tuple(checkpoints.choose(model, values or {}) for model, values in own.items())
     return EvaluatorSpec(str(section.take("name")), str(section.take("kind")), section.rest(), models)
 
@@ -244,15 +246,27 @@ def _distinct(values) -> tuple:
     return tuple(dict.fromkeys(values))
 
 
-def _claims(name: object, conf: Conf) -> tuple[dict[str, Any], ...]:
-    """The claims of conf/claim_sets/<name>.yaml, as the report reads them."""
-    if name is None:
+def _claims(claims: object, conf: Conf) -> tuple[dict[str, Any], ...]:
+    """The claims of conf/claim_sets/<claims>.yaml, or those that a study lists itself. The report checks their form."""
+    if claims is None:
         return ()
-    path = conf.path("claim_sets", f"{name}.yaml")
+    if isinstance(claims, list):
+        return _stated(claims, "claims")
+    path = conf.path("claim_sets", f"{claims}.yaml")
     if path is None:
         known = conf.options("claim_sets")
-        raise BadInput(f"claims={name} is not known; use {', '.join(known)}{did_you_mean(name, known)}")
-    return tuple(yaml.safe_load(path.read_text(encoding="utf-8"))["claims"])
+        raise BadInput(f"claims={claims} is not known; use {', '.join(known)}{did_you_mean(claims, known)}")
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    listed = values.get("claims") if isinstance(values, dict) else values
+    return _stated(listed, str(path))
+
+
+def _stated(claims: object, where: str) -> tuple[dict[str, Any], ...]:
+    """Claims that have the keys of one. Raises BadInput."""
+    keys = {"key", "statement", "definition", "parts"}
+    if not isinstance(claims, list) or not all(isinstance(one, dict) and set(one) == keys for one in claims):
+        raise BadInput(f"{where} must be a list of claims, each with key, statement, definition and parts")
+    return tuple(claims)
 
 
 def _batch_size(value: object) -> int | None:

@@ -1,4 +1,4 @@
-"""The knobs of a command: the keys of its page in conf/. The page's comments are the only help text there is.
+"""The knobs of a command are the keys of its page in conf/; their help texts are the page's comments.
 
 conf/config.yaml is the page of reno.run and reno.memory; evaluate.yaml, reproduce.yaml and report.yaml are those of
 `python -m reno.evaluate`, `python -m reno.reproduce` and `python -m analysis`.
@@ -14,6 +14,9 @@ import yaml
 
 from reno.config.conf import OWN, Conf
 
+LINE = re.compile(r"^(?:  - )?(\w+):(?:[ \t]+([^\s#].*?))?(?:[ \t]+# (.*))?$", re.M)
+"""A line of a page: a key, its value, its comment."""
+
 
 @dataclass(frozen=True)
 class Knob:
@@ -23,7 +26,7 @@ class Knob:
     default: str
     """As it is written in the page."""
     help: str
-    """Its comment; empty where it has none."""
+    """Its comment; empty if it has none."""
     group: bool
     """Whether its values are the files of a folder of conf/."""
 
@@ -37,7 +40,7 @@ class Page:
     usage: str
     purpose: str
     examples: str
-    """Lines of commands and of exit statuses, as they are to be printed."""
+    """Example commands and exit statuses, printed as they are."""
     positional: tuple[str, ...] = ()
     """Knobs that may be given as words without `knob=`, in this order."""
     lists: tuple[str, ...] = ()
@@ -52,13 +55,11 @@ class Page:
         chosen = [item for item in values.pop("defaults", []) if isinstance(item, dict)]
         groups = [name for item in chosen for name in item if not name.startswith("override ")]
         values.pop("hydra", None)
-        lines = {
-            match[1]: match for match in re.finditer(r"^(?:  - )?(\w+):[ \t]+(\S.*?)(?:[ \t]+# (.*))?$", text, re.M)
-        }
+        lines = {match[1]: match for match in LINE.finditer(text)}
         found = []
         for name in (*groups, *values):
             match = lines.get(name)
-            default, said = (match[2], match[3] or "") if match else ("", "")
+            default, said = (match[2] or "", match[3] or "") if match else ("", "")
             found.append(Knob(name, default, said, name in groups))
         return found
 
@@ -76,7 +77,8 @@ class Page:
             first = f"{knob.name:<15} {default:<20} "
             lines.append(textwrap.fill(said or "-", width, initial_indent=first, subsequent_indent=indent))
         if self.studies:
-            lines += ["", "experiments (with +experiments=NAME): " + ", ".join(conf.options("experiments"))]
+            studies = ", ".join(conf.options("experiments"))
+            lines += ["", textwrap.fill(f"experiments (with +experiments=NAME): {studies}", width)]
         return "\n".join([*lines, "", self.examples])
 
 
@@ -85,20 +87,20 @@ RUN = Page(
     studies=True,
     usage="python -m reno.run [-m] [-cd FOLDER] [knob=value ...]",
     purpose=(
-        "Optimises the noise of a one-step text-to-image model against an image-text metric (ReNO), over prompts x "
-        "seeds, and keeps every image, curve and judgement. Running a command again does what is missing and nothing "
-        "else. `-m` sweeps: every knob takes several values, separated by commas. `-cd FOLDER` adds a folder like "
-        "conf/ with metrics, judges, methods, models, prompt sets and experiments of your own."
+        "Optimises the noise of a one-step text-to-image model against an image-text metric (ReNO), for prompts x "
+        "seeds, and stores every image, curve and judgement. The same command again runs only the trials that are "
+        "missing. `-m` sweeps: each knob may have several values, separated by commas. `-cd FOLDER` adds a folder like "
+        "conf/ with your own metrics, judges, methods, models, prompt sets and experiments."
     ),
     examples="""\
 examples
   python -m reno.run                                            the report's setting on the embedded models
   python -m reno.run prompt='a red car and a blue bowl' seed=[0,1]
-  python -m reno.run -m metric=clip,blip lr=0.01,0.05           a sweep: one job a combination
+  python -m reno.run -m metric=clip,blip lr=0.01,0.05           a sweep: one job per combination
   python -m reno.run -m +experiments=clip_vs_blip               a study of experiments/
   python -m reno.run models=sd_turbo dry_run=true               what would run, and how long it would take
   python -m reno.run models.checkpoints.clip.path=FOLDER        another checkpoint of the same format
 
-exit status  0 all is done, 1 some trials failed, 2 the input cannot be used, 130 interrupted
+exit status  0 all trials are stored, 1 some failed, 2 the input cannot be used, 130 interrupted
 """,
 )

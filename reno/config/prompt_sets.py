@@ -1,5 +1,5 @@
-"""Prompts by name or from a file: one prompt a line (`.txt`), or one JSON object a line (`.jsonl`) with `prompt` and,
-optionally, `bindings` as [attribute, object] pairs. A named set is such a file in conf/prompt_sets."""
+"""Prompts by name or from a file: one prompt per line (`.txt`), or one JSON object per line (`.jsonl`) with `prompt`
+and, optionally, `bindings` as [attribute, object] pairs. A named set is such a file in conf/prompt_sets."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def load_prompts(name: str, conf: Conf = Conf()) -> list[Prompt]:  # noqa: B008 
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
-            f"prompts={name}: cannot read {path} ({error}); give a UTF-8 text file of one prompt a line"
+            f"prompts={name}: cannot read {path} ({error}); give a UTF-8 text file with one prompt per line"
         ) from None
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     if not numbered:
-        raise BadInput(f"prompts={name}: {path} holds no prompt; give it one prompt a line")
+        raise BadInput(f"prompts={name}: {path} holds no prompt; write one prompt per line")
     parse = _from_json if path.suffix in (".jsonl", ".json") else _from_text
     return [parse(line, f"{path}, line {number}") for number, line in numbered]
 
@@ -61,4 +61,4 @@ def _from_json(line: str, where: str) -> Prompt:
     except BadInput:
         raise
     except (ValueError, KeyError, TypeError):
-        raise BadInput(f"{where} is not an object such as {example}") from None
+        raise BadInput(f"{where} is not a JSON object such as {example}") from None

@@ -1,4 +1,4 @@
-"""Reading nested values so that every key is read, or refused by name."""
+"""Reads nested values. A key that nothing reads is refused by name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _REQUIRED = object()
 
 
 class Section:
-    """One mapping of a configuration. `take` reads a key; `end` refuses what nobody has read."""
+    """One mapping of a configuration. `take` reads a key; `end` refuses the keys that were not read."""
 
     def __init__(self, values: object, where: str, references: frozenset[str] = frozenset()):
         """where: the dotted name of the mapping. references: dotted names that other values refer to; such a key counts
-        as read. Raises BadInput if `values` is no mapping."""
+        as read. Raises BadInput if `values` is not a mapping."""
         if not isinstance(values, dict):
             raise BadInput(f"{where} must hold keys and values, not {values!r}")
         self.values, self.where, self.references = values, where, references
@@ -34,13 +34,13 @@ class Section:
         return Section(self.take(key, default), f"{self.where}.{key}", self.references)
 
     def rest(self) -> dict[str, Any]:
-        """Everything that has not been read: the options of a kind, which the kind itself checks."""
+        """The keys that are not read yet, and their values: the options of a kind, which are checked later."""
         rest = {key: value for key, value in self.values.items() if key not in self.known}
         self.known += rest
         return rest
 
     def end(self) -> None:
-        """Raises BadInput for the first key that nobody has read."""
+        """Raises BadInput for the first key that was not read."""
         for key in self.values:
             if key not in self.known:
                 known = sorted(set(self.known) & set(self.values)) or sorted(set(self.known))

@@ -1,6 +1,6 @@
-"""The exit status of a sweep, whichever processes its jobs run in: each job leaves a status in its folder.
+"""The exit status of a sweep. Its jobs may run in other processes, so each job writes its status to its folder.
 
-status.json is `null` while the job runs, then its exit status. A job that left no status has failed.
+status.json is `null` while the job runs, then its exit status. A job without a status has failed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 STATUS = "status.json"
 HYDRAS_OWN = "multirun.yaml"
-"""What Hydra writes into a sweep's folder before its first job."""
+"""The file that Hydra writes into a sweep's folder before the first job."""
 
 
 class SweepFolder:
@@ -30,12 +30,12 @@ class SweepFolder:
 
 
 def begin_status(folder: Path) -> None:
-    """Leaves the status of a job that runs."""
+    """Writes the status of a running job."""
     _write(folder, None)
 
 
 def end_status(folder: Path, status: int) -> None:
-    """Leaves the status of a job that ended."""
+    """Writes the status of a job that ended."""
     _write(folder, status)
 
 
@@ -46,8 +46,8 @@ def _write(folder: Path, status: int | None) -> None:
 
 
 def worst_status(sweep: Path) -> int:
-    """The highest status of a sweep's jobs, at any depth of folders; 1 where a job left none. Removes the statuses, and
-    every folder that then holds nothing else, the sweep's own included."""
+    """The highest status of a sweep's jobs, at any depth of folders; a job without a status counts as 1. Removes the
+    status files, and every folder that is then empty, the sweep's own included."""
     found = sorted(sweep.rglob(STATUS))
     statuses = [_read(path) for path in found]
     for path in found:

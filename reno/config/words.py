@@ -1,5 +1,5 @@
-"""A command's words: flags, folders and knobs, before Hydra reads them. Nothing heavy is imported here: --help needs
-no more than this."""
+"""A command's words: flags, folders and knobs, before Hydra reads them. Nothing heavy is imported here, so that --help
+is quick."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from reno.spec.errors import BadInput
 MULTIRUN = ("-m", "--multirun")
 FOLDER = ("-cd", "--config-dir")
 NESTED = re.compile(r"\+{0,2}((?:models|metric|method|optimizer|tracking)\.[\w.@+-]+=.*)", re.S)
-"""Knobs inside a choice. They are added by force, since a choice need not list all it takes; reading them refuses what
-nobody knows."""
+"""Knobs inside a choice, such as metric.head. Hydra gets them with `++`, because a choice's file need not list all its
+keys. A key that nothing reads is refused later."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a user typed after a command."""
+    """The words that a user typed after a command."""
 
     knobs: tuple[str, ...]
     """As Hydra reads them."""
@@ -34,7 +34,7 @@ class Words:
 
 
 def parse(page: Page, words: Sequence[str]) -> Words:
-    """Sorts a command's words. Raises BadInput for a folder that is not there and for a word that is no knob."""
+    """Sorts a command's words. Raises BadInput if a folder of -cd is not there."""
     knobs, flags, folders = [], [], [OWN]
     positional = list(page.positional)
     rest = list(words)
@@ -58,8 +58,8 @@ def parse(page: Page, words: Sequence[str]) -> Words:
 
 
 def as_hydra_reads(page: Page, word: str, sweeping: bool) -> str:
-    """One word as Hydra reads it: a prompt in quotes, a list in brackets, a knob inside a choice added by force. In a
-    sweep a comma separates values, so there quotes and brackets are left to the user."""
+    """One word in Hydra's grammar: a prompt gets quotes, a list gets brackets, a knob inside a choice gets `++`. In a
+    sweep a comma separates values, so the user types the quotes and brackets."""
     if match := NESTED.fullmatch(word):
         return f"++{match[1]}"
     name, equals, text = word.partition("=")
@@ -72,12 +72,13 @@ def as_hydra_reads(page: Page, word: str, sweeping: bool) -> str:
 
 def quote(text: str) -> str:
     """A text as a quoted value of Hydra's override grammar."""
-    text = re.sub(r"(\\+)(?='|$)", r"\1\1", text)  # backslashes count only before a quote
-    return "'" + text.replace("'", "\\'").replace("${", "\\${") + "'"
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no reference to another value, whatever stands before it
+    text = re.sub(r"(\\+)(?='|\Z)", r"\1\1", text)  # backslashes count only before a quote
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def search_path(conf: Conf) -> list[str]:
-    """The override that makes Hydra look in a user's own folders, where there are any."""
+    """The override that makes Hydra look in a user's own folders, if there are any."""
     folders = [quote(f"file://{folder}") for folder in conf.folders[1:]]
     return [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []
 

@@ -1,1 +1,1 @@
-"""Which device and dtype a job runs in, what is in the device's memory and when, and gradient checkpointing."""
+"""The choice of device and dtype, moving modules to and from the device, and gradient checkpointing."""

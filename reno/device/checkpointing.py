@@ -18,19 +18,19 @@ DIFFUSERS_BLOCKS = {"ResnetBlock2D", "Transformer2DModel", "Attention"}
 """Classes of a U-Net and a VAE; the outermost of them are checkpointed."""
 
 LEAST_SIDE = 256
-"""`checkpointing=auto` is on from this many pixels a side: below, all activations of a batch take a few MB."""
+"""`checkpointing=auto` is on from this many pixels per side: below, all activations of a batch take a few MB."""
 
 
 def worth_checkpointing(image_size: tuple[int, int]) -> bool:
-    """What `checkpointing=auto` means for a generator of images of this (height, width)."""
+    """Whether `checkpointing=auto` is on for images of this (height, width)."""
     return max(image_size) >= LEAST_SIDE
 
 
 def set_checkpointing(model: torch.nn.Module, on: bool, *, compiled: bool = False) -> None:
     """Turns checkpointing of a frozen model's blocks on or off, at any time.
 
-    compiled: also compiles each block, by itself and for its own shapes. (torch 2.13 compiles a whole VAE decoder for
-    the CPU into one whose gradient is zero.)
+    compiled: also compiles each block, by itself and for its own shapes. (A whole VAE decoder that torch 2.13 compiles
+    for the CPU has a gradient of zero.)
     """
     wanted = list(blocks(model))
     if compiled:

@@ -1,4 +1,4 @@
-"""The choice of device and dtype, and the settings that make torch repeat its floats."""
+"""The choice of device and dtype, and the settings that make torch deterministic."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from reno.spec.errors import BadInput
 
 DTYPE_OF_DEVICE = {
-    "cuda": ("float16", "half the memory of float32; the gradient is scaled into its range"),
-    "mps": ("float32", "not every version of this device's system has all operations in half precision"),
+    "cuda": ("float16", "half the memory of float32; the loss is scaled so that gradients stay in its range"),
+    "mps": ("float32", "not every version of macOS has all operations in half precision"),
     "cpu": ("float32", "not every CPU has kernels for half precision"),
 }
-"""What `dtype=auto` means on each kind of device, and why."""
+"""The dtype that `dtype=auto` chooses on each kind of device, and why."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -60,8 +60,8 @@ def why_dtype(asked: str, dtype: str, device_type: str) -> str:
 
 
 def make_deterministic(threads: int | None) -> None:
-    """Asks torch for the same floats on every run. Call before the first CUDA kernel. threads: None keeps torch's own
-    number."""
+    """Makes torch compute the same floats on every run, as far as it can. Call before the first CUDA kernel. threads:
+    None keeps torch's own number."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False

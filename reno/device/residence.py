@@ -1,4 +1,4 @@
-"""The device's memory: which modules are in it and when, and whether it ran out.
+"""The device's memory: moving modules in and out, how much is free, and whether an error says that it ran out.
 
 Only what the optimisation loop runs stays in a GPU's memory. Text encoders and recorded metrics are on the GPU only
 while they are used, before and after the loop, and wait in host memory otherwise. On the CPU and on Apple's GPUs, which
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 SAID_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
-"""In the messages of torch's allocators that raise a plain RuntimeError: the CPU's, by platform, and Apple's."""
+"""Words in the messages of allocators that raise a plain RuntimeError: the CPU's on each platform, and Apple's."""
 
 _with_own_memory = {"cuda"}
 """Kinds of device whose memory is not the host's."""
@@ -24,7 +24,7 @@ _with_own_memory = {"cuda"}
 
 @contextlib.contextmanager
 def meta_acts_as(device_type: str) -> Iterator[None]:
-    """Within it, modules move to and from torch's meta device as they would on a device of that kind."""
+    """A context in which modules move to and from torch's meta device as they would on a device of that kind."""
     acts = device_type in _with_own_memory
     if acts:
         _with_own_memory.add("meta")
@@ -50,7 +50,7 @@ def send_away(device: torch.device, modules: Iterable[torch.nn.Module]) -> None:
 
 @contextlib.contextmanager
 def visiting(device: torch.device, modules: Iterable[torch.nn.Module]) -> Iterator[None]:
-    """Within it, the modules are on the device; after it, in host memory."""
+    """A context in which the modules are on the device; afterwards they are in host memory."""
     bring(device, modules)
     try:
         yield
@@ -66,15 +66,15 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: torch.device) -> None:
-    """Gives unreferenced memory back to the device. Call after the error that ended the work has been dropped: its
-    traceback refers to every tensor of the failed call."""
+    """Gives memory that nothing refers to back to the device. Call it when the error that ended the work is no longer
+    referred to: its traceback refers to every tensor of the failed call."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that this process can still allocate on a device; host memory where the device has none of its own."""
+    """Bytes that this process can still allocate on a device; of host memory if the device has none of its own."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -84,8 +84,8 @@ def free_bytes(device: torch.device) -> int:
 
 
 def left_of_limit(root: Path = Path("/")) -> float:
-    """Bytes that the control groups of a container or a cluster's job still allow; infinite where none sets a limit.
-    Every group that this process is in counts, up to the top: a cluster limits the job, above the process's own."""
+    """Bytes that the control groups of a container or a cluster's job still allow; infinite if none sets a limit. All
+    groups from this process's own up to the top are read, because a cluster limits the whole job."""
     try:
         group = (root / "proc/self/cgroup").read_text().rpartition("::")[2].strip()
     except OSError:
@@ -96,8 +96,8 @@ def left_of_limit(root: Path = Path("/")) -> float:
 
 
 def _left_in(group: Path) -> float:
-    """Bytes that one control group still allows, infinite where it sets no limit. Cached files are not counted: they
-    are dropped when memory is needed."""
+    """Bytes that one control group still allows; infinite if it sets no limit. Cached files are not counted: they are
+    dropped when memory is needed."""
     try:
         limit = int((group / "memory.max").read_text())
         used = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())

@@ -1,4 +1,4 @@
-"""Judges of finished images. A judge is never optimised: what decides binding must not be what was optimised.
+"""Judges of finished images. A judge is never optimised: the model that judges binding must not be the optimised one.
 
 A judge is one module here, with
 
@@ -25,8 +25,8 @@ from reno.spec.judgements import Verdict
 from reno.spec.prompts import Prompt
 
 JUDGING = 1
-"""Version of the code that turns an image into judgements. A change that shifts them raises it, so that judgements from
-before and after the change are never mixed."""
+"""Version of the code that turns an image into judgements. Raise it with every change that shifts judgements, so that
+those from before and after the change are never mixed."""
 
 
 class Evaluator:

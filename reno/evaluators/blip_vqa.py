@@ -1,20 +1,20 @@
 """BLIP-VQA, after T2I-CompBench (Huang et al., NeurIPS 2023, arXiv 2307.06350, section 4.1, "Disentangled BLIP-VQA").
 
-A visual question answering BLIP (Li et al. 2022) is asked one question a noun phrase, "a gold bench?", so that one
-object's attribute cannot stand in for another's. The probability of a phrase is p(yes) / (p(yes) + p(no)) at the first
-token of the answer; the image's score is the product over its phrases.
+A BLIP for visual question answering (Li et al. 2022) is asked one question per noun phrase, "a gold bench?", so that an
+attribute counts only for its own object. The probability of a phrase is p(yes) / (p(yes) + p(no)) at the first token of
+the answer; the image's score is the product over its phrases.
 
-Of the paper's code it keeps: the phrase with its article (a noun chunk of the text holds it: "a gold bench?" and not
-"gold bench?"), the question's first token [ENC] (BLIP was trained with it; transformers' own pipeline sends [CLS]), and
-images of 480 pixels (`image_size`; the checkpoint's position table is then interpolated). Not kept: spaCy, since the
-noun phrases are the prompt's bindings; and rounding to four digits.
+As in the paper's code, the phrase has its article ("a gold bench?" and not "gold bench?"), the question's first token
+is [ENC] (BLIP was trained with it; transformers' own pipeline sends [CLS]), and images have 480 pixels per side
+(`image_size`; the checkpoint's position table is then interpolated). Unlike there, the noun phrases are the prompt's
+bindings, without spaCy, and probabilities are not rounded to four digits.
 
-Its protocol beyond the paper, for judgements: an object is there if "a bench?" is answered yes with at least
-`threshold`; an attribute is somewhere if "gold?" is; a binding holds if its phrase is. Two attributes are swapped if
-both exchanged phrases ("a green bench?", "a gold clock?") are answered yes, each with more than the phrase that was
-asked for.
+The paper has no judgements; here they are: an object is there if the probability of "a bench?" is at least `threshold`;
+an attribute is somewhere if that of "gold?" is; a binding holds if that of its phrase is. Two attributes are swapped if
+the probabilities of both exchanged phrases ("a green bench?", "a gold clock?") are at least `threshold`, and each is
+higher than that of the prompt's phrase for the same object.
 
-It is a BLIP: it may favour what was optimised against one.
+The judge is a BLIP: it may favour images that were optimised against a BLIP.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class BlipVqa(Evaluator):
         if image_size is not None:
             if image_size % vision.patch_size:
                 raise BadInput(
-                    f"{name}: image_size={image_size} is no multiple of {vision.patch_size}, the side of the patches "
+                    f"{name}: image_size={image_size} is not a multiple of {vision.patch_size}, the patch size "
                     f"of {folder}; use for example {max(1, image_size // vision.patch_size) * vision.patch_size}"
                 )
             self.preprocess = replace(self.preprocess, size=(image_size, image_size), crop=None)
@@ -63,7 +63,10 @@ class BlipVqa(Evaluator):
         self.encode = text.bos_token_id + 1  # [ENC], the last of the vocabulary, after [DEC]
         self.yes, self.no = (self.tokenizer.convert_tokens_to_ids(word) for word in ("yes", "no"))
         if self.tokenizer.unk_token_id in (self.yes, self.no) or self.encode >= text.vocab_size:
-            raise BadInput(f"{folder} is no BLIP that answers questions: its vocabulary lacks yes, no or [ENC]")
+            raise BadInput(
+                f"{folder} is not a BLIP that answers questions: its vocabulary lacks yes, no or [ENC]; give one with "
+                "models.checkpoints.blip_vqa.path=FOLDER"
+            )
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raises BadInput if a question would be cut."""
@@ -81,7 +84,8 @@ class BlipVqa(Evaluator):
 
     @torch.no_grad()
     def ask(self, images: torch.Tensor, texts: Sequence[Sequence[str]]) -> list[list[float]]:
-        """p(yes) / (p(yes) + p(no)) of each of an image's questions; images (B, 3, H, W) in [0, 1]."""
+        """p(yes) / (p(yes) + p(no)) of each question, by image. images: (B, 3, H, W) in [0, 1]. texts: the questions
+        about each image."""
         pixels = self.preprocess(images.to(self.device, torch.float32))
         seen = self.model.vision_model(pixel_values=pixels, interpolate_pos_encoding=self.interpolate).last_hidden_state
         answers = [[0.0] * len(several) for several in texts]
@@ -93,8 +97,8 @@ class BlipVqa(Evaluator):
         return answers
 
     def _parts(self, texts: Sequence[Sequence[str]]) -> list[list[tuple[int, int, list[int]]]]:
-        """The questions as (image, number of the question, tokens), in parts of one length: nothing is padded, since
-        transformers' decoder does not leave the padding of a question out."""
+        """The questions as (image, number of the question, tokens), in groups of one length, so that nothing is padded:
+        transformers' decoder would attend to the padding."""
         by_length: dict[int, list[tuple[int, int, list[int]]]] = {}
         for place, several in enumerate(texts):
             for number, text in enumerate(several):
@@ -119,7 +123,7 @@ class BlipVqa(Evaluator):
             encoder_hidden_states=states,
             encoder_attention_mask=torch.ones_like(tokens),
         ).logits[:, 0]
-        # Of a softmax over the whole vocabulary, yes / (yes + no) is the logistic of the difference of the two logits.
+        # After a softmax over the vocabulary, yes / (yes + no) is the sigmoid of the difference of the two logits.
         return torch.sigmoid((logits[:, self.yes] - logits[:, self.no]).cpu().double()).tolist()
 
 
@@ -128,7 +132,7 @@ def question(words: str) -> str:
 
 
 def questions(bindings: Sequence[Binding]) -> list[str]:
-    """Everything that is asked of an image whose prompt has these bindings, each question once."""
+    """All questions about an image whose prompt has these bindings, each once."""
     asked = [binding.phrase for binding in bindings]
     asked += [with_article(binding.object) for binding in bindings]
     asked += [binding.attribute for binding in bindings]
@@ -138,7 +142,7 @@ def questions(bindings: Sequence[Binding]) -> list[str]:
 
 
 def verdict(bindings: Sequence[Binding], answers: dict[str, float], threshold: float) -> Verdict:
-    """What the answers to `questions(bindings)`, probabilities of yes, say of the bindings."""
+    """The verdict that follows from the answers. answers: the probability of yes to each of `questions(bindings)`."""
 
     def sure(words: str) -> float:
         return answers[question(words)]
@@ -169,7 +173,7 @@ def verdict(bindings: Sequence[Binding], answers: dict[str, float], threshold: f
 
 
 def _exchangeable(bindings: Sequence[Binding]) -> list[tuple[Binding, Binding]]:
-    """The pairs whose attributes could have changed places."""
+    """The pairs whose attributes could be swapped: their objects and their attributes differ."""
     pairs = combinations(bindings, 2)
     return [(one, other) for one, other in pairs if one.object != other.object and one.attribute != other.attribute]
 
@@ -181,5 +185,6 @@ def load(
     threshold: float = 0.5,
     image_size: int | None = 480,
 ) -> BlipVqa:
-    """threshold: the least probability of yes; image_size: pixels a side, None for the checkpoint's own."""
+    """threshold: the least probability that counts as yes; image_size: pixels per side, None for the checkpoint's own.
+    Raises BadInput."""
     return BlipVqa(name, checkpoints["blip_vqa"], device=device, threshold=threshold, image_size=image_size)

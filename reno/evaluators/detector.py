@@ -1,23 +1,23 @@
 """Find the object, then name its colour: after GenEval (Ghosh et al., NeurIPS 2023, arXiv 2310.11513, section 3).
 
 A detector finds the objects; CLIP ViT-L/14 names the colour of each by zero-shot classification of its crop. As in the
-paper's code: detections above a score of `threshold` (0.3), at most 16 a class; the crop is the detection's box with
-what is outside its mask painted grey (#999); a colour's class is the mean of three templates' text features; the colour
-is the likeliest; and of an object that is asked for n times, the n surest detections count. The detector is Mask2Former
-with a Swin-S backbone, at the 800 pixels of the paper's configuration (`image_size`).
+paper's code, detections count if their score is above `threshold` (0.3), at most 16 per class; the crop is the
+detection's box with grey (#999) outside its mask; a colour's text feature is the mean over three templates; the most
+probable colour is taken; and if the prompt names an object n times, its n detections with the highest scores count. The
+detector is Mask2Former with a Swin-S backbone, at the 800 pixels of the paper's configuration (`image_size`).
 
-Not as there: gold is among the colours, and so is every colour of the prompt; the score of a detection is computed on
-the mask at the image's own size; one checkpoint of transformers stands for mmdet's. With an open-vocabulary detector
-(conf/evaluator/detector_open.yaml) any object can be looked for, by its box, without a mask: more of the background is
-in the crop.
+Unlike there, gold and every colour of the prompt are among the colours; a detection's score is computed on the mask at
+the image's own size; and the checkpoint is transformers' instead of mmdet's. An open-vocabulary detector
+(conf/evaluator/detector_open.yaml) can look for any object; it finds boxes without masks, so that the crops show more
+background.
 
 Per binding: the object is there if it is detected; the attribute is somewhere if any detection has that colour (of any
-class Mask2Former knows; an open-vocabulary detector looks only for the prompt's objects); the binding holds if the
-object's detection has it. Confidences: of the object, its surest detection's score, above the threshold or not; of the
-attribute, the colour's largest probability among detections; of the binding, the largest product of score and
-probability. Two attributes are swapped if each object is detected in the other's colour.
+class Mask2Former knows; an open-vocabulary detector looks only for the prompt's objects); the binding holds if one of
+the object's detections has that colour. Confidences: of the object, the highest score of its detections, above the
+threshold or not; of the attribute, the colour's highest probability among detections; of the binding, the highest
+product of score and probability. Two attributes are swapped if each object is detected in the other's colour.
 
-CLIP names the colours: it may favour what was optimised against a CLIP.
+CLIP names the colours: the judge may favour images that were optimised against a CLIP.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from reno.spec.prompts import Binding, Prompt
 COLORS = (
     "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gold",
 )  # fmt: skip
-"""GenEval's ten, and gold."""
+"""GenEval's ten colours, and gold."""
 
 TEMPLATES = ("a photo of a {color} {object}", "a photo of a {color}-colored {object}", "a photo of a {color} object")
 MOST = 16
-"""Detections of one class that count, the surest; and as many of all other classes together."""
+"""The most detections that count of one of the prompt's objects, and of all other classes together."""
 BLANK = 0x99 / 255
 """Grey level outside the mask."""
 CROPS_AT_ONCE = 32
@@ -59,7 +59,7 @@ class Painted:
     object: str
     score: float
     colors: dict[str, float]
-    """Probability of each colour in play; they sum to 1."""
+    """Probability of each colour; they sum to 1."""
 
     @property
     def color(self) -> str:
@@ -115,12 +115,12 @@ class Detector(Evaluator):
         self.threshold, self.colors = threshold, tuple(colors)
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Raises BadInput naming an attribute that is no colour, or an object that cannot be looked for."""
+        """Raises BadInput for an attribute that is not a known colour, or an object that the finder cannot look for."""
         known = [*self.colors, *ImageColor.colormap]
         for binding in prompt.bindings:
             if binding.attribute not in known:
                 raise BadInput(
-                    f"{self.name} judges colours and {binding.attribute!r} (in {prompt.text!r}) is none that it knows"
+                    f"{self.name} judges colours and does not know {binding.attribute!r} (in {prompt.text!r})"
                     f"{did_you_mean(binding.attribute, known)}; add it to the judge's colors, or use blip_vqa"
                 )
             self.finder.check(binding.object)
@@ -143,7 +143,7 @@ class Detector(Evaluator):
 
 
 def _counted(found: Sequence[Detection], objects: Sequence[str], threshold: float) -> list[Detection]:
-    """The detections above the threshold: the MOST surest of each object asked for, and of all others together."""
+    """The detections above the threshold, at most MOST of each object asked for and MOST of all others together."""
     seen: Counter[str] = Counter()
     counted = []
     for detection in found:
@@ -155,8 +155,8 @@ def _counted(found: Sequence[Detection], objects: Sequence[str], threshold: floa
 
 
 def verdict(bindings: Sequence[Binding], painted: Sequence[Painted], surest: dict[str, float]) -> Verdict:
-    """What the detections, the surest first, say of the bindings. surest: each object's best score, whether it was
-    above the threshold or not."""
+    """The verdict that follows from the detections, highest score first. surest: each object's highest score, above the
+    threshold or not."""
     times = Counter(binding.object for binding in bindings)
     own = {name: [one for one in painted if one.object == name][:count] for name, count in times.items()}
 
@@ -200,7 +200,7 @@ def load(
     colors: Sequence[str] = COLORS,
 ) -> Detector:
     """checkpoints: `clip_vit_l` names the colours, the other finds the objects. threshold: the score that a detection
-    must exceed; image_size: pixels of the shorter side of what the finder sees, None for its own. Raises BadInput."""
+    must exceed; image_size: pixels of the shorter side of the finder's input, None for its own. Raises BadInput."""
     folders = dict(checkpoints)
     reader = ColorReader(folders.pop("clip_vit_l"), device)
     (folder,) = folders.values()

@@ -1,4 +1,4 @@
-"""What finds objects in an image: a segmenter of known classes, or a detector that is told words.
+"""Finders of objects in an image: a segmenter of known classes, or a detector of any words.
 
 `load_finder` chooses by the checkpoint's own config.json: `mask2former` (Cheng et al. 2022; masks, of the classes it
 was trained on), `owlv2` or `owlvit` (Minderer et al. 2023 and 2022; boxes, of any words).
@@ -23,20 +23,20 @@ from reno.weights.texts import check_length, load_tokenizer, text_limit
 MASK_STRIDE = 32
 """Mask2Former's coarsest features are this many pixels apart; the image's sides become multiples of it."""
 PADDING = 0.5
-"""What OWLv2's processor fills the rest of a square with."""
+"""The value with which OWLv2's processor pads an image to a square."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One thing that was found in an image of H x W pixels."""
+    """One object that was found in an image of H x W pixels."""
 
     object: str
     score: float
-    """How sure the finder is, in [0, 1]."""
+    """The finder's confidence, in [0, 1]."""
     box: tuple[int, int, int, int]
     """Left, top, right and bottom, pixels; the right and the bottom are the first outside."""
     mask: np.ndarray | None = None
-    """bool (H, W), where its pixels are; None from a finder of boxes."""
+    """bool (H, W), True at its pixels; None if the finder gives boxes only."""
 
 
 class Finder(Protocol):
@@ -45,13 +45,13 @@ class Finder(Protocol):
         ...
 
     def find(self, images: torch.Tensor, objects: Sequence[Sequence[str]]) -> list[list[Detection]]:
-        """What is in each of the images (B, 3, H, W) in [0, 1], the surest first, and at any score. A finder that must
-        be told looks for the image's `objects` only; another finds what it knows."""
+        """The detections in each of the images (B, 3, H, W) in [0, 1], of any score, highest first. objects: the names
+        to look for in each image; a finder of known classes does not use them."""
         ...
 
 
 def load_finder(folder: Path, device: torch.device, image_size: int | None) -> Finder:
-    """image_size: pixels of the shorter side of what the model sees, None for the checkpoint's own. Raises BadInput."""
+    """image_size: pixels of the shorter side of the model's input, None for the checkpoint's own. Raises BadInput."""
     kind = model_type(folder)
     if kind == "mask2former":
         return Segmenter(folder, device, image_size)
@@ -99,7 +99,7 @@ class Segmenter:
         return found
 
     def _read(self, logits: torch.Tensor, masks: torch.Tensor) -> list[Detection]:
-        """Class logits (Q, classes + 1) and mask logits (Q, H, W) of Q queries, as the Q surest detections."""
+        """The Q most probable detections of Q queries. logits: (Q, classes + 1), masks: logits (Q, H, W)."""
         inside = masks > 0
         area = inside.flatten(1).sum(1).cpu()
         quality = (masks.sigmoid() * inside).flatten(1).sum(1).cpu().double() / area.clamp(min=1)
@@ -133,7 +133,7 @@ class WordDetector:
         self.preprocess = Preprocessing.from_folder(folder)
         own = self.model.config.vision_config.image_size
         if image_size is not None and image_size != own:
-            raise BadInput(f"{folder} sees images of {own} pixels and no others; set image_size to null")
+            raise BadInput(f"{folder} takes images of {own} pixels only; set image_size to null")
         self.limit = text_limit(self.tokenizer, self.model.config.text_config)
         self.device, self.square = device, square
 

@@ -22,15 +22,15 @@ from reno.spec.errors import BadInput
 from reno.spec.job import Execution
 
 Conditioning: TypeAlias = Any
-"""What a generator makes of B prompts: text embeddings, say."""
+"""A generator's encoding of B prompts, such as text embeddings."""
 
 
 class Generator:
-    """The base class of generators. A subclass sets the attributes and has `__call__`; `encode` and `decode` where it
-    reads the prompt and has an image decoder."""
+    """The base class of generators. A subclass sets the attributes and defines `__call__`; also `encode` if it encodes
+    prompts, and `decode` if it has an image decoder."""
 
     latent_shape: tuple[int, ...]
-    """Shape of one trial's noise: (C, h, w), or (tokens, channels) where latents are packed."""
+    """Shape of one trial's noise: (C, h, w), or (tokens, channels) if latents are packed."""
     image_size: tuple[int, int]
     """(H, W) of the images, pixels."""
     dtype: torch.dtype = torch.float32
@@ -68,7 +68,7 @@ class Generator:
         send_away(self.device, (*self.parts, *self.reading))
 
     def run_as(self, execution: Execution) -> None:
-        """Has the blocks checkpointed, compiled and kept in channels-last memory, or not, from here on."""
+        """Switches checkpointing, compilation and channels-last memory of the blocks on or off."""
         form = torch.channels_last if execution.channels_last else torch.contiguous_format
         for module in self.blocks:
             set_checkpointing(module, bool(execution.checkpointing), compiled=execution.compile)

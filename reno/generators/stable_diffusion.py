@@ -1,4 +1,4 @@
-"""A Stable Diffusion pipeline folder run in one step without guidance, as SD-Turbo is, with a gradient to the noise.
+"""Runs a Stable Diffusion pipeline in one step without guidance, as SD-Turbo does, with a gradient to the noise.
 
 `StableDiffusionPipeline.__call__` runs under no_grad, so its parts are composed here; from the same latents both make
 the same image. Only the parts that are used are loaded.
@@ -44,7 +44,7 @@ class StableDiffusion(Generator):
         self.text_encoder = load_part(CLIPTextModel, folder, "text_encoder", **how)
         self.unet = load_part(UNet2DConditionModel, folder, "unet", **how)
         self.vae = load_part(AutoencoderKL, folder, "vae", **how)
-        self.vae.encoder = self.vae.quant_conv = None  # images are only ever decoded
+        self.vae.encoder = self.vae.quant_conv = None  # images are decoded and never encoded
         self.parts, self.reading = (self.unet, self.vae), (self.text_encoder,)
         self.blocks = (self.unet, self.vae.decoder)
         self.bring()
@@ -56,7 +56,7 @@ class StableDiffusion(Generator):
         self.image_size = (self.latent_shape[1] * scale, self.latent_shape[2] * scale)
 
     def _read_schedule(self, timestep: int | None) -> None:
-        """Reads the one step's constants: from sigma to 0, an Euler step lands on the predicted clean latents."""
+        """Reads the constants of the one step: an Euler step from sigma to 0 gives the predicted clean latents."""
         from diffusers import EulerDiscreteScheduler
 
         try:
@@ -70,7 +70,7 @@ class StableDiffusion(Generator):
             )
         if timestep is None and scheduler.config.get("timestep_spacing") != "trailing":
             raise BadInput(
-                f"the scheduler in {self.folder} must have timestep_spacing trailing, for one step has to start at "
+                f"the scheduler in {self.folder} must have timestep_spacing trailing, because one step must start at "
                 "pure noise; or give the step with models.generator.timestep=999"
             )
         if timestep is None:

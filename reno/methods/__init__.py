@@ -2,9 +2,9 @@
 
 The module has
 
-    steps(problem, settings) -> Iterator[Step]      # a Step for each image that it makes of each trial
-    identity(settings) -> dict                      # optional: what of the settings decides the outcome; default: all
-    images(settings) -> int                         # optional: how many images a trial makes; default: iterations + 1
+    steps(problem, settings) -> Iterator[Step]      # a Step has one image of each trial
+    identity(settings) -> dict                      # optional: the settings that decide the outcome; default: all
+    images(settings) -> int                         # optional: the number of images per trial; default: iterations + 1
 
 Keyword arguments of `steps` after the first two are the method's own settings; conf/method/NAME.yaml gives them values.
 `kind:` in that file may be the dotted path of a module elsewhere.
@@ -28,17 +28,17 @@ from reno.weights.kinds import check_options, module_of
 
 @dataclass(frozen=True)
 class Scores:
-    """What a metric says of B images. Higher is better."""
+    """A metric's scores of B images. Higher is better."""
 
     total: torch.Tensor
-    """(B,), what is optimised."""
+    """(B,), the score that is optimised."""
     terms: torch.Tensor
     """(B, T), before weighting: the score of each of the metric's terms."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a method works on: a batch of B trials."""
+    """The problem that a method solves, for a batch of B trials."""
 
     noise: torch.Tensor
     """Initial noise (B, C, h, w) ~ N(0, I), float32 or wider."""
@@ -53,38 +53,38 @@ class Problem:
     loss: Callable[[torch.Tensor], torch.Tensor]
     """Total scores to losses (B,)."""
     loss_scale: float = 1.0
-    """The loss is multiplied by this while its gradient is taken. A power of two; more than 1 where the gradient passes
+    """The loss is multiplied by this while its gradient is taken. A power of two; more than 1 if the gradient passes
     through float16, which would round its small numbers to zero."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One image of each trial of the batch, and what it scored."""
+    """One image of each trial of the batch, and its score."""
 
     iteration: int
     noise: torch.Tensor
-    """(B, C, h, w), detached; changes in place once the next step is asked for."""
+    """(B, C, h, w), detached; the next step changes it in place."""
     images: torch.Tensor
     """(B, 3, H, W) in [0, 1], detached."""
     scores: Scores
     """Detached."""
     losses: torch.Tensor
-    """(B,), of the metric alone."""
+    """(B,), of the metric alone, without the regulariser."""
     regularizer: torch.Tensor
     """(B,), the weighted regulariser, which is added to the loss."""
     grad_norm: torch.Tensor
     """(B,), before clipping; NaN where no gradient was taken."""
     failures: dict[int, str] = field(default_factory=dict)
-    """Trials that cannot go on, by their place in the batch, and why. Their noise no longer moves."""
+    """Why a trial cannot go on, by its place in the batch. Its noise no longer changes."""
 
     @property
     def noise_norm(self) -> torch.Tensor:
-        """(B,)"""
+        """(B,), the norm of each trial's noise."""
         return self.noise.flatten(1).norm(dim=1)
 
 
 def unoptimised(problem: Problem, noise: torch.Tensor, iteration: int) -> Step:
-    """The step of a noise that is scored and not optimised."""
+    """The step of a noise that is scored, without a gradient."""
     with torch.no_grad():
         images = problem.generate(noise)
         scores = problem.score(images)
@@ -102,24 +102,24 @@ def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
 
 
 def identity(settings: MethodSettings) -> dict[str, Any]:
-    """What of the settings decides the method's outcome, as JSON values: part of a trial's identity."""
+    """The settings that decide the method's outcome, as JSON values: part of a trial's identity."""
     return getattr(load_method(settings), "identity", whole_identity)(settings)
 
 
 def images(settings: MethodSettings) -> int:
-    """How many images one trial makes."""
+    """The number of images per trial."""
     return getattr(load_method(settings), "images", lambda settings: settings.iterations + 1)(settings)
 
 
 def load_method(settings: MethodSettings) -> ModuleType:
-    """The method's module. Raises BadInput if there is none, or if it does not have the options that it is given."""
+    """The method's module. Raises BadInput if there is none, or if it lacks one of the given options."""
     module = module_of("method", settings.kind or settings.method, "reno.methods")
     check_options(f"method {settings.method}", settings.options, module.steps, besides=("problem", "settings"))
     return module
 
 
 def whole_identity(settings: MethodSettings) -> dict[str, Any]:
-    """An identity that holds every setting."""
+    """An identity with every setting."""
     return {
         "name": settings.method,
         **({"kind": settings.kind} if settings.kind else {}),
@@ -133,7 +133,7 @@ def whole_identity(settings: MethodSettings) -> dict[str, Any]:
 
 
 def settings_of(identity: dict[str, Any]) -> MethodSettings:
-    """The settings that a stored trial's identity was made from. A setting that it lacks did not matter to it."""
+    """The settings that a stored trial's identity was made from. A setting that it lacks did not affect the trial."""
     optimizer = dict(identity.get("optimizer", {"name": "adam"}))
     return MethodSettings(
         identity["name"],

@@ -1,4 +1,4 @@
-"""Best of n: as many images as ReNO makes, each from a fresh noise. The first is the noise that ReNO starts from."""
+"""Best of n: as many images as ReNO makes, each from a fresh noise. The first noise is ReNO's initial noise."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def noise_regularizer(noise: torch.Tensor) -> torch.Tensor:
 
 
 def noise_regularizer_gradient(noise: torch.Tensor) -> torch.Tensor:
-    """dK/de = (1 - (d - 1) / |e|^2) e, shaped like the noise. It is in closed form, so that autograd gives the
+    """dK/de = (1 - (d - 1) / |e|^2) e, shaped like the noise. It is computed in closed form, so that autograd gives the
     metric's gradient alone."""
     flat = noise.flatten(1)
     scale = 1 - (flat.shape[1] - 1) / flat.square().sum(dim=1)
@@ -79,9 +79,9 @@ def _with_gradient(
 ) -> tuple[torch.Tensor, Scores, torch.Tensor, torch.Tensor]:
     """Images, scores, losses and d loss / d noise, all without a graph.
 
-    scale: (B,), the factor of each trial's loss while its gradient is taken. Where a gradient overflows, the factor is
-    halved in place, and stays so; the chain then runs again, until the gradient is finite or the factor is 1. The other
-    trials get the same numbers from every run.
+    scale: (B,), the factor of each trial's loss while its gradient is taken. If a gradient overflows, the factor is
+    halved in place, for the later steps too, and the chain runs again, until the gradient is finite or the factor is 1.
+    The other trials get the same numbers from every run.
     """
     while True:
         images = problem.generate(noise)
@@ -100,7 +100,7 @@ def _with_gradient(
 
 
 def _metric_gradient(losses: torch.Tensor, noise: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """d loss / d noise of each trial, shaped like the noise; zero where the chain has no graph."""
+    """d loss / d noise of each trial, shaped like the noise; zero if the chain has no graph."""
     if not losses.requires_grad:
         return torch.zeros_like(noise)
     # Summing keeps the trials apart: the derivative of the sum with respect to one trial's noise is its own.
@@ -142,7 +142,7 @@ def where_cut(problem: Problem, noise: torch.Tensor, trial: int, iteration: int,
 
 
 def _update(optimizer: torch.optim.Optimizer, noise: torch.Tensor, stopped: list[int]) -> None:
-    """One optimiser step. The stopped trials stay where they are, whatever momentum they have."""
+    """One optimiser step. The noise of stopped trials does not change, even if it has momentum."""
     if not stopped:
         optimizer.step()
         return

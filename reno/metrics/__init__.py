@@ -29,7 +29,7 @@ from reno.device.residence import bring, send_away
 
 
 class Metric:
-    """The base class of metrics. A subclass needs `__call__` and, where it reads the prompt, `encode`."""
+    """The base class of metrics. A subclass needs `__call__` and, if it encodes prompts, `encode`."""
 
     best: float = 100.0
     """The score at which the loss is 0."""
@@ -51,7 +51,7 @@ class Metric:
         raise TypeError(f"{type(self).__name__} has no __call__(images, encoded)")
 
     def bring(self) -> None:
-        """Moves what sees an image to the device."""
+        """Moves the modules that see an image to the device."""
         bring(self.device, self.looking)
 
     def leave(self) -> None:
@@ -59,7 +59,7 @@ class Metric:
         send_away(self.device, (*self.looking, *self.reading))
 
     def set_checkpointing(self, on: bool) -> None:
-        """Whether a backward pass runs the layers again instead of keeping their activations."""
+        """on: the backward pass runs the layers again instead of keeping their activations."""
         for module in self.looking:
             set_checkpointing(module, on)
 
@@ -83,7 +83,7 @@ class WeightedSum:
             term.check_prompt(text)
 
     def encode(self, prompts: Sequence[str]) -> list[Any]:
-        """What each term makes of B prompts."""
+        """Each term's encoding of B prompts."""
         return [term.encode(prompts) for term in self.terms]
 
     def __call__(self, images: torch.Tensor, encoded: list[Any]) -> torch.Tensor:

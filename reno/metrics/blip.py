@@ -1,8 +1,8 @@
 """BLIP (Li et al. 2022), with one of two heads: image-text matching (ITM), where the text encoder attends to the image,
 or image-text contrast (ITC), a cosine.
 
-ITM's text encoder attends to the image in every layer, so only the tokens' embeddings can be made once a trial; ITC's
-text features are made once.
+ITM's text encoder attends to the image in every layer, so only the token embeddings are computed once per trial; ITC's
+text features are computed once per trial.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from reno.weights.loading import load_model
 from reno.weights.texts import check_length, load_tokenizer, text_limit
 
 ITC_SCALE = 100.0
-"""The checkpoints keep no temperature for ITC; CLIP's puts both cosines on one scale."""
+"""The checkpoints lack ITC's temperature. With CLIP's, both cosines have the same scale."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class ClipMetric(Metric):
 
 
 def _at_least_float32(features: torch.Tensor) -> torch.Tensor:
-    """A cosine of half-precision features would be rounded to three digits."""
+    """Features in float32 or float64: a cosine in half precision has only three digits."""
     return features if features.dtype == torch.float64 else features.float()
 
 

@@ -1,8 +1,8 @@
-"""One batch of trials, from noise to what the store keeps of each.
+"""One batch of trials, from the initial noise to the values that the store keeps of each trial.
 
-The method yields steps; here they become traces and frames, the best image is kept, and the recorded metrics and the
-judges look at the result. `run_batch` is itself a generator, of the steps that it has digested, so that its caller can
-show and track them.
+The method yields steps. `run_batch` adds each step to the traces and frames and keeps the best image; after the last
+step the recorded metrics score the images and the judges judge them. `run_batch` yields its state after every step, so
+that the caller can show and track it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from reno.weights.images import from_uint8, to_uint8
 
 @dataclass
 class Progress:
-    """What is known of one trial so far."""
+    """The results of one trial so far."""
 
     trial: TrialSpec
     trace: list[TraceRow] = field(default_factory=list)
     frames: list[np.ndarray] = field(default_factory=list)
-    """uint8 (H, W, 3), one an iteration."""
+    """uint8 (H, W, 3), one per iteration."""
     best: int = -1
     """The iteration with the best score so far; of equal scores the first; -1 before the first finite score."""
     best_noise: np.ndarray | None = None
@@ -47,19 +47,19 @@ class Progress:
 
     @property
     def iterations(self) -> dict[str, int]:
-        """The iteration that made each of the images that are scored."""
+        """The iteration of each scored image."""
         return {"initial": 0, "best": self.best, "last": len(self.trace) - 1}
 
 
 @dataclass
 class BatchRun:
-    """The trials of one batch while they run, and after."""
+    """The trials of one batch, while they run and afterwards."""
 
     trials: list[Progress]
     seconds: float = 0.0
-    """Wall seconds of the optimisation of the whole batch, without scoring by recorded metrics and judging."""
+    """Wall seconds of the whole batch's optimisation, without recorded metrics and judges."""
     scored: bool = False
-    """All steps are done, and the recorded metrics and the judges have looked at the images."""
+    """All steps are done, the recorded metrics have scored and the judges have judged."""
     device_bytes: int | None = None
     """Peak bytes that torch held on the GPU; None on the CPU."""
 
@@ -67,7 +67,7 @@ class BatchRun:
 def run_batch(
     batch: Sequence[TrialSpec], settings: MethodSettings, metric_name: str, models: Models
 ) -> Iterator[BatchRun]:
-    """Runs trials side by side. Yields the state after every step, and once more at the end, scored and judged."""
+    """Runs trials side by side. Yields the state after every step, and once more after scoring and judging."""
     device = models.generator.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -94,8 +94,8 @@ def run_batch(
 
 
 def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
-    """What the method works on. What does not change over the iterations is computed here: the noise, and each prompt's
-    encoding."""
+    """The problem that the method solves. The initial noise and the encoded prompts do not change over the iterations,
+    so they are computed once, here."""
     generator, metric = models.generator, models.metric
     texts = [trial.prompt.text for trial in batch]
     dtype = torch.float64 if generator.dtype == torch.float64 else torch.float32
@@ -119,9 +119,9 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
 
 
 def _digest(trials: list[Progress], step: Step, terms: Sequence[str], seconds: float, pixels: np.ndarray) -> None:
-    """Adds one step to the traces and frames, and keeps the noise of the best so far.
+    """Adds one step to the traces and frames, and keeps the noise of the best image so far.
 
-    terms: the names of the metric's terms; each gets a column of its own where there are several."""
+    terms: the names of the metric's terms; if there are several, each gets a column."""
     columns = {
         "loss": step.losses,
         "score": step.scores.total,
@@ -159,7 +159,7 @@ class _KeptImages:
     last: torch.Tensor | None = None
 
     def keep(self, images: torch.Tensor, trials: list[Progress]) -> None:
-        """Keeps the images of the step that the trials have just digested."""
+        """Keeps the images of the step that was just added to the trials."""
         if self.initial is None:
             self.initial, self.best = images, images.clone()
         self.last = images
@@ -170,8 +170,8 @@ class _KeptImages:
 
 @torch.no_grad()
 def _score(trials: list[Progress], images: _KeptImages, metric_name: str, models: Models) -> None:
-    """Fills in the scores of the initial, best and last image. The optimised metric's are in the trace. The recorded
-    metrics score the same images, without a graph and after the optimisation, when its memory is free again."""
+    """Fills in the scores of the initial, best and last image. The optimised metric's scores are in the trace. The
+    recorded metrics score the images after the optimisation, without a graph, when its memory is free again."""
     try:
         recorded = {name: _scores_of(metric, trials, images) for name, metric in models.recorded.items()}
     finally:
@@ -186,7 +186,7 @@ def _score(trials: list[Progress], images: _KeptImages, metric_name: str, models
 
 
 def _scores_of(metric: WeightedSum, trials: list[Progress], images: _KeptImages) -> dict[str, list[float | None]]:
-    """A recorded metric's scores of each trial's images, by image. It is on the device only meanwhile."""
+    """A recorded metric's scores of each trial's images, by image. The metric is on the device only during the call."""
     try:
         metric.bring()
         encoded = metric.encode([progress.trial.prompt.text for progress in trials])
@@ -197,7 +197,8 @@ def _scores_of(metric: WeightedSum, trials: list[Progress], images: _KeptImages)
 
 
 def _judge(trials: list[Progress], models: Models) -> None:
-    """Judges see the images as they are stored, in whole levels: a judgement made later from the store is the same."""
+    """Judges the initial and the best images. They are rounded to uint8 as in the store, so that a later judgement of
+    the stored images is the same."""
     judged = [progress for progress in trials if progress.failure is None and progress.trial.prompt.bindings]
     if not judged:
         return

@@ -1,7 +1,7 @@
-"""Judging stored trials again, without optimising: by a judge that is new, or has other weights or another threshold.
+"""Judging stored trials, without optimising: by a new judge, or by one with other weights or another threshold.
 
-Each trial's initial and best image are judged as they are stored. A trial's folder is never changed: a judgement is a
-file of its own, written whole or not at all.
+Each trial's initial and best image are judged as they are stored. A trial's folder is never changed: each judgement is
+written to its own file, whole or not at all.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from reno.store.store import Damaged, Store, Stored
 from reno.weights.images import from_uint8
 
 Pair: TypeAlias = tuple[Stored, np.ndarray]
-"""A trial and its two images that are judged, uint8 (2, H, W, 3)."""
+"""A trial, and its initial and best image, uint8 (2, H, W, 3)."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What one command is asked to do."""
+    """The judges, the store and the options of one command."""
 
     judges: tuple[EvaluatorSpec, ...]
     results: Path
@@ -61,7 +61,7 @@ class Judging:
 
 
 def plan_judgings(request: Request, store: Store) -> list[Judging]:
-    """What each judge has to judge. Raises BadInput if the store holds no trials."""
+    """The trials that each judge has to judge. Raises BadInput if the store holds no trials."""
     found = list(store)
     if not found:
         raise BadInput(f"results={store.root} holds no trials; give the folder that reno.run wrote to: results=DIR")
@@ -85,9 +85,9 @@ def _plan(judge: LocatedEvaluator, found: Sequence[Stored | Damaged]) -> Judging
 def judge_all(
     request: Request, judgings: Sequence[Judging], pool: ModelPool, tell: Callable[[Judging, int], None]
 ) -> None:
-    """Judges what is waiting, judge by judge. A trial that cannot be judged does not stop the others.
+    """Judges the waiting trials, one judge after the other. A trial that cannot be judged does not stop the others.
 
-    tell: is told the judge and how many of its trials are dealt with, before the first batch and after each.
+    tell: called with the judge and how many of its trials are judged or failed, before the first batch and after each.
     """
     if not any(judging.waiting for judging in judgings):
         return
@@ -113,7 +113,7 @@ def judge_all(
 
 @dataclass(frozen=True)
 class _Bench:
-    """One judge at work."""
+    """A loaded judge, its trials and the store for its judgements."""
 
     evaluator: Evaluator
     judging: Judging
@@ -121,7 +121,7 @@ class _Bench:
     provenance: dict[str, Any]
 
     def judge(self, batch: Sequence[Stored]) -> None:
-        """Judges trials side by side; where that fails, one by one, to find those that cannot be judged."""
+        """Judges trials side by side. If that fails, judges them one by one, to find those that cannot be judged."""
         outcome = self.judging.outcome
         for together in self._of_one_size(batch):
             try:
@@ -135,7 +135,7 @@ class _Bench:
                     self.judge([trial])
 
     def _of_one_size(self, batch: Sequence[Stored]) -> Iterator[list[Pair]]:
-        """The trials of a batch with their images, by the images' size."""
+        """The trials of a batch with their images, in groups of one image size."""
         groups: dict[tuple[int, ...], list[Pair]] = {}
         for trial in batch:
             try:
@@ -147,7 +147,7 @@ class _Bench:
         yield from groups.values()
 
     def _judge_together(self, trials: Sequence[Pair]) -> None:
-        """Judges trials whose images have one size, all their images in one call, and writes what was said."""
+        """Judges trials whose images have the same size, in one call, and writes the judgements."""
         prompts = [trial.record.prompt for trial, _ in trials]
         for prompt in prompts:
             self.evaluator.check_prompt(prompt)

@@ -1,9 +1,9 @@
-"""Who hears of a job while it runs: the screen, the tracker, the log, a stopwatch, a test.
+"""Listeners: what the runner calls while a job runs, such as the screen, the tracker, the log or a test's probe.
 
-A listener is a subclass of Listener with the methods that it wants to hear of. They are called from one thread, in this
-order: job_begins; for each batch batch_begins, step for each image, batch_ends; trial_stored or trial_failed once for
-each trial, at any time after its batch; job_ends. `noted` and `warned` may come at any time. A listener that raises
-costs a warning and is told nothing more; the trials go on.
+A listener is a subclass of Listener that overrides the methods it needs. The runner calls them from one thread, in this
+order: job_begins; for each batch: batch_begins, step for each image and once after judging, batch_ends; for each trial,
+at any time after its last step: trial_stored or trial_failed; job_ends. `noted` and `warned` are called at any time. If
+a listener raises, a warning is printed and the listener is not called again; the trials go on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunningJob:
-    """What a listener is told of a job when it begins."""
+    """A job that begins."""
 
     plan: Plan
     folder: Path
@@ -42,17 +42,17 @@ class RunningJob:
     batches: int
     """How many batches are to run."""
     warn: Callable[[str], None]
-    """Tells every listener of a warning."""
+    """Sends a warning to every listener."""
 
 
 @dataclass(frozen=True)
 class RunningBatch:
-    """What a listener is told of a batch."""
+    """A batch that runs."""
 
     trials: Batch
     provenance: dict[str, Provenance]
-    """Of the trials that are to be stored, by id. The others are stored already, and run only so that these have the
-    batch-mates they had."""
+    """Of the trials that are still to be stored, by id. The other trials of the batch are stored already; they run
+    again only because kernels round differently in a smaller batch."""
     number: int
     """Which batch of the job it is, from 1."""
     of: int
@@ -60,16 +60,17 @@ class RunningBatch:
 
 
 class Listener:
-    """A listener that hears everything and does nothing; a subclass overrides what it wants to hear."""
+    """The base class of listeners. Its methods do nothing; a subclass overrides those it needs."""
 
     def job_begins(self, job: RunningJob) -> None:
-        """Trials are about to run, or all of them are stored."""
+        """The trials are about to run. Also called if all of them are stored already."""
 
     def batch_begins(self, batch: RunningBatch) -> None:
         """A batch is about to run. A batch that ran out of memory begins again, in smaller batches."""
 
     def step(self, batch: RunningBatch, run: BatchRun) -> None:
-        """Another image of each trial of the batch was made and scored."""
+        """Another image of each trial was made and scored; or, if `run.scored`, the recorded metrics and the judges are
+        done."""
 
     def batch_ends(self, batch: RunningBatch, run: BatchRun | None) -> None:
         """A batch is done; run: None if it failed."""
@@ -78,26 +79,26 @@ class Listener:
         """A trial is on disk."""
 
     def trial_failed(self, trial: TrialSpec, provenance: Provenance, reason: str) -> None:
-        """A trial cannot be stored."""
+        """A trial failed and is not stored."""
 
     def job_ends(self, outcome: Outcome) -> None:
-        """Nothing more will run. Called whatever happened after job_begins."""
+        """No more trials will run. Called after every job_begins, also after an error or an interruption."""
 
     def noted(self, message: str) -> None:
-        """The runner decided something that a person may want to know."""
+        """A line for the user about a choice of the runner, such as the batch size."""
 
     def warned(self, message: str) -> None:
         """Something went wrong that does not stop the job."""
 
 
 class Listeners:
-    """Several listeners, told of the same things."""
+    """Calls several listeners, and drops one that raises."""
 
     def __init__(self, listeners: Sequence[Listener]):
         self._listeners = list(listeners)
 
     def tell(self, event: str, *what: object) -> None:
-        """Calls the method of that name of each listener."""
+        """Calls the method `event` of each listener with `what`."""
         for listener in list(self._listeners):
             try:
                 getattr(listener, event)(*what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 INTERRUPTED = 130
-"""Exit status of a command that the user stopped, as a shell has it for SIGINT."""
+"""Exit status of a command that the user stopped; shells use it for SIGINT."""
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Outcome:
     """Why, by id."""
     interrupted: bool = False
     places: list[str] = field(default_factory=list)
-    """Lines that tell the user where things are; listeners add to them."""
+    """Lines for the user that say where results are; listeners add to them."""
 
     @property
     def status(self) -> int:

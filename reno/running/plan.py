@@ -1,7 +1,7 @@
 """A job's plan: its checkpoints on this disk and its trials. It is made once.
 
-Batches are cut from the whole plan, not from what happens to be missing: kernels round differently at another batch
-size, so a trial that runs again must run beside the same trials as the first time.
+Batches are cut from all trials of the plan, not only from the missing ones: kernels round differently at another batch
+size, so a trial that runs again must run in the same batch as the first time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from reno.weights.checkpoints import Located, locate
 from reno.weights.kinds import check_options, module_of, short_kind
 
 DEFAULT_GENERATOR = "stable_diffusion"
-"""The kind that a generator's identity does not name."""
+"""The default kind. A generator's identity names its kind only if it is another."""
 Batch: TypeAlias = tuple[TrialSpec, ...]
 """Trials that run side by side."""
 Find: TypeAlias = Callable[..., Located]
-"""As `locate`: a checkpoint, its knob and its subfolders with weights, to where it is. Raises BadInput."""
+"""A function like `locate`: from a checkpoint, its knob and its subfolders with weights to its place. Raises
+BadInput."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ class LocatedGenerator:
 
     @property
     def plain(self) -> bool:
-        """Whether its weights alone say what it is: the default kind without options."""
+        """Whether its weights alone identify it: the default kind without options."""
         return self.spec.kind == DEFAULT_GENERATOR and not self.spec.options and self.checkpoint is not None
 
     @property
     def identity(self) -> str:
-        """What a trial's identity says of it."""
+        """The generator's part of a trial's identity."""
         weights = self.checkpoint.identity if self.checkpoint else None
         if self.plain:
             return weights
@@ -64,11 +65,11 @@ class LocatedMetric:
 
     @property
     def identity(self) -> tuple[dict[str, Any], ...]:
-        """What a trial's identity says of it, one entry for each term."""
+        """The metric's part of a trial's identity, one entry for each term."""
         return tuple(
             {
                 "kind": short_kind(term.kind),
-                "head": None,  # every term has the key, whether it has a head or not
+                "head": None,  # every term has this key; an option `head` replaces the value
                 "weight": term.weight,
                 "weights": located.identity if located else None,
                 **term.options,
@@ -91,7 +92,7 @@ class LocatedEvaluator:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides a judgement besides the image, as JSON values: recorded with every judgement."""
+        """Everything besides the image that decides a judgement, as JSON values. It is recorded with each judgement."""
         return {
             "version": JUDGING,
             "kind": short_kind(self.spec.kind),
@@ -115,20 +116,20 @@ class Plan:
 
     @property
     def random(self) -> bool:
-        """Whether the generator's or the metric's weights are random: then no score means anything."""
+        """Whether the generator's or the metric's weights are random; the scores are then meaningless."""
         return any(located.random for located in (self.generator.checkpoint, *self.metric.checkpoints) if located)
 
     @property
     def images(self) -> int:
-        """How many images one trial makes."""
+        """The number of images per trial."""
         return methods.images(self.job.settings)
 
 
 def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None) -> Plan:
     """Locates the checkpoints, checks every option and lists the trials. Raises BadInput.
 
-    find: says where a checkpoint is. device_type: the kind of device that the job would run on; None: the one that this
-    machine has.
+    find: locates a checkpoint. device_type: cuda, mps or cpu, where the job would run; None: the job's device on this
+    machine.
     """
     generator = locate_generator(job.generator, find)
     metric = locate_metric(job.metric, find)
@@ -192,9 +193,9 @@ def read_finished(trials: Iterable[TrialSpec], store: Store) -> dict[str, Stored
 
 
 def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run: int) -> tuple[float, str] | None:
-    """How many wall seconds `to_run` trials will take, and where that figure is from; None if nothing is known.
+    """The wall seconds that `to_run` trials will take, and the source of the estimate; None if there is none.
 
-    It is read from stored trials of the same models, metric and method, else from the models' reference figure.
+    The source is stored trials of the same models, metric and method, else the models' `reference_seconds`.
     """
     wanted = (plan.generator.identity, plan.metric.identity, plan.job.settings.method)
     rates = []
@@ -208,4 +209,4 @@ def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run:
         return to_run * plan.images * median(rates), f"from {len(rates)} stored trials"
     if plan.job.reference_seconds is None:
         return None
-    return to_run * plan.images * plan.job.reference_seconds, "from the reference of conf/models"
+    return to_run * plan.images * plan.job.reference_seconds, "from reference_seconds in conf/models"

@@ -21,7 +21,7 @@ from reno.weights.kinds import module_of
 
 @dataclass(frozen=True)
 class Models:
-    """Everything that a job runs."""
+    """The loaded models of a job."""
 
     generator: Generator
     metric: WeightedSum
@@ -29,7 +29,7 @@ class Models:
     """Metrics that are only recorded, by name."""
     evaluators: tuple[Evaluator, ...]
     execution: Execution
-    """How they run, with nothing left to choose: checkpointing is True or False."""
+    """How they run; checkpointing is True or False here, never None."""
 
 
 class ModelPool:
@@ -40,7 +40,7 @@ class ModelPool:
         self._judges: dict[tuple, Evaluator] = {}
 
     def load(self, plan: Plan, device: torch.device) -> Models:
-        """Loads what a plan needs, or finds it loaded, and checks that every prompt fits its text encoders. Raises
+        """The plan's models, loaded now or by an earlier job. Checks that every prompt fits the text encoders. Raises
         BadInput."""
         dtype = getattr(torch, plan.dtype)
         generator = self._generator(plan.generator, dtype, device)
@@ -63,7 +63,7 @@ class ModelPool:
         return Models(generator, metric, recorded, evaluators, execution)
 
     def evaluator(self, located: LocatedEvaluator, device: torch.device) -> Evaluator:
-        """A judge, loaded or found loaded. Raises BadInput."""
+        """A judge, loaded now or by an earlier job. Raises BadInput."""
         spec = located.spec
         key = (spec.name, json.dumps(located.identity, sort_keys=True), device)
         if key not in self._judges:
@@ -99,7 +99,7 @@ class ModelPool:
         return self._optimised[key]
 
     def _make_room(self, generator: Generator, metric: WeightedSum) -> None:
-        """Keeps on the device only what this job optimises; models of an earlier job go to host memory."""
+        """Keeps only this job's generator and optimised metric on the device; other models go to host memory."""
         for loaded in self._optimised.values():
             loaded.leave()
         generator.bring()
@@ -110,13 +110,13 @@ _NOWHERE = {"folder": None, "variant": None}
 
 
 def _distinct_names(terms: tuple[MetricTerm, ...]) -> tuple[str, ...]:
-    """The terms' names; the second of a name is called so with its place, counted from 1."""
+    """The terms' names. A repeated name gets its place among the terms, counted from 1: clip, clip2."""
     names = [term.name for term in terms]
     return tuple(name if names.index(name) == place else f"{name}{place + 1}" for place, name in enumerate(names))
 
 
 def _run_as(asked: Execution, generator: Generator, metric: WeightedSum) -> Execution:
-    """Has the models run as this job asks: the job before it in this process may have asked otherwise."""
+    """Sets how the models run, for every job: an earlier job of this process may have set it otherwise."""
     checkpointing = asked.checkpointing
     if checkpointing is None:
         checkpointing = worth_checkpointing(generator.image_size)

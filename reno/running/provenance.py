@@ -1,4 +1,4 @@
-"""What can shift floats besides a trial's spec: versions, machine, threads, the code's own state."""
+"""What can change a trial's floats besides its spec: versions, machine, threads, the state of the code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def environment(device: torch.device) -> Environment:
         device=_device_name(device),
         threads=torch.get_num_threads(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
-        # On a GPU some operations, such as the gradient of attention, have no deterministic kernel, or not by default.
+        # On a GPU some operations, such as the gradient of attention, do not use a deterministic kernel by default.
         deterministic=torch.are_deterministic_algorithms_enabled() and device.type == "cpu",
         git=git_state(),
     )
@@ -71,7 +71,7 @@ def _processor() -> str:
 
 
 def git_state() -> GitState | None:
-    """The commit of the code and the SHA-256 of what was changed since; None outside a checkout."""
+    """The commit of the code and the SHA-256 of its uncommitted changes; None outside a checkout."""
     try:
         commit = _git("rev-parse", "HEAD").decode().strip()
         diff = _git("diff", "HEAD", "--", *CODE)
@@ -81,7 +81,7 @@ def git_state() -> GitState | None:
 
 
 def git_diff() -> bytes:
-    """What was changed in the code since its commit; empty if nothing, or outside a checkout."""
+    """The code's uncommitted changes as a patch; empty if there are none, or outside a checkout."""
     try:
         return _git("diff", "HEAD", "--", *CODE)
     except (OSError, subprocess.SubprocessError):
@@ -94,8 +94,8 @@ def _git(*words: str) -> bytes:
 
 
 def peak_host_bytes() -> int:
-    """The largest resident size of this process so far. On Linux it is read from /proc: getrusage starts from the size
-    of the parent process."""
+    """The largest resident size of this process so far, in bytes. On Linux it is read from /proc, because getrusage
+    starts from the parent process's size."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""What is written down of a trial and a job, made from what the runner knows."""
+"""Makes the records of trials and jobs from the runner's values."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from reno.weights.checkpoints import Located
 
 
 def finished_trial(progress: Progress, run: BatchRun, plan: Plan, provenance: Provenance) -> Finished:
-    """What the store keeps of a trial that ran to its end."""
+    """A trial that ran to its end, in the form that the store takes."""
     record = trial_record(progress, run, plan, provenance)
     return Finished(record, progress.trace, progress.frames, progress.best, progress.initial_noise, progress.best_noise)
 
 
 def trial_record(progress: Progress, run: BatchRun, plan: Plan, provenance: Provenance) -> TrialRecord:
-    """trial.json, but for the files, which the store fills in."""
+    """The record for trial.json, without `files`, which the store fills in."""
     trial = progress.trial
     identities = {located.spec.name: located.identity for located in plan.evaluators}
     return TrialRecord(
@@ -116,7 +116,7 @@ def _origin(located: Located | None, model: str | None = None) -> Origin | None:
 
 
 def labels_of(plan: Plan) -> Labels:
-    """Readable names for what the identity holds as digests."""
+    """Readable names; the identity has digests."""
     job = plan.job
     return Labels(
         models=job.models,
@@ -129,7 +129,7 @@ def labels_of(plan: Plan) -> Labels:
 
 
 def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: float) -> JobRecord:
-    """job.json"""
+    """The record for job.json."""
     state = (
         dict.fromkeys(outcome.skipped, STORED_BEFORE)
         | dict.fromkeys(outcome.done, DONE)

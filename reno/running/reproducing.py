@@ -1,7 +1,7 @@
-"""Running a stored trial again from its own record, and comparing the two runs.
+"""Running a stored trial again from its record, and comparing the two runs.
 
-The trial runs beside the batch-mates that it first ran beside, and with as many threads. On the same machine and
-versions the two runs are equal to the last bit.
+The trial runs in the same batch of trials and with the same number of threads. On the same machine and versions the two
+runs are equal to the last bit.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from reno.store.records import GitState, Origin, Provenance, TrialRecord
 from reno.store.store import Damaged, Stored
 
 BEFORE_THE_CHOICE = Execution(checkpointing=False)
-"""How trials ran whose records do not tell."""
+"""How trials ran whose record is older than its field `execution`."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a second run made of a trial."""
+    """The differences between a trial's two runs."""
 
     columns: dict[str, float]
-    """Largest absolute difference of each column of the trace but `seconds`."""
+    """Largest absolute difference of each column of the trace except `iteration` and `seconds`."""
     levels: int
-    """Largest difference of a pixel of the initial or best image, in its 256 levels."""
+    """Largest difference of a pixel of the initial or best image, 0 to 255."""
     noise: float
     """Largest absolute difference of the initial or best noise."""
     surroundings: list[str]
-    """What differs around the two runs: versions, device, threads, code."""
+    """One line for each difference between the two environments: versions, device, threads, code."""
 
     @property
     def identical(self) -> bool:
@@ -56,10 +56,11 @@ class Comparison:
 
 
 def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Comparison:
-    """Runs a stored trial again. device: where, instead of where it first ran. Raises BadInput if the trial is damaged,
-    or if its checkpoints hold other weights now."""
+    """Runs a stored trial again. device: None for the one it first ran on. Raises BadInput if the trial is damaged or
+    fails this time, or if its checkpoints hold other weights now."""
     if change := stored.changed_file():
-        raise BadInput(Damaged(stored.id, stored.folder, change, "there is nothing to compare with").sentence)
+        remedy = "the two runs cannot be compared; delete that folder and make the trial again with reno.run"
+        raise BadInput(Damaged(stored.id, stored.folder, change, remedy).sentence)
     record = stored.record
     job = _job_of(stored, device or record.provenance.device_type)
     plan = make_plan(job)
@@ -79,7 +80,10 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
     provenance = record.provenance
     origins = provenance.checkpoints
     if origins is UNSET:
-        raise BadInput(f"the trial in {stored.folder} does not say where its weights came from, so it cannot run again")
+        raise BadInput(
+            f"the record in {stored.folder} does not say where the weights came from, so the trial cannot run again; "
+            "make it anew with reno.run"
+        )
     terms = zip(trial.metric, origins.metric, strict=True)
     execution = provenance.execution
     return JobSpec(
@@ -113,7 +117,7 @@ def _generator(record: TrialRecord, origin: Origin | None) -> GeneratorSpec:
 
 
 def _term(term: dict, origin: Origin | None) -> MetricTerm:
-    """A term of the metric from its part of the identity, in which whatever is not listed here is an option."""
+    """A term of the metric, from its part of the identity. Every key that is not listed here is an option."""
     listed = ("kind", "weight", "weights")
     options = {name: value for name, value in term.items() if name not in listed and (name, value) != ("head", None)}
     name = origin.model if origin and origin.model is not UNSET else term["kind"]
@@ -163,7 +167,7 @@ def _compare(stored: Stored, again: Progress, surroundings: list[str]) -> Compar
 
 
 def _differences(before: Provenance, now: Environment) -> list[str]:
-    """One line for each thing around a run that has changed."""
+    """One line for each difference between the two environments."""
     lines = [
         f"{package} {before.versions.get(package)} then, {version} now"
         for package, version in now.versions.items()

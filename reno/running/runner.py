@@ -1,10 +1,10 @@
-"""The runner: skips what is stored, runs the rest batch by batch, stores each trial, and tells its listeners.
+"""The runner: skips stored trials, runs the others batch by batch, stores each trial and calls its listeners.
 
     runner = Runner(plan, Store(job.results), pool, listeners, folder=folder, group="study", command="...")
     outcome = runner.run()
 
-The store is the source of truth: a trial is on disk before any listener hears that it is done. Everything but the
-encoding and writing of files happens on one thread.
+The store is the source of truth: a trial is on disk before a listener is told that it is stored. A second thread
+encodes and writes files; everything else happens on one thread.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from reno.store.store import Store, Stored, write_job_record
 log = logging.getLogger(__name__)
 
 PENDING_COMMITS = 8
-"""Trials that may wait to be written before the next batch waits for them."""
+"""The next batch waits while more trials than this are still to be written."""
 
 
 @dataclass(frozen=True)
 class Broken:
-    """Why a batch did not come to its end."""
+    """Why a batch failed."""
 
     reason: str
     out_of_memory: bool
@@ -65,7 +65,7 @@ class Runner:
         pending_commits: int = PENDING_COMMITS,
     ):
         """folder: where the job's record and log go. group: the study or sweep. command: what the user typed, for the
-        record."""
+        record. pending_commits: trials that may wait to be written while the next batch runs."""
         self.plan, self.store, self.pool = plan, store, pool
         self.folder, self.group, self.command = folder, group, command
         self.pending_commits = pending_commits
@@ -75,7 +75,7 @@ class Runner:
         self._commits: deque[tuple[Future[Stored], TrialSpec, Provenance]] = deque()
 
     def run(self) -> Outcome:
-        """Runs what is missing. Raises BadInput before anything is written."""
+        """Runs the missing trials. Raises BadInput, before anything is written, if the job cannot run."""
         self.finished = read_finished(self.plan.trials, self.store)
         self.outcome.skipped = [trial.id for trial in self.plan.trials if trial.id in self.finished]
         models, size, waiting = self._prepare()
@@ -98,14 +98,14 @@ class Runner:
     # --- Before the first write -------------------------------------------------------------------------------------
 
     def _prepare(self) -> tuple[Models | None, Cut | None, list[Batch]]:
-        """The loaded models, how many trials run side by side, and the batches with something to do. No models where
-        all is stored already."""
+        """The loaded models, the batch size, and the batches with missing trials; (None, None, []) if all trials are
+        stored."""
         if len(self.finished) == len(self.plan.trials):
             return None, None, []
         models = self._load()
         size = choose_batch_size(self.plan, self.finished, models, tell=self._note)
         if size.automatic:
-            self._note(f"{size.size} side by side: {size.reason}")
+            self._note(f"batch_size={size.size}: {size.reason}")
         return models, size, missing(cut(self.plan.trials, size.size), self.finished)
 
     def _load(self) -> Models:
@@ -122,9 +122,9 @@ class Runner:
     # --- Batches ----------------------------------------------------------------------------------------------------
 
     def _run_batches(self, batches: list[Batch], models: Models, size: Cut, writer: ThreadPoolExecutor) -> None:
-        """Runs the batches one by one; files are written beside the next batch.
+        """Runs the batches one by one; a batch's files are written while the next one runs.
 
-        When memory runs out, the batch runs again in halves, and so do those after it, down to one trial at a time.
+        If memory runs out, this batch and those after it run in halves, down to one trial at a time.
         """
         device = models.generator.device
         surroundings = environment(device)
@@ -161,7 +161,8 @@ class Runner:
             self._collect(at_most=0)
 
     def _attempt(self, batch: RunningBatch, models: Models) -> BatchRun | Broken:
-        """Runs one batch and tells of its steps. The error's traceback, which holds tensors, is dropped on return."""
+        """Runs one batch and tells the listeners of its steps. The error is not kept: its traceback refers to
+        tensors."""
         self.listeners.tell("batch_begins", batch)
         try:
             for run in run_batch(batch.trials, self.plan.job.settings, self.plan.job.metric.name, models):
@@ -178,7 +179,7 @@ class Runner:
         if broken.out_of_memory:
             device_type = models.generator.device.type
             advice = _for_less_memory(self.plan.dtype, device_type, bool(models.execution.checkpointing))
-            reason = f"out of memory on {surroundings.device} even alone; {advice}"
+            reason = f"out of memory on {surroundings.device} even with one trial at a time; {advice}"
         for trial in batch.trials:
             if trial.id in batch.provenance:
                 self._fail(trial, batch.provenance[trial.id], reason)
@@ -186,7 +187,7 @@ class Runner:
     # --- Trials -----------------------------------------------------------------------------------------------------
 
     def _hand_in(self, batch: RunningBatch, run: BatchRun, writer: ThreadPoolExecutor) -> None:
-        """Has the trials of a batch written that are not stored yet."""
+        """Passes the batch's trials that are not stored yet to the writing thread. Failed trials are not written."""
         for progress in run.trials:
             provenance = batch.provenance.get(progress.trial.id)
             if provenance is None:
@@ -198,8 +199,8 @@ class Runner:
             self._commits.append((writer.submit(self.store.commit, finished), progress.trial, provenance))
 
     def _collect(self, at_most: int | None = None) -> None:
-        """Tells of the trials that were written meanwhile. at_most: waits until no more than so many are left; None
-        waits for none."""
+        """Tells the listeners of the trials that are written by now. at_most: waits until at most so many are left to
+        write; None: does not wait."""
         while self._commits and (self._commits[0][0].done() or (at_most is not None and len(self._commits) > at_most)):
             commit, trial, provenance = self._commits.popleft()
             try:
@@ -218,7 +219,7 @@ class Runner:
         self.outcome.failed[trial.id] = reason
         self.listeners.tell("trial_failed", trial, provenance, reason)
 
-    # --- What is told and written down ------------------------------------------------------------------------------
+    # --- Messages and the job's record ------------------------------------------------------------------------------
 
     def _note(self, message: str) -> None:
         self.listeners.tell("noted", message)
@@ -233,14 +234,14 @@ class Runner:
         log.info("%d trials side by side: %s", size.size, size.reason)
 
     def _write_record(self, seconds: float) -> None:
-        """Writes job.json and, where the code has uncommitted changes, changes.patch."""
+        """Writes job.json and, if the code has uncommitted changes, changes.patch."""
         write_job_record(self.folder, job_record(self.plan, self.outcome, self.group, self.command, seconds))
         if self.outcome.done and (diff := git_diff()):
             (self.folder / "changes.patch").write_bytes(diff)
 
 
 def _for_less_memory(dtype: str, device_type: str, checkpointing: bool) -> str:
-    """What a user can still change where even one trial does not fit."""
+    """What the user can still change if even one trial does not fit."""
     knobs = [] if checkpointing else ["checkpointing=true"]
     if dtype not in ("float16", "bfloat16"):
         knobs.append("dtype=float16" if device_type == "cuda" else "dtype=bfloat16")
@@ -249,7 +250,7 @@ def _for_less_memory(dtype: str, device_type: str, checkpointing: bool) -> str:
 
 @contextlib.contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM, which a cluster sends before it takes a machine back, ends the job as Ctrl-C does: what is finished is
+    """SIGTERM, which a cluster sends before it takes a machine back, ends the job as Ctrl-C does: finished trials are
     stored."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread gets signals

@@ -1,8 +1,8 @@
-"""How many trials run side by side where the user leaves it to the program: `batch_size=auto`.
+"""The choice of how many trials run side by side: `batch_size=auto`.
 
-As many as are fastest on this machine, and no more than fit into the free memory. The fastest batch is found by a short
-calibration, or by `make bench`, once for a machine and its models, and kept. A job that goes on where it stopped cuts
-the same batches as before: their size is in its trials' provenance. The choice changes results only by the rounding of
+It is the fastest batch size on this machine among those that fit into the free memory. The times are measured once for
+a machine and its models, by a short calibration or by `make bench`, and kept. A job that goes on where it stopped keeps
+its batch size, which is in the provenance of its stored trials. The choice changes results only by the rounding of
 kernels.
 """
 
@@ -30,40 +30,41 @@ from reno.store.store import Stored
 log = logging.getLogger(__name__)
 
 GAIN = 0.05
-"""A larger batch must be faster by this share of a trial's seconds to be worth its memory."""
+"""A larger batch must cut the seconds per image by this share to be worth its memory."""
 LONG = 5.0
-"""A device on which a single trial's image takes longer than so many seconds is full with one trial, and is not
-calibrated further."""
+"""Seconds. If an image takes longer in a batch of one, one trial uses the whole device and larger batches are not
+timed."""
 MOST = 64
-"""Trials side by side at most."""
+"""The largest number of trials side by side."""
 REPEATS = 3
-"""Times that a batch is timed; the quickest counts."""
+"""How often a batch is timed; the shortest time counts."""
 PATIENCE = 2
-"""The search ends after so many doublings in a row without a gain: on a busy machine one may be slow by chance."""
+"""The search ends after this many doublings in a row without a gain. One is not enough: on a busy machine one may be
+slow by chance."""
 
 Paces: TypeAlias = dict[int, float]
-"""Seconds that an image of one trial takes, by the number of trials side by side."""
+"""Seconds per image, by the number of trials side by side."""
 
 
 def choose_batch_size(
     plan: Plan, finished: dict[str, Stored], models: Models, tell: Callable[[str], None] = log.info
 ) -> Cut:
-    """The batch size that the job asks for; where it asks for auto, the one used before, else the fastest that fits.
+    """The batch size that the job gives. For auto: the one that its stored trials ran with, else the fastest that fits.
 
-    finished: the plan's stored trials, by id. tell: is told what takes a while.
+    finished: the plan's stored trials, by id. tell: called with a line for the user before the calibration.
     """
     if plan.job.batch_size is not None:
         return Cut(size=plan.job.batch_size, reason="as asked", automatic=False)
     surroundings = environment(models.generator.device)
     before = _chosen_before(plan, finished, surroundings.device)
     if before is not None:
-        return _automatic(before, "as this job's stored trials were cut")
+        return _automatic(before, "this job's stored trials ran with it")
     if len(plan.trials) == 1:
         return _automatic(1, "there is one trial")
-    tell("batch_size=auto: looking for the batch that fits and is fastest")
+    tell("batch_size=auto: timing batches to find the fastest size that fits into memory")
     most = largest_that_fits(plan, models, min(len(plan.trials), MOST))
     if most < 2:
-        fits = "no more than one trial fits" if most else "even one trial may not fit"
+        fits = "only one trial fits" if most else "even one trial may not fit"
         return _automatic(1, f"{fits} into the free memory")
     key = machine_key(plan, models, surroundings)
     paces = calibrate(lambda size: seconds_per_image(plan, models, size), recall(key), most)
@@ -91,11 +92,11 @@ def _chosen_before(plan: Plan, finished: dict[str, Stored], device: str) -> int 
 def _explained(paces: Paces, most: int, trials: int) -> Cut:
     size = best_size(paces, most)
     tried = ", ".join(f"{n}: {paces[n]:.3g}" for n in sorted(paces) if n <= most)
-    reason = f"the fastest here (seconds an image by batch: {tried})"
+    reason = f"the fastest here (seconds per image, by batch size: {tried})"
     if paces.get(1, 0) > LONG:
-        reason = f"an image of one trial takes {paces[1]:.0f} s: it fills the device"
+        reason = f"an image takes {paces[1]:.0f} s: one trial uses the whole device"
     elif not paces:
-        reason = "a first try failed"
+        reason = "the first batch that was timed failed"
     limit = f"{most} fit into the free memory" if most < min(trials, MOST) else f"{min(trials, MOST)} at most"
     return _automatic(size, f"{reason}; {limit}")
 
@@ -109,15 +110,15 @@ def largest_that_fits(plan: Plan, models: Models, most: int) -> int:
     device = models.generator.device
     found = rehearse(as_loaded(plan, models), device.type)
     free = free_bytes(device)
-    # The weights are there already, and so is a GPU's context: `largest_batch` counts both.
+    # Added to the free bytes, as `largest_batch` subtracts them: the weights and a GPU's context take memory already.
     fits = largest_batch(found, free + found.weight_bytes + CONTEXT, most)
     log.info("%.1f GiB are free: %d trials side by side fit", free / GIB, fits)
     return fits
 
 
 def as_loaded(plan: Plan, models: Models) -> Plan:
-    """The plan with nothing left to choose. Compiled blocks are rehearsed as plain ones. Judges are left out: they look
-    at finished images, without a graph."""
+    """The plan with the execution of its loaded models. Compiled blocks are rehearsed without compilation. Judges are
+    left out: they see finished images, without a graph."""
     execution = dataclasses.replace(models.execution, compile=False)
     return dataclasses.replace(plan, job=dataclasses.replace(plan.job, execution=execution), evaluators=())
 
@@ -126,8 +127,8 @@ def as_loaded(plan: Plan, models: Models) -> Plan:
 
 
 def calibrate(pace: Callable[[int], float], known: Paces, most: int) -> Paces:
-    """Times batches of 1, 2, 4, ... up to `most`, until PATIENCE doublings in a row have not made a trial's image
-    faster by GAIN. A known pace is not timed again. A batch that fails ends the search."""
+    """Times batches of 1, 2, 4, ... up to `most`, until PATIENCE doublings in a row have not cut the seconds per image
+    by GAIN. A known pace is not timed again. A batch that fails ends the search."""
     paces = dict(known)
     size, quickest, in_vain = 1, math.inf, 0
     while size <= most and in_vain < PATIENCE:
@@ -146,15 +147,15 @@ def calibrate(pace: Callable[[int], float], known: Paces, most: int) -> Paces:
 
 
 def best_size(paces: Paces, most: int = MOST) -> int:
-    """The smallest batch, of those up to `most`, that is within GAIN of the fastest; 1 if nothing is known."""
+    """The smallest batch size up to `most` whose pace is within GAIN of the fastest; 1 if no pace is known."""
     allowed = {size: seconds for size, seconds in paces.items() if size <= most}
     quickest = min(allowed.values(), default=0.0)
     return min((size for size, seconds in allowed.items() if (1 - GAIN) * seconds <= quickest), default=1)
 
 
 def seconds_per_image(plan: Plan, models: Models, size: int, repeats: int = REPEATS) -> float:
-    """Wall seconds of one trial's image in a batch of `size`, over one iteration and the last image. A first run is not
-    counted, unless it takes longer than LONG. Nothing is recorded, judged or stored."""
+    """Wall seconds per image in a batch of `size`, over one iteration and the last image: the shortest of `repeats`
+    runs. A first run is not counted, unless it takes longer than LONG. Nothing is judged or stored."""
     settings = dataclasses.replace(plan.job.settings, iterations=min(plan.job.settings.iterations, 1))
     bare = dataclasses.replace(models, recorded={}, evaluators=())
     longest = max(plan.trials, key=lambda trial: len(trial.prompt.text))
@@ -167,11 +168,11 @@ def seconds_per_image(plan: Plan, models: Models, size: int, repeats: int = REPE
     return first if first > LONG else min(timed() for _ in range(repeats))
 
 
-# --- What is kept for this machine ------------------------------------------------------------------------------------
+# --- The paces that are kept for this machine -------------------------------------------------------------------------
 
 
 def machine_key(plan: Plan, models: Models, surroundings: Environment) -> str:
-    """What a pace depends on, as canonical JSON."""
+    """Everything that a pace depends on, as canonical JSON."""
     return json.dumps(
         {
             "device": surroundings.device,
@@ -198,7 +199,7 @@ def recall(key: str) -> Paces:
 
 
 def remember(key: str, paces: Paces) -> None:
-    """Keeps paces under a key, replacing earlier ones. If the folder cannot be written, the log says so."""
+    """Keeps paces under a key, replacing earlier ones. If the file cannot be written, the log says so."""
     place = machine_table()
     kept = {**_kept(), key: {str(size): seconds for size, seconds in sorted(paces.items())}}
     beside = place.with_name(f"{place.name}.{os.getpid()}")
@@ -207,7 +208,7 @@ def remember(key: str, paces: Paces) -> None:
         beside.write_text(json.dumps(kept, indent=1), encoding="utf-8")
         beside.replace(place)
     except OSError as error:
-        log.info("%s cannot be written (%s); the next job is calibrated anew", place, error.strerror)
+        log.info("%s cannot be written (%s); the next job times its batches again", place, error.strerror)
 
 
 def _kept() -> dict[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""A job's images on one sheet: each prompt before and after, with its scores and bindings."""
+"""A job's images on one sheet: each trial before and after optimisation, with its scores and bindings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PICTURE = 224  # pixels a side
 GAP = 16
 TEXT = 60  # pixels of height under a pair of pictures
 HEADING = 56
-MOST_TRIALS = 60  # a sheet with more would no longer read well
+MOST_TRIALS = 60  # a longer sheet is hard to read
 INK, FAINT, GOOD, BAD = "#1a1a1a", "#6b6b6b", "#1b6e53", "#a33b20"
 
 

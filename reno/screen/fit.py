@@ -12,9 +12,9 @@ from reno.spec.job import JobSpec
 
 
 def show_prediction(job: JobSpec, found: Prediction) -> None:
-    """Prints what a job needs at its peak, and which cards have it."""
+    """Prints a job's memory at its peak, and which cards have enough."""
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    batch = job.batch_size or 1  # how many `auto` takes depends on what is free where it runs
+    batch = job.batch_size or 1  # `auto` depends on the free memory of the machine that runs the job
     height, width = found.image_size
     checkpointing = "with" if found.execution.checkpointing else "without"
     console.print(
@@ -24,8 +24,8 @@ def show_prediction(job: JobSpec, found: Prediction) -> None:
     console.print(_peak(found, batch))
     console.print(_cards(found, batch))
     console.print(
-        f"The margin: {CONTEXT / GIB:g} GiB for the device's context and libraries, assumed; {SHARE:.0%} of the "
-        "activations for what kernels need inside one operation and for the allocator's rounding, measured on one GPU."
+        f"The margin: {CONTEXT / GIB:g} GiB for the device's context and libraries (assumed), and {SHARE:.0%} of the "
+        "activations for memory inside one operation and for the allocator's rounding (measured on one GPU)."
     )
 
 

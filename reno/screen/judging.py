@@ -12,13 +12,13 @@ from reno.running.judging import Judging
 from reno.screen.words import count
 
 LINE_EVERY = 30.0
-"""Seconds between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress if the output is not a terminal."""
 MOST_REASONS = 10
 """Failures of one judge that are printed."""
 
 
 class JudgingBar:
-    """Progress of one judge after the other: a live bar on a terminal, elsewhere a line now and then."""
+    """Progress of one judge after the other: a live bar on a terminal, elsewhere a line every LINE_EVERY seconds."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -32,7 +32,7 @@ class JudgingBar:
         self._stop()
 
     def tell(self, judging: Judging, done: int) -> None:
-        """Shows that so many of a judge's trials are dealt with; 0: it begins."""
+        """Shows how many of a judge's trials are judged or failed; 0: the judge begins."""
         total = len(judging.waiting)
         if done == 0:
             self._begin(judging, total)

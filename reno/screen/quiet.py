@@ -6,7 +6,7 @@ import os
 
 
 def quieten_libraries() -> None:
-    """Call before the libraries are imported: each looks at its variable once."""
+    """Call before the libraries are imported: each reads its variable only then."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")

@@ -1,6 +1,6 @@
-"""What a person sees of a job: progress while it runs, a table of results at its end, and where everything is.
+"""Shows a job: its progress, at its end a table of results, and where the results are.
 
-On a terminal it is a live bar; elsewhere a plain line for each batch, so that a log file stays readable.
+Progress is a live bar on a terminal, and elsewhere a plain line for each batch, so that a log file stays readable.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Screen(Listener):
         left = elapsed / batch.number * (batch.of - batch.number)
         self.say(
             f"  batch {batch.number} of {batch.of} · {printable(first.trial.prompt.text)} · "
-            f"score {number(before)} -> {number(after)} · {duration(elapsed)} gone, {duration(left)} left"
+            f"score {number(before)} -> {number(after)} · {duration(elapsed)} elapsed, {duration(left)} left"
         )
 
     def noted(self, message: str) -> None:
@@ -98,7 +98,7 @@ class Screen(Listener):
         self.errors.print(f"warning: {message}")
 
     def job_ends(self, outcome: Outcome) -> None:
-        """Shows the table of results, what failed, and where everything is."""
+        """Shows the table of results, the failed trials, and where the results are."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
@@ -127,7 +127,7 @@ class Screen(Listener):
             pairs = zip(trials, judged, strict=True)
             if lacking := sum(bool(trial.record.bindings) and judge not in said for trial, said in pairs):
                 command = f"python -m reno.evaluate evaluators={judge} results={job.results}"
-                self.say(f"{count(lacking, 'trial')} stored before without {judge}'s judgement: {command}")
+                self.say(f"{count(lacking, 'trial')} stored before without {judge}'s judgement; to judge: {command}")
 
     def say(self, line: str) -> None:
         """Prints a line that is never cut."""
@@ -147,7 +147,7 @@ def show_dry_run(plan: Plan, finished: dict[str, Stored], estimate: tuple[float,
     if to_do and estimate:
         line += f"; about {duration(estimate[0])} ({estimate[1]})"
     elif to_do:
-        line += "; nothing known yet of how long a trial of these models takes"
+        line += "; it is not known yet how long a trial of these models takes"
     screen.say(line)
 
 
@@ -200,5 +200,5 @@ def _mean_change(trials: Sequence[Stored], metric: str) -> str:
 
 
 def _from_here(path: Path) -> Path:
-    """A path as short as it can be typed."""
+    """A path relative to the working folder, if it is inside it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

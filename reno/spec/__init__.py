@@ -1,1 +1,1 @@
-"""The frozen values that everything else is about: prompts, jobs, trials, judgements. No torch, no Hydra, no files."""
+"""Frozen values: prompts, jobs, trials, judgements. This room imports neither torch nor Hydra and reads no files."""

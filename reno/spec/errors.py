@@ -1,4 +1,4 @@
-"""Errors that a user can act on: what they did wrong, what they may have meant, what another library said."""
+"""The error for bad input, and words for messages: a similar known word, the message of another error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class BadInput(ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message without its full stop; the error's type where it has no message."""
+    """The first line of an error's message without its full stop; the error's type if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
 
 

@@ -21,7 +21,7 @@ class Checkpoint:
     revision: str | None = None
     """Branch, tag or commit on the hub; None for its main branch."""
     variant: str | None = None
-    """Which of several stored precisions to load, e.g. fp16; None for the plain one."""
+    """Which of several stored precisions to load, e.g. fp16; None for the files without one in their name."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class GeneratorSpec:
 
 @dataclass(frozen=True)
 class MetricTerm:
-    """One model's share of a metric."""
+    """One model of a metric, with its weight."""
 
     kind: str
     """A module of reno/metrics, or the dotted path of a user's own."""
@@ -61,13 +61,13 @@ class MetricTerm:
 
     @property
     def name(self) -> str:
-        """What the term is called in traces and reports: its model's name, else the last part of its kind."""
+        """The term's name in traces and reports: its model's name, else the last part of its kind."""
         return self.model.name if self.model else self.kind.rpartition(".")[2]
 
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """What is optimised or recorded: one term, or a weighted sum of several."""
+    """A metric that is optimised or recorded: one term, or a weighted sum of several."""
 
     name: str
     terms: tuple[MetricTerm, ...]
@@ -75,7 +75,7 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """How the noise is chosen and moved."""
+    """How the noise is chosen and updated."""
 
     method: str
     """Its name in conf/method."""
@@ -88,9 +88,9 @@ class MethodSettings:
     optimizer: str
     optimizer_settings: dict[str, Any] = field(default_factory=dict)
     kind: str = ""
-    """A module of reno/methods, or the dotted path of a user's own; empty: the module called like the method."""
+    """A module of reno/methods, or the dotted path of a user's own; empty: the module with the method's name."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Settings of this method alone: keyword arguments of its `steps`."""
+    """Settings that only this method has: keyword arguments of its `steps`."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Execution:
     """How the models run. It decides time and memory; results change only by the rounding of kernels."""
 
     checkpointing: bool | None = None
-    """Run blocks again in the backward pass instead of keeping their activations; None: only where images are large."""
+    """Run blocks again in the backward pass instead of keeping their activations; None: only if images are large."""
     compile: bool = False
     """Compile the generator's blocks with torch.compile."""
     channels_last: bool = False
@@ -123,7 +123,7 @@ class JobSpec:
 
     prompts: tuple[Prompt, ...]
     prompt_set: str | None
-    """The set or file the prompts came from; None where they were typed."""
+    """The set or file that the prompts came from; None if they were typed."""
     seeds: tuple[int, ...]
     own_noise: bool
     """Whether each prompt gets its own initial noises, instead of all prompts sharing the same ones."""
@@ -134,21 +134,21 @@ class JobSpec:
     evaluators: tuple[EvaluatorSpec, ...]
     settings: MethodSettings
     batch_size: int | None
-    """Trials side by side; None: as many as are fastest on the machine and fit (reno/running/sizing.py)."""
+    """Trials side by side; None: the fastest number that fits into memory (reno/running/sizing.py)."""
     device: str
     dtype: str
     threads: int | None
     results: Path
     study: str | None
     claims: tuple[dict[str, Any], ...]
-    """The claims that the report decides, as analysis/claims.py reads them."""
+    """The claims that the report decides, as analysis/numbers/stated_claims.py reads them."""
     tracking: dict[str, Any]
     """The knobs of reno/tracking, which checks them."""
     dry_run: bool
     execution: Execution = Execution()
     reference_seconds: float | None = None
-    """Seconds of one trial's image with these models, for the estimate of a first dry run; None: unknown."""
+    """Seconds per image with these models, for the estimate of a first dry run; None: unknown."""
 
     def seeds_for(self, prompt: Prompt) -> tuple[int, ...]:
-        """The seeds of one prompt's trials, as many as `seeds`."""
+        """The seeds of one prompt's trials, one for each of `seeds`."""
         return tuple(own_seed(prompt.text, seed) for seed in self.seeds) if self.own_noise else self.seeds

@@ -1,4 +1,4 @@
-"""What a judge says of an image: a judgement for each binding, and a verdict on the whole image."""
+"""A judge's results for an image: a judgement of each binding, and a verdict on the whole image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What one judge says of one binding in one image. Confidences are in [0, 1]."""
+    """One judge's judgement of one binding in one image. Confidences are in [0, 1]."""
 
     attribute: str
     object: str
@@ -22,14 +22,14 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one judge says of one image against its prompt."""
+    """One judge's verdict on one image and its prompt."""
 
     judgements: tuple[Judgement, ...]
     """One for each binding of the prompt, in the prompt's order."""
     faults: dict[str, bool]
-    """What is wrong with the image as a whole, by name: swapped, missing, junk, mixed."""
+    """Whether the image as a whole has a fault, by the fault's name: swapped, missing, junk, mixed."""
     score: float | None = None
-    """One number for the image in [0, 1], where the judge's paper defines one; else it is not written."""
+    """The image's score in [0, 1], if the judge's paper defines one; None is not written."""
 
     @property
     def bound(self) -> int:

@@ -30,7 +30,7 @@ def with_article(words: str) -> str:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text and the bindings it asks for, in the order of the text; empty where the text has none."""
+    """A text and the bindings it asks for, in the order of the text; empty if the text has none."""
 
     text: str
     bindings: tuple[Binding, ...] = ()
@@ -41,7 +41,7 @@ def parse_bindings(text: str) -> tuple[Binding, ...]:
 
     "a red car, a blue bowl and a pink star" gives (red, car), (blue, bowl), (pink, star). The first word after the
     article is the attribute and the rest is the object ("a green traffic light"). A text of any other form gives no
-    binding: a wrong binding would be judged, a missing one is only not judged.
+    bindings, so it is not judged; guessed bindings would be judged and could be wrong.
     """
     bindings = []
     for phrase in re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+", text.strip().rstrip(".").lower()):
@@ -59,7 +59,7 @@ def parse_bindings(text: str) -> tuple[Binding, ...]:
 
 
 def prompt_from_text(text: object, where: str) -> Prompt:
-    """The prompt that a user typed. where: its origin, for the error. Raises BadInput if it is empty or no text."""
+    """The prompt that a user typed. where: its origin, for the error. Raises BadInput if it is empty or not a text."""
     if not isinstance(text, str):
         raise BadInput(f"{where} must be a text, not {text!r}; put it in quotes, as in prompt='\"1234\"'")
     if not text.strip():

@@ -1,4 +1,4 @@
-"""One trial: what decides its outcome, and the id made from that."""
+"""One trial: the values that decide its outcome, and the id that is made from them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from reno.spec.prompts import Prompt
 
 ALGORITHM = 1
-"""Version of the code that turns a spec into numbers. A change that shifts results raises it, so that trials from
-before and after the change never get the same id."""
+"""Version of the code that turns a spec into numbers. Raise it with every change that shifts results, so that trials
+from before and after the change never get the same id."""
 
 LOSS_SCALE = {"float16": 4096.0}
-"""By the models' dtype: the loss is multiplied by this before its gradient is taken, and the gradient divided by it.
-float16 has no number between 0 and 6e-8, and the gradient at a pixel is that small. A power of two changes no digit."""
+"""By the models' dtype: the loss is multiplied by this before its gradient is taken, and the gradient is divided by it.
+float16 has no number between 0 and 6e-8, and a pixel's gradient is that small. A power of two changes no digit."""
 
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """What decides one trial's outcome, and nothing else: no path, batch size, device or tracker."""
+    """The values that decide one trial's outcome, and nothing else: no path, batch size, device or tracker."""
 
     prompt: Prompt
     seed: int
@@ -30,7 +30,7 @@ class TrialSpec:
     """One entry for each term: kind, weight, options and the identity of its weights."""
     dtype: str
     method: dict[str, Any]
-    """What the method's module says decides its outcome; `name` is always there."""
+    """The settings that decide the outcome, as the method's module returns them; `name` is always there."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -59,6 +59,6 @@ def digest(identity: dict[str, Any]) -> str:
 
 
 def own_seed(text: str, seed: int) -> int:
-    """The seed of a prompt's own noise, below 2^32. It comes from the text and the seed alone, so it is the same in
-    every job, whatever other prompts the job has."""
+    """The seed of a prompt's own noise, below 2^32. It depends only on the text and the seed, so it is the same in
+    every job."""
     return int.from_bytes(hashlib.sha256(f"{seed} {text}".encode("utf-8", "surrogatepass")).digest()[:4], "big")

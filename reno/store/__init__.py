@@ -1,11 +1,11 @@
 """The results on disk: typed records, the files of a trial, and the folder that keeps them. No torch here.
 
-results/trials/<id>/        one folder a trial, absent or whole
+results/trials/<id>/        one folder per trial, absent or whole
   trial.json                a TrialRecord: spec, labels, scores, judgements, timings, provenance, digests of the files
-  trace.parquet             one row an iteration
+  trace.parquet             one row per iteration
   initial.png best.png
   frames.webp               every image of the optimisation, one animation
   noise.safetensors         initial and best noise
-results/judgements/<judge>-<identity>/<id>.json   a JudgementRecord: what a judge said later; the trial stays as it is
+results/judgements/<judge>-<identity>/<id>.json   a JudgementRecord: a later judgement of a trial
 results/jobs/<time>/        what one command did: job.json (a JobRecord), job.log, contact_sheet.png
 """

@@ -1,4 +1,4 @@
-"""The files of a trial as bytes, and back: images, the animation of all frames, the trace, the noise."""
+"""Encodes and decodes the files of a trial: images, the animation of all frames, the trace, the noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageSequence
 from pyarrow import parquet
 
 TRACE_COLUMNS = ("iteration", "loss", "score", "regularizer", "grad_norm", "noise_norm", "seconds")
-"""Columns of every trace. That of a weighted sum has `score/<term>` for each of its terms besides."""
+"""Columns of every trace. The trace of a weighted sum also has `score/<term>` for each term."""
 FILES = ("trace.parquet", "initial.png", "best.png", "frames.webp", "noise.safetensors")
 LOSSLESS_SIDE = 128
 """Frames up to this many pixels wide are kept exactly; larger ones at WebP quality 90, or one trial would take tens of
@@ -20,7 +20,7 @@ MB."""
 FRAME_MILLISECONDS = 100
 
 TraceRow: TypeAlias = dict[str, float | int | None]
-"""One iteration: TRACE_COLUMNS and, of a weighted sum, `score/<term>`. None: not finite, or not taken."""
+"""The values of one iteration, by column. None: not finite, or not computed."""
 
 
 def encode_trace(rows: Sequence[TraceRow]) -> bytes:
@@ -57,7 +57,7 @@ def encode_frames(frames: Sequence[np.ndarray]) -> bytes:
     """uint8 (H, W, 3) each, as one animated WebP."""
     first, *rest = [Image.fromarray(frame) for frame in frames]
     quality = {"quality": 90, "method": 1}
-    if first.width <= LOSSLESS_SIDE:  # whole frames by the quickest method: half the time, and files of about the size
+    if first.width <= LOSSLESS_SIDE:  # whole frames and the quickest method: half the time for about the same size
         quality = {"lossless": True, "quality": 0, "exact": True, "method": 0, "kmax": 1}
     buffer = io.BytesIO()
     timing = {"duration": FRAME_MILLISECONDS, "loop": 0, "minimize_size": False}
@@ -66,8 +66,8 @@ def encode_frames(frames: Sequence[np.ndarray]) -> bytes:
 
 
 def decode_frames(data: bytes) -> list[np.ndarray]:
-    """The frames that `encode_frames` was given. The encoder merges a frame with an identical one before it; how long
-    a frame lasts says how many it stands for."""
+    """The frames that `encode_frames` was given. The encoder merges equal frames that follow each other; the duration
+    of a frame says how many it stands for."""
     frames = []
     with Image.open(io.BytesIO(data)) as animation:
         for frame in ImageSequence.Iterator(animation):

@@ -28,7 +28,7 @@ JUDGED = ("initial", "best")
 SCORED = ("initial", "best", "last")
 """The images of a trial that metrics score."""
 DONE, FAILED, STORED_BEFORE, NOT_RUN = "done", "failed", "stored before", "not run"
-"""How a job left a trial."""
+"""The states of a trial at the end of a job."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -40,7 +40,8 @@ class Record(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_json(cls, values: object) -> Self:
-        """Raises ValueError, which names the first value that is missing or of another type."""
+        """The record of JSON values. Raises ValueError, which names the first value that is missing or of another
+        type."""
         return msgspec.convert(values, cls)
 
 
@@ -52,7 +53,7 @@ def _with_lists(value: Any) -> Any:
 
 
 class TrialIdentity(Record, kw_only=True):
-    """What decided a trial's outcome, as its id was made from."""
+    """The values that decided a trial's outcome; its id is made from them."""
 
     algorithm: int
     generator: str
@@ -65,13 +66,13 @@ class TrialIdentity(Record, kw_only=True):
 
 
 class Labels(Record, kw_only=True):
-    """Readable names for what the identity holds as digests. They decide nothing."""
+    """Readable names. They are not part of the identity."""
 
     models: str
     metric: str
     method: str
     prompts: str | None = None
-    """The prompt set; None where the prompts were typed."""
+    """The prompt set; None if the prompts were typed."""
     study: str | None = None
     random_weights: bool = False
 
@@ -85,19 +86,19 @@ class Scores(Record, kw_only=True):
 
 
 class JudgedTrial(Record, kw_only=True):
-    """What one judge says of a trial's initial and best image."""
+    """One judge's verdicts on a trial's initial and best image."""
 
     kin: str
     """The metric family that the judge is related to and may favour; `none` for none."""
     initial: Verdict
     best: Verdict
     identity: dict[str, Any] | None = None
-    """The judge's version, kind, settings and weights; None where the store does not have it."""
+    """The judge's version, kind, settings and weights; None if they are not recorded."""
 
 
 class Timings(Record, kw_only=True):
     seconds: float
-    """Wall seconds of the optimisation: the trial's share of its batch's."""
+    """Wall seconds of the optimisation: those of the batch divided by its size."""
     batch_seconds: float
     batch_size: int
     images: int
@@ -124,7 +125,7 @@ class Origin(Record, kw_only=True):
     """Where a checkpoint was loaded from."""
 
     model: str | UnsetType = UNSET
-    """Its name under models.checkpoints; not there for the generator."""
+    """Its name under models.checkpoints; absent for the generator."""
     source: str
     commit: str | None
     variant: str | None
@@ -162,7 +163,7 @@ class BatchRecord(Record, kw_only=True):
 
 
 class Provenance(Record, kw_only=True):
-    """What can shift floats besides the spec, and where the weights came from."""
+    """What can change floats besides the spec, and where the weights came from."""
 
     versions: dict[str, str | None]
     platform: str | UnsetType = UNSET
@@ -175,7 +176,7 @@ class Provenance(Record, kw_only=True):
     device_type: str = "auto"
     checkpoints: Origins | UnsetType = UNSET
     generator: dict[str, Any] | UnsetType = UNSET
-    """Kind and options of the generator, where its weights alone do not say what it is."""
+    """Kind and options of the generator, if its weights alone do not identify it."""
     batch: BatchRecord
 
 
@@ -195,7 +196,7 @@ class TrialRecord(Record, kw_only=True):
     scores: Scores
     best_iteration: int
     judgements: dict[str, JudgedTrial] = {}
-    """What the judges said while the job ran, by judge."""
+    """The judgements made while the job ran, by judge."""
     timings: Timings
     memory: Memory
     finished: str | None = None
@@ -215,7 +216,7 @@ class TrialRecord(Record, kw_only=True):
 
     @property
     def batch(self) -> tuple[TrialSpec, ...]:
-        """The trials that ran side by side with it, itself among them. Raises BadInput as `trial` does."""
+        """The trials of its batch, itself among them. Raises BadInput as `trial` does."""
         mates = self.provenance.batch.trials
         return tuple(self._spec_of(Prompt(mate.prompt, mate.bindings), mate.seed) for mate in mates)
 
@@ -240,28 +241,28 @@ class JobTrial(Record, kw_only=True):
 
 
 class JobRecord(Record, kw_only=True):
-    """job.json: what was asked, which trials that is, and how each ended."""
+    """job.json: the command, its trials, and how each ended."""
 
     group: str = ""
     labels: Labels
     spec: dict[str, Any] = {}
-    """What the trials' identities have in common."""
+    """The part of the identity that all trials of the job share."""
     command: str = ""
     status: int | None = None
     """Exit status."""
     seconds: float = 0.0
     trials: tuple[JobTrial, ...]
     claims: tuple[dict[str, Any], ...] | UnsetType = UNSET
-    """The claims that the job's study decides, where it names its own."""
+    """The claims that the job's study decides, if it names its own."""
 
 
 class JudgementRecord(Record, kw_only=True):
-    """What a judge said of a stored trial later."""
+    """A judgement of a stored trial, made after its job."""
 
     trial: str
     judge: str
     images: dict[str, str]
-    """SHA-256 of the images that it saw."""
+    """SHA-256 of the image files that were judged, by image."""
     kin: str
     identity: dict[str, Any] | None
     initial: Verdict
@@ -276,9 +277,9 @@ class JudgementRecord(Record, kw_only=True):
 
 
 def record_bytes(values: dict[str, Any]) -> bytes:
-    """JSON values as the store keeps them: UTF-8, with a prompt's undecodable bytes as they were typed.
+    """JSON values as the store writes them: UTF-8, with a prompt's undecodable bytes as they were typed.
 
-    Raises ValueError at a number that is not finite, which JSON does not have."""
+    Raises ValueError for a number that is not finite, which JSON does not have."""
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
 
 

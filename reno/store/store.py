@@ -1,12 +1,11 @@
-"""The folder that keeps the results: one folder a trial, either absent or whole.
+"""The folder that keeps the results: one folder per trial, either absent or whole.
 
     store = Store(Path("results"))
-    for found in store:                       # Stored, or Damaged where a trial cannot be read
+    for found in store:                       # Stored, or Damaged if the trial cannot be used
         ...
     store.commit(Finished(record, trace, frames, ...))
 
-A trial is written beside its place and renamed into it. Of two processes that race to the same trial, the first to
-rename wins.
+A trial is written beside its place and renamed into it. If two processes race to the same trial, the first rename wins.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ class Stored:
         return self.record.id
 
     def trace(self):
-        """A pandas DataFrame with TRACE_COLUMNS, one row an iteration. Raises BadInput if it cannot be read."""
+        """A pandas DataFrame with TRACE_COLUMNS, one row per iteration. Raises BadInput if it cannot be read."""
         import pandas
 
         try:
@@ -101,10 +100,10 @@ class Stored:
         return decode_png(data)
 
     def frames(self) -> list[np.ndarray]:
-        """Every image, uint8 (H, W, 3), one an iteration; exact up to LOSSLESS_SIDE pixels.
+        """Every image, uint8 (H, W, 3), one per iteration; exact up to LOSSLESS_SIDE pixels.
 
-        An animation in which nothing moves is stored as a still, which has no duration: the trace then says how many
-        iterations it stands for. Raises BadInput if there are more or fewer images than iterations."""
+        If all images are equal, the file is a still image without a duration; the trace then says how many iterations
+        it stands for. Raises BadInput if a file cannot be read, or there are more or fewer images than iterations."""
         try:
             frames = decode_frames((self.folder / "frames.webp").read_bytes())
         except OSError:
@@ -130,9 +129,8 @@ class Stored:
             raise self._damaged("noise.safetensors cannot be read") from None
 
     def judgements(self) -> dict[str, JudgedTrial]:
-        """What judges say of the trial, by judge: from trial.json, and from what was judged later. Of several
-        identities of one judge the one that judged last. A judgement of other images than the trial's does not count.
-        """
+        """The judgements of the trial, by judge: those of trial.json and later ones. If several identities of a judge
+        have judged it, the last judgement counts. Judgements of images other than the trial's are ignored."""
         found = dict(self.record.judgements)
         later = [record for record in map(self._judgement_in, _judge_folders(self._root)) if record]
         for record in sorted(later, key=lambda record: record.judged):
@@ -147,11 +145,11 @@ class Stored:
         return self._judgement_in(judge_folder(self._root, judge, identity)) is not None
 
     def image_digests(self) -> dict[str, str]:
-        """SHA-256 of the files of the images that judges see, as they were written."""
+        """SHA-256 of the image files that judges see, as they were written; by image."""
         return {name: self.record.files[f"{name}.png"].sha256 for name in JUDGED}
 
     def changed_file(self) -> str | None:
-        """What differs from what was written, reading every byte; None if nothing does."""
+        """A phrase that names the first file that is not what was written; None if all are. Reads every byte."""
         for name, entry in self.record.files.items():
             data = (self.folder / name).read_bytes()
             if hashlib.sha256(data).hexdigest() != entry.sha256:
@@ -175,16 +173,17 @@ class Stored:
 
 @dataclass(frozen=True)
 class Finished:
-    """What the runner hands in of one trial."""
+    """A trial that ran to its end, as the runner passes it to the store."""
 
     record: TrialRecord
     """Without `files`, which the store fills in."""
     trace: Sequence[TraceRow]
     frames: Sequence[np.ndarray]
-    """uint8 (H, W, 3), one an iteration."""
+    """uint8 (H, W, 3), one per iteration."""
     best: int
-    """Which of the frames is the best."""
+    """The index of the best frame."""
     initial_noise: np.ndarray
+    """(C, h, w), as `best_noise`."""
     best_noise: np.ndarray
 
     def files(self) -> dict[str, bytes]:
@@ -207,7 +206,8 @@ class Store:
         self.staging = root / "staging"
 
     def prepare(self) -> None:
-        """Makes the folders and clears what dead processes left. Raises BadInput if it cannot be written."""
+        """Makes the folders and removes half-written trials of dead processes. Raises BadInput if the folders cannot be
+        written."""
         try:
             for folder in (self.trials, self.staging):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,7 @@ class Store:
             probe.unlink()
         except OSError as error:
             raise BadInput(
-                f"results={self.root} cannot be written ({error.strerror}); give a folder that can: results=DIR"
+                f"results={self.root} cannot be written ({error.strerror}); give another folder: results=DIR"
             ) from None
         self._clear_staging()
 
@@ -236,7 +236,7 @@ class Store:
         return read_trial(folder) if folder.exists() else None
 
     def __iter__(self) -> Iterator[Stored | Damaged]:
-        """Every trial, in the order of their ids. Files, such as those of a file manager, are not trials."""
+        """Every trial, in the order of their ids. Plain files, such as a file manager's, are skipped."""
         for folder in sorted(self.trials.iterdir()) if self.trials.is_dir() else ():
             if folder.is_dir():
                 yield read_trial(folder)
@@ -260,7 +260,7 @@ class Store:
         return whole(read_trial(folders[0]))
 
     def add_judgement(self, record: JudgementRecord) -> None:
-        """Writes one judge's word on a trial beside the store's trials, whole or not at all."""
+        """Writes a judgement into judgements/, whole or not at all. Raises OSError."""
         folder = judge_folder(self.root, record.judge, record.identity)
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{record.trial}-{uuid.uuid4().hex}.part"
@@ -271,7 +271,7 @@ class Store:
             part.unlink(missing_ok=True)
 
     def commit(self, finished: Finished) -> Stored:
-        """Stores a trial and answers with it, or with the one that another process stored first. Raises OSError."""
+        """Stores a trial. Returns it, or the one that another process stored first. Raises OSError."""
         files = finished.files()
         entries = {
             name: FileEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in files.items()
@@ -297,7 +297,7 @@ class Store:
 
 
 def read_trial(folder: Path) -> Stored | Damaged:
-    """The trial in a folder, with its record's values and its files' presence and sizes checked."""
+    """The trial in a folder. Checks its record's values, and that its files are there with the recorded sizes."""
 
     def damaged(why: str, **remedy: str) -> Damaged:
         return Damaged(folder.name, folder, why, **remedy)
@@ -324,7 +324,7 @@ def read_trial(folder: Path) -> Stored | Damaged:
         except OSError:
             return damaged(f"{name} is missing")
         if name not in record.files or size != record.files[name].bytes:
-            return damaged(f"{name} has {size} bytes")
+            return damaged(f"{name} has {size} bytes, which is not the recorded size")
     return Stored(folder, record)
 
 
@@ -343,8 +343,8 @@ def write_job_record(folder: Path, record: JobRecord) -> None:
 
 
 def judge_folder(root: Path, judge: str, identity: dict[str, Any] | None) -> Path:
-    """Where a judge's later judgements are, one file a trial. Another identity (weights, threshold, version) is another
-    folder: judgements are added, never changed."""
+    """The folder of a judge's later judgements, one file per trial. Each identity (weights, threshold, version) has its
+    own folder: judgements are added, never changed."""
     return root / "judgements" / f"{judge}-{digest(identity)[:12]}"
 
 

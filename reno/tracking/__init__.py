@@ -1,7 +1,7 @@
-"""Weights & Biases: a view of the results store, one run per trial, kept off the critical path.
+"""Weights & Biases: a view of the results store, one run per trial, that does not delay the trials.
 
-The store is the source of truth. A failure of Weights & Biases costs one warning and never a trial; `logged`
-tells the job which stored trials to show again. The job sees a `Tracker` and nothing of wandb:
+The store is the source of truth. If Weights & Biases fails, the job prints one warning and loses no trial; `logged`
+tells which stored trials to show again. The job uses a `Tracker` and never wandb itself:
 
     tracker = make_tracker(TrackingSpec(mode="auto"), Path("results"), warn=print)
     tracker.start(card)
@@ -9,8 +9,13 @@ tells the job which stored trials to show again. The job sees a `Tracker` and no
     tracker.finish(card.id, {"score/best": 31.2})
     print("\n".join(tracker.close()))
 
-`tracker.py` is the face, `background.py` the thread that hands the calls on, `apart.py` the process that makes them,
-`runs.py` what is asked of wandb there, `shown.py` pictures and tables on the way, and `folder.py` what lies on disk.
+listener.py cards.py   a job's trials, as calls of a tracker
+tracker.py      the tracker: passes each call to a thread
+background.py   the thread: passes each call to a process
+apart.py        the process
+runs.py         the calls of wandb, in that process
+shown.py        pictures and tables in a row
+folder.py       the files on disk
 """
 
 from __future__ import annotations
@@ -33,14 +38,14 @@ MODES = ("auto", "online", "offline", "disabled")
 
 @dataclass(frozen=True)
 class TrackingSpec:
-    """What a user may choose about tracking. Raises BadInput for a value that cannot be used."""
+    """The user's choices about tracking. Raises BadInput for a value that cannot be used."""
 
     mode: str = "auto"
-    """online, offline, disabled, or auto: what WANDB_MODE says, else online if a key is configured."""
+    """online, offline, disabled, or auto: the mode of WANDB_MODE, else online if a key is configured, else offline."""
     project: str = "reno"
     """The W&B project."""
     entity: str | None = None
-    """The W&B user or team; None is the key's own default."""
+    """The W&B user or team; None: the default of the API key."""
     images: bool = True
     """Log the image of each iteration."""
     timeout: float = 30
@@ -48,7 +53,7 @@ class TrackingSpec:
 
     @classmethod
     def from_knobs(cls, knobs: dict[str, Any]) -> TrackingSpec:
-        """The spec of the knobs tracking.*. Raises BadInput for one that there is not."""
+        """The spec from the knobs tracking.*. Raises BadInput for an unknown knob."""
         known = [one.name for one in fields(cls)]
         if foreign := [name for name in knobs if name not in known]:
             raise BadInput(
@@ -74,7 +79,7 @@ class TrackingSpec:
 
 @dataclass(frozen=True)
 class TrialCard:
-    """What a tracker needs to know of a trial when it starts."""
+    """A trial, as a tracker needs it to start its run."""
 
     id: str
     """The trial's identity, 64 hexadecimal digits; the W&B run has the same id."""
@@ -90,14 +95,14 @@ class TrialCard:
 
 
 class Tracker(Protocol):
-    """Where the trials of a job are shown. No method raises or hangs; many trials may be open at once."""
+    """Shows the trials of a job. No method raises or hangs; many trials may be open at once."""
 
     def start(self, card: TrialCard) -> None:
-        """Open the trial's run, in the place of whatever an earlier process left of it."""
+        """Open the trial's run. It replaces what an earlier process left of it."""
 
     def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
-        """Add one row at `iteration`: numbers, or what `shown.py` has; values of None are left out. image: uint8
-        (H, W, 3) or None."""
+        """Add one row at `iteration`: numbers, or pictures and tables of `shown.py`; values of None are left out.
+        image: uint8 (H, W, 3) or None."""
 
     def finish(
         self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
@@ -105,11 +110,12 @@ class Tracker(Protocol):
         """End the trial's run with its summary; `failed` is the reason if the trial did not succeed."""
 
     def close(self) -> list[str]:
-        """Wait, within bounds, until all is handed over; lines that tell the person where it is."""
+        """Wait, for a limited time, until all calls are made. Returns lines for the user that say where the runs
+        are."""
 
 
 class NullTracker:
-    """The same face, showing nothing."""
+    """A tracker that shows nothing."""
 
     def start(self, card: TrialCard) -> None:
         pass
@@ -127,10 +133,9 @@ class NullTracker:
 
 
 def make_tracker(settings: TrackingSpec, results: Path, warn: Callable[[str], None]) -> Tracker:
-    """The tracker that `settings` asks for, with its runs in `results`/wandb.
+    """The tracker that `settings` asks for, with its runs in `results`/wandb. wandb is imported when a trial starts.
 
-    warn is called with one sentence, on the thread that uses the tracker, for each thing that goes wrong with
-    tracking. wandb is imported only once a trial starts.
+    warn: called with one sentence for each thing that goes wrong with tracking, on the thread that uses the tracker.
     """
     if settings.mode == "disabled":
         return NullTracker()

@@ -1,9 +1,9 @@
-"""wandb in a process of its own: its work takes nothing from the interpreter that runs the trials, and a call that
+"""Runs wandb in a separate process, so that it does not slow down the interpreter that runs the trials, and a call that
 hangs can be ended.
 
-`RunsApart` has the methods of `Runs` and sends each call to the process, which answers with lines of JSON: `step`, what
-it does next, so that a hang has a name; `notice`, for the person; and at last `done` or `failed`. A picture follows its
-call's line as plain bytes. The process ends with the one that started it.
+`RunsApart` has the methods of `Runs` and sends each call to the process, which answers with lines of JSON: `step`, the
+name of the wandb call that comes next, to report a hang; `notice`, a warning for the user; and at the end `done` or
+`failed`. An image follows its call's line as plain bytes. The process ends when the one that started it ends.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 _idle: list[tuple[tuple, subprocess.Popen]] = []
-"""Of jobs that are done, with what W&B's settings came from: the next job of a sweep need not import wandb again."""
+"""Processes of finished jobs, each with the folder and environment variables from which W&B took its settings. The next
+job of a sweep uses one again, without importing wandb anew."""
 
 
 class RunsApart:
-    """`Runs`, made and used in another process; for one thread, except `places` and `abandon`."""
+    """`Runs` in another process. All methods except `places` and `abandon` must be called from one thread."""
 
     def __init__(
         self,
         settings: TrackingSpec,
         results: Path,
         step: Callable[[str], None],  # names the wandb call that follows
-        notice: Callable[[str], None],  # takes a warning for the person
+        notice: Callable[[str], None],  # takes a warning for the user
     ) -> None:
         self._job = {"settings": dataclasses.asdict(settings), "results": str(Path(results).absolute())}
         self._step = step
@@ -64,11 +65,11 @@ class RunsApart:
         self._process = None
 
     def places(self) -> list[str]:
-        """Where the finished runs are, a line for each place, as last told."""
+        """Where the finished runs are, one line for each place, as the process last reported."""
         return self._places
 
     def abandon(self) -> None:
-        """End the process, whatever it does. W&B's service ends when it sees that its parent is gone."""
+        """End the process at once. W&B's own service ends when its parent process is gone."""
         process, self._process = self._process, None
         if process:
             process.kill()
@@ -81,7 +82,7 @@ class RunsApart:
         self._send(self._process, name, *arguments, pixels=pixels)
 
     def _ready(self) -> subprocess.Popen:
-        """A process that waits for a job. How long it takes to start is no call's time."""
+        """A process that waits for a job. The time that it takes to start does not count for the timeout."""
         while _idle:
             surroundings, process = _idle.pop()
             if surroundings == _surroundings() and process.poll() is None:
@@ -105,7 +106,7 @@ class RunsApart:
         self._hear(process)
 
     def _hear(self, process: subprocess.Popen) -> None:
-        """What the process says, to the end of a call."""
+        """Handles the answers of the process until a call is done. Raises Refused if it failed."""
         for line in process.stdout:
             kind, said = json.loads(line)
             if kind == "step":
@@ -126,9 +127,9 @@ def _launch() -> subprocess.Popen:
         [sys.executable, "-P", "-m", "reno.tracking.apart"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # what W&B prints would be written over a progress display
+        stderr=subprocess.DEVNULL,  # W&B's output would be written over the progress bar
         env={**os.environ, "PYTHONPATH": path},
-        start_new_session=True,  # Ctrl-C is the job's, which then closes what is open
+        start_new_session=True,  # Ctrl-C must reach only the job, which then closes the open runs
     )
 
 
@@ -140,7 +141,7 @@ def _surroundings() -> tuple:
 
 
 def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
-    """Makes the calls that are read, until there are no more."""
+    """Reads calls and makes them, until the stream ends."""
     from reno.tracking import TrackingSpec, TrialCard
     from reno.tracking.runs import Runs
 
@@ -149,7 +150,7 @@ def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
         answers.flush()
 
     runs = None
-    say("done", None)  # it is there
+    say("done", None)  # ready for calls
     for line in calls:
         shape, name, *arguments = json.loads(line)
         try:
@@ -177,13 +178,13 @@ def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's output must not mix with the answers
         try:
             serve(sys.stdin.buffer, answers)
         except BrokenPipeError:
             pass
         finally:
-            os._exit(0)  # the job is gone: nothing at exit may hang
+            os._exit(0)  # the job is gone: skip exit handlers, which may hang
 
 
 if __name__ == "__main__":

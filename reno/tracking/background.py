@@ -1,8 +1,7 @@
-"""One daemon thread that makes calls in turn, and is given up for good at the first that fails or hangs.
+"""One daemon thread that makes calls one after the other, and is given up for good at the first that fails or hangs.
 
-The thread that submits never waits for a call, only for room in the queue, and never longer than `timeout`.
-A hang is noticed by whoever submits or drains next. A call that hangs cannot be stopped in Python, only left
-behind.
+`submit` never waits for a call; it waits only for room in the queue, at most `timeout` seconds. The next `submit` or
+`drain` notices a hang. Python cannot stop a call that hangs: its thread is left running.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ POLL = 0.02  # seconds between two looks at a thread we wait for
 
 
 class Refused(Exception):
-    """A call failed elsewhere; the text says how."""
+    """A call failed in another process; the text says why."""
 
 
 class Background:
-    """Calls made in turn on a daemon thread; `failure` says why it was given up, and is None until then."""
+    """Calls made one after the other on a daemon thread. `failure`: why it was given up; None until then."""
 
     def __init__(self, name: str, timeout: float, length: int = LENGTH) -> None:
         self.timeout = timeout  # seconds that one step of a call may take
         self.failure: str | None = None
-        self.hung = False  # given up while a call was out: the thread may never come back
+        self.hung = False  # given up during a call, which may never return
         self._calls: queue.Queue[Callable[[], None] | None] = queue.Queue(length)
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._step = ("", 0.0)  # what the thread is doing, since when; "" while it waits for a call
@@ -38,7 +37,7 @@ class Background:
         return self._thread.ident is not None
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have `call` made after those before it; nothing once the thread is given up."""
+        """Queue `call`. Does nothing once the thread is given up."""
         if not self.started:
             self._thread.start()
         deadline = time.monotonic() + self.timeout
@@ -52,7 +51,7 @@ class Background:
                     self._give_up(f"{busy} let {self._calls.maxsize} calls wait for {self.timeout:g} s")
 
     def drain(self, limit: float) -> None:
-        """Let the thread make the calls that wait, then end it; give it up after `limit` seconds."""
+        """Wait until the queued calls are made, then end the thread; give it up after `limit` seconds."""
         deadline = time.monotonic() + limit
         self.submit(None)  # type: ignore[arg-type]
         while self._thread.is_alive() and self._healthy():
@@ -61,7 +60,7 @@ class Background:
                 self._give_up(f"what was left to do took over {limit:g} s")
 
     def step(self, name: str) -> None:
-        """For a call, on the thread: name what it does next, which then has `timeout` seconds of its own."""
+        """Called by a running call: name its next step, which gets `timeout` seconds of its own."""
         self._step = (name, time.monotonic())
 
     def _healthy(self) -> bool:
@@ -74,7 +73,7 @@ class Background:
     def _give_up(self, why: str) -> None:
         if self.failure is None:
             self.failure = why
-        while True:  # free the images that wait
+        while True:  # free the queued images
             try:
                 self._calls.get_nowait()
             except queue.Empty:
@@ -83,7 +82,7 @@ class Background:
     def _work(self) -> None:
         while self.failure is None:
             try:
-                call = self._calls.get(timeout=1)  # wake now and then, to end once given up
+                call = self._calls.get(timeout=1)  # wake every second, to end once given up
             except queue.Empty:
                 continue
             if call is None:

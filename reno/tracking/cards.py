@@ -1,4 +1,4 @@
-"""What Weights & Biases is told of a trial: its card when it starts, its summary when it ends."""
+"""What is sent to Weights & Biases for a trial: its card when it starts, its summary when it ends."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def card_of(trial: TrialSpec, plan: Plan, group: str, provenance: Provenance) ->
             "bindings": msgspec.to_builtins(trial.prompt.bindings),
             "labels": labels_of(plan).to_json(),
             "series": series_of(trial, job.metric.name),
+            **({"claims": list(job.claims)} if job.claims else {}),
             "provenance": provenance.to_json(),
         },
         tags=tuple(tag for tag in (job.models, job.settings.method, job.study) if tag),
@@ -33,7 +34,7 @@ def card_of(trial: TrialSpec, plan: Plan, group: str, provenance: Provenance) ->
 
 
 def series_of(trial: TrialSpec, metric: str) -> str:
-    """What a dashboard draws as one line, `clip, lr 0.01`: a panel of W&B can group runs by one key and not by two."""
+    """The runs that a dashboard draws as one line, `clip, lr 0.01`: a panel of W&B can group runs by only one key."""
     method = trial.method
     if method["name"] == "reno":
         return f"{metric}, lr {method['lr']:g}"
@@ -43,8 +44,8 @@ def series_of(trial: TrialSpec, metric: str) -> str:
 def summary_values(record: TrialRecord) -> dict[str, float | int | bool | str | None]:
     """A trial's outcome as flat values: `score/clip/best`, `oracle/bound/best`, ...
 
-    `record` is trial.json as a text, without what the run's config holds; analysis/data reads it. It is a text, since
-    W&B would make a column of each leaf of a nested value and round some of the numbers.
+    `record` is trial.json as a text, without the parts that the run's config has; analysis/data reads it. It is a text,
+    since W&B would make a column of each leaf of a nested value and round some of the numbers.
     """
     kept = {name: value for name, value in record.to_json().items() if name not in ("schema", "files", "provenance")}
     values: dict[str, float | int | bool | str | None] = {

@@ -1,7 +1,7 @@
-"""What tracking keeps on disk, under RESULTS/wandb: the runs wandb writes, and two small files of ours.
+"""Tracking's files on disk, under RESULTS/wandb: the runs that wandb writes, and two small files of this program.
 
 offline-run-<time>-<trial id>/   a run, for `wandb sync` to upload; `run-...` if it was online
-logged/<trial id>.json           the trial's run is whole, and where it is
+logged/<trial id>.json           written when the trial's run is whole; says where it is
 open/<trial id>                  locked by the process that has the trial's run open
 """
 
@@ -35,7 +35,7 @@ def mark_logged(results: Path, trial_id: str, where: dict[str, str | None]) -> N
 
 
 def discard(results: Path, trial_id: str) -> None:
-    """Remove what is there of the trial's run, or a sync would upload the trial twice. Raises OSError."""
+    """Remove the files of the trial's earlier run; a sync would upload the trial twice. Raises OSError."""
     _marker(results, trial_id).unlink(missing_ok=True)
     ours = re.compile(rf"(offline-)?run-\d{{8}}_\d{{6}}-{re.escape(trial_id)}(-\d+)?")
     for directory in (results / "wandb").iterdir():
@@ -44,9 +44,9 @@ def discard(results: Path, trial_id: str) -> None:
 
 
 def claim(results: Path, trial_id: str) -> IO | None:
-    """Take the trial's run for this process; None if another process has it open. Raises OSError.
+    """Lock the trial's run for this process; None if another process has it open. Raises OSError.
 
-    The lock goes with the process, however it ends. Without it, two workers that race to the same trial would
+    The lock ends with the process, even if it is killed. Without it, two workers that race to the same trial would
     delete each other's run directory.
     """
     path = results / "wandb" / "open" / trial_id
@@ -68,7 +68,7 @@ def claim(results: Path, trial_id: str) -> IO | None:
 
 
 def release(results: Path, trial_id: str, lock: IO) -> None:
-    """Give the claim back; nothing if it was given back before."""
+    """Release the lock. Does nothing if it was released before."""
     if not lock.closed:
         (results / "wandb" / "open" / trial_id).unlink(missing_ok=True)
         lock.close()

@@ -18,7 +18,7 @@ BEGUN_AGAIN = "out of memory; begun again in a smaller batch"
 
 
 class Tracking(Listener):
-    """Tells a tracker of one job."""
+    """Passes one job's trials to a tracker."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Tracking(Listener):
                 self._show_again(trial, stored)
 
     def _show_again(self, trial: TrialSpec, stored: Stored) -> None:
-        """Tracks a stored trial whose run never ended, because its process did."""
+        """Tracks a stored trial whose process ended before its run was whole."""
         self._start(trial, stored.record.provenance)
         for row, frame in zip(stored.trace().to_dict("records"), stored.frames(), strict=True):
             self.tracker.log(trial.id, int(row["iteration"]), row, frame)
@@ -57,7 +57,7 @@ class Tracking(Listener):
             trial = progress.trial
             if trial.id not in batch.provenance:
                 continue
-            if trial.id not in self.open:  # not before there is an image: memory mostly runs out at the first
+            if trial.id not in self.open:  # only once there is an image: memory mostly runs out at the first
                 self._start(trial, batch.provenance[trial.id])
             row = progress.trace[-1]
             self.tracker.log(trial.id, row["iteration"], row, progress.frames[-1])

@@ -1,7 +1,7 @@
-"""What is asked of wandb: one run per trial, many open at once, online or offline.
+"""The calls of wandb: one run per trial, many open at once, online or offline.
 
-Called in the process that `apart.py` starts. Online needs a key and a server; without either the runs go to disk,
-for `wandb sync`.
+They are made in the process that `apart.py` starts. Online mode needs a key and a server; without either, the runs are
+written to disk, for `wandb sync`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from reno.tracking.shown import for_wandb
 if TYPE_CHECKING:
     from reno.tracking import TrackingSpec, TrialCard
 
-OWN_LIMIT = 0.8  # of the timeout: W&B's own limits end first, with a reason, where ours only gives up
+OWN_LIMIT = 0.8  # share of the timeout for W&B's own limits: they end first and give a reason
 
 QUIET = {
     "silent": True,
-    "console": "off",  # the terminal's output is no part of a trial
-    "symlink": False,  # `latest-run` would be one more run to a reader of the folder
+    "console": "off",  # the terminal's output is not part of a trial
+    "symlink": False,  # a reader of the folder would take `latest-run` for another run
     "x_disable_stats": True,  # the store has timings and memory
-    "x_disable_meta": True,  # and the provenance: commit, packages, machine
+    "x_disable_meta": True,  # the store has the provenance: commit, packages, machine
     "x_save_requirements": False,
     "disable_git": True,
     "disable_code": True,
@@ -40,7 +40,7 @@ QUIET = {
     "stop_fn": lambda: None,  # else stopping one run on the dashboard interrupts the job and all its trials
 }
 
-_server_failed = False  # in this process: the next job of a sweep need not wait for the same server again
+_server_failed = False  # in this process: so that the next job of a sweep does not wait for the same server again
 
 
 class Runs:
@@ -51,14 +51,14 @@ class Runs:
         settings: TrackingSpec,
         results: Path,
         step: Callable[[str], None],  # names the wandb call that follows
-        notice: Callable[[str], None],  # takes a warning for the person
+        notice: Callable[[str], None],  # takes a warning for the user
     ) -> None:
         self._settings = settings
         self._results = results
         self._step = step
         self._notice = notice
         self._mode = ""  # online, offline or disabled, once connected
-        self._open: dict[str, tuple[Any, IO]] = {}  # trial id -> its run, its claim on the folder
+        self._open: dict[str, tuple[Any, IO]] = {}  # trial id -> its run, its lock
         self._offline = 0  # runs finished offline
         self._online: dict[str, int] = {}  # the project's URL -> runs finished there
 
@@ -70,7 +70,7 @@ class Runs:
         self._step("opening the folder for W&B")
         claim = folder.claim(self._results, card.id)
         if claim is None:
-            return  # another process has this trial; it logs it
+            return  # another process has this trial open and logs it
         try:
             folder.discard(self._results, card.id)
             try:
@@ -119,7 +119,7 @@ class Runs:
                 if self._mode == "offline":
                     raise
                 limit = OWN_LIMIT * self._settings.timeout
-                self._go_offline(f"a run was not uploaded in {limit:g} s (tracking.timeout gives it longer)")
+                self._go_offline(f"a run was not uploaded in {limit:g} s (a larger tracking.timeout allows more)")
                 return
             if failed is None:
                 folder.mark_logged(self._results, trial_id, where)
@@ -131,7 +131,7 @@ class Runs:
             self._offline += 1
 
     def close(self) -> None:
-        """End the runs of interrupted trials, and W&B's service: nothing is left that could hang at exit."""
+        """End the runs of interrupted trials, and W&B's service, so that nothing can hang at exit."""
         for trial_id in list(self._open):
             self.finish(trial_id, {}, failed="interrupted")
         if self._mode:
@@ -141,7 +141,7 @@ class Runs:
             wandb.teardown()
 
     def places(self) -> list[str]:
-        """Where the finished runs are, a line for each place."""
+        """Where the finished runs are, one line for each place."""
         lines = [f"Weights & Biases: {_counted(number)} at {url}" for url, number in self._online.items()]
         if self._offline:
             sync = "wandb" if shutil.which("wandb") else f"{shlex.quote(sys.executable)} -m wandb"
@@ -153,14 +153,14 @@ class Runs:
         return lines
 
     def abandon(self) -> None:
-        """Give every claim back, after a call that failed."""
+        """Release every lock, after a call that failed."""
         for trial_id, (_, claim) in self._open.items():
-            with contextlib.suppress(OSError):  # else the reason of the call that failed would be lost
+            with contextlib.suppress(OSError):  # it would hide why the call failed
                 folder.release(self._results, trial_id, claim)
         self._open.clear()
 
     def _connect(self, mode: str) -> None:
-        """Start W&B's service and settle what `auto` means here. Never prompts, never asks the server."""
+        """Start W&B's service and choose the mode. Never prompts and never contacts the server."""
         self._step("import wandb")
         import wandb
 
@@ -178,9 +178,9 @@ class Runs:
                     if mode == "online":
                         self._notice(
                             "Weights & Biases has no key, this job's runs are kept offline; "
-                            "`wandb login` or WANDB_API_KEY gives it one"
+                            "set one with `wandb login` or WANDB_API_KEY"
                         )
-            except Exception as error:  # a key that cannot be one
+            except Exception as error:  # a malformed key
                 self._go_offline(typed_line(error))
 
     def _init(self, card: TrialCard) -> Any:
@@ -204,9 +204,10 @@ class Runs:
         )
 
     def _go_offline(self, why: str) -> None:
-        """Keep the remaining trials offline; runs open online are dropped, to be shown again from the store.
+        """Keep the remaining trials offline. Runs that are open online are dropped; a later job shows them again from
+        the store.
 
-        The service is started anew: it takes the id of a run that failed to start as still in use.
+        The service is restarted, because it treats the id of a run that failed to start as still in use.
         """
         global _server_failed
         import wandb
@@ -225,7 +226,7 @@ class Runs:
 
 
 def _label(text: str, limit: int) -> str | None:
-    """A text as W&B takes it for a name: a line of at most `limit` characters; None, its default, if none."""
+    """A text as a name in W&B: one line of at most `limit` characters; None, W&B's default, if it is empty."""
     return " ".join(text.split())[:limit] or None
 
 

@@ -1,5 +1,4 @@
-"""What a row may hold besides numbers and words: pictures and tables, as JSON on the way to W&B's process and as wandb
-has them there."""
+"""Pictures and tables in a row: as JSON on the way to W&B's process, and as wandb's objects there."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ class Grid:
 
 
 def described(value: Any) -> Any:
-    """A value that JSON has no form for, as one that it has; for `json.dumps`."""
+    """A picture, table or NumPy number as JSON values; the `default` of `json.dumps`."""
     if isinstance(value, Picture):
         return {"png": base64.b64encode(value.png).decode(), "caption": value.caption}
     if isinstance(value, Grid):
@@ -33,7 +32,7 @@ def described(value: Any) -> Any:
 
 
 def for_wandb(value: Any) -> Any:
-    """What was described, as wandb's own; other values as they are."""
+    """The wandb object for a value that `described` made; other values unchanged."""
     if not isinstance(value, dict):
         return value
     import wandb

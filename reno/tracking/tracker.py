@@ -1,4 +1,4 @@
-"""The face of Weights & Biases that the job sees: every call is handed to a thread, which asks another process."""
+"""The tracker of Weights & Biases: passes every call to a thread, which passes it to another process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from reno.tracking.background import Background
 if TYPE_CHECKING:
     from reno.tracking import TrackingSpec, TrialCard
 
-CLOSE_TIMEOUTS = 10  # timeouts that all that is left to do may take when the tracker closes
+CLOSE_TIMEOUTS = 10  # closing the tracker may take this many timeouts
 
-_hung = ""  # what did not come back, once in this process; W&B is not asked again
+_hung = ""  # why a call hung in this process; W&B is not used again then
 
 
 class WandbTracker:
@@ -66,7 +66,7 @@ class WandbTracker:
         self._tell()
 
     def _tell(self) -> None:
-        """Warn of what went wrong meanwhile; not from the thread: it would write over a progress display."""
+        """Warn of what went wrong in the thread. The thread itself would write over the progress bar."""
         global _hung
         while self._notices:
             self._warn(self._notices.popleft())

@@ -1,4 +1,4 @@
-"""What the published checkpoints are made of, read from the files under published/, to build them without weights.
+"""The modules of the published checkpoints, read from the files under published/, to build them without weights.
 
     architecture("sd_turbo", "full")      # the parts of stabilityai/sd-turbo
     build(part)                           # one of its parts as a module; on torch's meta device it takes no memory
@@ -13,7 +13,7 @@ those of `full` do, so code that takes one model for another fails. Size `testbe
 testbed's training starts from.
 
 Parameters of size `full`, counted by tests/weights/test_architectures.py. The first five are the published figures to
-the last digit; for the others no exact figure was at hand:
+the last digit; for the others no exact figure was found:
 
 | name        | published checkpoint                          | part         | parameters  |
 | ----------- | --------------------------------------------- | ------------ | ----------- |
@@ -74,7 +74,7 @@ class TokenizerKind(msgspec.Struct, frozen=True):
 
 
 class SizeFacts(msgspec.Struct, frozen=True):
-    """What a size's configurations do not say in one place."""
+    """Facts that a size's configurations do not give in one place."""
 
     image_size: int
     """Side of the square image that the model makes or reads, pixels."""
@@ -137,7 +137,7 @@ def architecture(name: str, size: str = "full", published: Path = PUBLISHED) -> 
 
 
 def unknown(what: str, word: object, known) -> str:
-    """The sentence for a word that is none of the known ones."""
+    """The sentence for an unknown word."""
     return f"no {what} is called {word!r}{did_you_mean(word, list(known))}; there are {', '.join(known)}"
 
 

@@ -1,7 +1,7 @@
-"""From a checkpoint's name to a local folder and the identity of the weights in it.
+"""Finds a checkpoint's local folder by its name, and the identity of the weights in it.
 
-A local folder is used as it is. A name on the model hub is first fetched into the hub's cache. Only safetensors are
-fetched and loaded; no code of this project unpickles.
+A local folder is used as it is. A checkpoint of the model hub is first downloaded to the hub's cache. Only safetensors
+are downloaded and loaded; this project never unpickles.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Located:
     """A checkpoint that is on this disk."""
 
     source: str
-    """The path or name it was asked for by."""
+    """The path or name that the configuration gives."""
     folder: Path
     identity: str
     """`name@commit` of the hub, or `sha256:` of a local folder's configs and weights, wherever the folder lies."""
@@ -97,12 +97,12 @@ def _weight_files(folder: Path, folders: tuple[str, ...], variant: str | None) -
 
 
 def _variant(folder: Path, folders: tuple[str, ...], variant: str | None) -> str | None:
-    """The wanted variant where the folder has it: a local copy often keeps one precision only."""
+    """The wanted variant if the folder has it, else None: a local copy often has one precision only."""
     return variant if variant and _weight_files(folder, folders, variant) else None
 
 
 def _digest(folder: Path, weights: list[Path]) -> str:
-    """SHA-256 over the configs and weights, by their names inside the folder; remembered by size and time of change."""
+    """SHA-256 over the configs and weights and their names inside the folder."""
     total = hashlib.sha256()
     configs = sorted(file for pattern in CONFIG_FILES for file in folder.rglob(pattern))
     for file in sorted({*configs, *weights}):
@@ -111,7 +111,8 @@ def _digest(folder: Path, weights: list[Path]) -> str:
 
 
 def _file_digest(file: Path) -> str:
-    """SHA-256 of a file. Large ones are remembered in the user's cache, so that a second run starts at once."""
+    """SHA-256 of a file. Those of large files are cached by path, size and time of change, so that the next run starts
+    at once."""
     stat = file.stat()
     if stat.st_size < 32 << 20:
         return hashlib.sha256(file.read_bytes()).hexdigest()
@@ -130,12 +131,12 @@ def _file_digest(file: Path) -> str:
             part.write_text(json.dumps(known))
             part.replace(cache)
         except OSError:
-            pass  # a cache that cannot be kept costs seconds, not the run
+            pass  # without the cache the next run only starts later
     return known[key]
 
 
 def _from_hub(checkpoint: Checkpoint, where: str, folders: tuple[str, ...]) -> tuple[Path, str]:
-    """The cached snapshot of a hub checkpoint and its commit, fetched if need be."""
+    """The cached snapshot of a hub checkpoint and its commit; downloaded if it is not cached."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -151,7 +152,7 @@ def _from_hub(checkpoint: Checkpoint, where: str, folders: tuple[str, ...]) -> t
             f"({type(error).__name__}); check the name, "
             f"or give a local folder as {where}.path=FOLDER"
         ) from None
-    except Exception as error:  # which errors a missing network raises is the hub library's choice of client
+    except Exception as error:  # the errors of a missing network depend on the hub library's HTTP client
         cached = _cached(checkpoint, folders)
         if cached is None:
             raise BadInput(
@@ -164,8 +165,8 @@ def _from_hub(checkpoint: Checkpoint, where: str, folders: tuple[str, ...]) -> t
 
 
 def _cached(checkpoint: Checkpoint, folders: tuple[str, ...]) -> Path | None:
-    """The newest whole snapshot in the hub's cache, or the one of the named revision. Found by its weights and not by
-    the cache's note of the main branch: a snapshot that was fetched by its commit leaves no such note."""
+    """The newest whole snapshot in the hub's cache, or the one of the named revision. It is found by its weights and
+    not by the cache's file for the main branch: a snapshot that was downloaded by its commit has no such file."""
     from huggingface_hub import constants
 
     place = Path(constants.HF_HUB_CACHE) / f"models--{checkpoint.path.replace('/', '--')}"
@@ -181,8 +182,8 @@ def _cached(checkpoint: Checkpoint, folders: tuple[str, ...]) -> Path | None:
 
 
 def _safetensors_revision(checkpoint: Checkpoint, folders: tuple[str, ...]) -> tuple[str, list[str]]:
-    """The commit to load and its files. Where the main branch holds pickles only, the commit of the pull request that
-    the hub's converter opened with the safetensors of the same weights."""
+    """The commit to load and its files. If the main branch has only pickled weights, it is the commit of the pull
+    request in which the hub's converter offers the same weights as safetensors."""
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -200,7 +201,7 @@ def _safetensors_revision(checkpoint: Checkpoint, folders: tuple[str, ...]) -> t
 
 
 def _wanted(files: list[str], folders: tuple[str, ...], variant: str | None) -> list[str]:
-    """The safetensors among a repository's files that the parts need: of the variant where every part has it."""
+    """The safetensors among a repository's files that the parts need: of the variant if every part has it."""
     parts = [
         [file for file in files if file.endswith(".safetensors") and str(Path(file).parent) in (sub, sub or ".")]
         for sub in folders

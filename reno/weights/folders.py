@@ -1,4 +1,4 @@
-"""A checkpoint's folder but for its weights: configurations, tokenizers, image processing, the pipeline's index.
+"""A checkpoint's folder without its weights: configurations, tokenizers, image processing, the pipeline's index.
 
 scripts/make_checkpoints.py adds random weights to it. Predicting memory (reno.memory) needs no weights.
 """
@@ -31,8 +31,8 @@ def write_without_weights(what: Architecture, folder: Path) -> None:
 
 
 def write_other_files(what: Architecture, folder: Path) -> None:
-    """Write what is in a checkpoint besides its modules: the tokenizers, and the files that are published as they are
-    (image processing, scheduler, the pipeline's index)."""
+    """Write a checkpoint's files besides its modules: the tokenizers, and the published files (image processing,
+    scheduler, the pipeline's index)."""
     for file in what.folder.rglob("*.json"):
         if file.name != "config.json":
             place = folder / file.relative_to(what.folder)

@@ -1,6 +1,6 @@
-"""Images as tensors: the resize and normalisation a metric's processor would do, differentiable and deterministic.
+"""Images as tensors: the resize and normalisation of a model's image processor, differentiable and deterministic.
 
-Shapes: images are (B, 3, H, W) in [0, 1]; pixel values are what a vision tower eats, normalised by channel.
+Shapes: images are (B, 3, H, W) in [0, 1]; pixel values are a vision model's input, normalised by channel.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a checkpoint's image processor does to an image. Equal to the processor's own pixel values within two of
-    its 255 levels: the processor rounds to whole levels between and after its two passes, which has no gradient."""
+    """A checkpoint's image processing. The pixel values are within two of 255 levels of the image processor's own,
+    which rounds to whole levels between and after its two passes; rounding has no gradient."""
 
     size: tuple[int, int] | int
     """(height, width) to resize to, or the length of the shortest edge."""
@@ -76,7 +76,7 @@ class Preprocessing:
 
     @classmethod
     def from_folder(cls, folder: Path) -> Preprocessing:
-        """Reads preprocessor_config.json. Raises BadInput if it asks for something no CLIP or BLIP processor does."""
+        """Reads preprocessor_config.json. Raises BadInput if it cannot be read or asks for another resampling."""
         path = folder / "preprocessor_config.json"
         try:
             config = json.loads(path.read_text())
@@ -149,11 +149,11 @@ def _as_tensor(
 
 @functools.lru_cache(maxsize=32)
 def _channels(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """One value a channel, shaped (3, 1, 1). Kept on the device: a new tensor each iteration would wait for it."""
+    """One value per channel, shaped (3, 1, 1). Cached, because making a new tensor waits for the device."""
     return torch.tensor(values, dtype=dtype, device=device)[:, None, None]
 
 
 def forget_constants() -> None:
-    """Lets go of the tensors that are kept between calls; they are made anew when they are needed."""
+    """Drops the cached tensors; they are made again when they are needed."""
     _as_tensor.cache_clear()
     _channels.cache_clear()

@@ -13,7 +13,7 @@ from reno.spec.errors import BadInput, did_you_mean, typed_line
 
 
 def module_of(what: str, kind: str, room: str) -> ModuleType:
-    """The module that a kind names: `room`.kind, or `kind` itself where it has a dot.
+    """The module that a kind names: `room`.kind, or `kind` itself if it has a dot.
 
     what: method, metric, generator or evaluator, for the error. Raises BadInput if there is no such module or it cannot
     be imported.
@@ -24,8 +24,8 @@ def module_of(what: str, kind: str, room: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (path == error.name or path.startswith(f"{error.name}.")):
             raise BadInput(f"{what} {kind} cannot be imported: it needs {error.name}, which is not installed") from None
-    except Exception as error:  # the module is the user's: whatever it raises is theirs to read
-        raise BadInput(f"{what} {kind} cannot be imported ({typed_line(error)}); mend {path}") from error
+    except Exception as error:  # the module may be the user's and raise any error
+        raise BadInput(f"{what} {kind} cannot be imported ({typed_line(error)}); correct {path}") from error
     known = kinds(room)
     raise BadInput(
         f"{what} kind {kind!r} is not a module; use {', '.join(known)} or the dotted path of your own module"
@@ -39,7 +39,7 @@ def kinds(room: str) -> list[str]:
 
 
 def short_kind(kind: str) -> str:
-    """What an identity calls a kind: of this program's own modules the last part, of others the whole path."""
+    """A kind's name in an identity: the last part for this program's own modules, the whole path for others."""
     return kind.rpartition(".")[2] if kind.startswith("reno.") else kind
 
 

@@ -18,7 +18,7 @@ TRAINING_ONLY = "criterion."
 
 
 def load_model(model_class, folder: Path, dtype: torch.dtype, device: torch.device):
-    """A frozen model of transformers in eval mode. Raises BadInput if the folder does not hold all of one of this
+    """A frozen model of transformers in eval mode. Raises BadInput if the folder does not hold a whole model of this
     class."""
     wanted, kind = model_class.config_class.model_type, model_type(folder)
     if kind not in (None, wanted):
@@ -34,14 +34,14 @@ def load_model(model_class, folder: Path, dtype: torch.dtype, device: torch.devi
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(TRAINING_ONLY))
     if missing:
         raise BadInput(
-            f"{folder} is not a {model_class.__name__}: it lacks {len(missing)} of its weights, {missing[0]} for "
-            "one; check the path"
+            f"{folder} is not a {model_class.__name__}: it lacks {len(missing)} of its weights, for example "
+            f"{missing[0]}; check the path"
         )
     return model.eval().requires_grad_(False).to(device)
 
 
 def load_part(model_class, folder: Path, name: str, *, variant: str | None, dtype: torch.dtype, device: torch.device):
-    """A frozen part of a pipeline's folder, in host memory (on the meta device where that is asked for). Raises
+    """A frozen part of a pipeline's folder, in host memory, or on the meta device if `device` is that. Raises
     BadInput."""
     try:
         if device.type == "meta":

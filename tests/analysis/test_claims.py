@@ -157,6 +157,7 @@ def test_a_claim_on_a_metric_that_was_not_run_says_so_and_guesses_no_other(recor
     assert claim.sentence.startswith("“x holds” is not decided (ReNO was not run with blip here) on sd_turbo")
     two = {"clip_vit_h": better, "clip_vit_l": better, "blip_large": better}
     (claim,) = claims_on(with_claims(record, job, two, stated("clip", "blip")))
+    assert claim.parts == ()
     assert "does not say which metric it means: clip may be clip_vit_h or clip_vit_l" in claim.sentence
     (claim,) = claims_on(with_claims(record, job, {"clip_vit_h": better, "blip_large": better}, stated("clip", "blip")))
     assert claim.parts[0].quantity == "prompts fully bound, clip_vit_h − blip_large"  # of its family, the only one

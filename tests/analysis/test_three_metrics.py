@@ -94,7 +94,7 @@ def written(make_store, tmp_path_factory):
     root, out = make_store(), tmp_path_factory.mktemp("report")
     readme = out / "README.md"
     readme.write_text("<!-- answer: made by `make readme-answer` -->\n<!-- end of the answer -->\n", "utf-8")
-    assert main([str(root), str(out), "--readme", str(readme)]) == 0
+    assert main([str(root), str(out), f"readme={readme}"]) == 0
     return root, out
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.apart import Failed, apart
 from benchmarks.parts import PARTS, loop, measures
-from benchmarks.readme import CPU_MARKS, GPU_MARKS
+from benchmarks.readme import CPU_MARKS, GPU_MARKS, check_readme
 from benchmarks.rows import Found, Row, as_csv, markdown, row_from
 from benchmarks.setting import PROMPTS, Setting, prompts, setting_from
 from benchmarks.timing import MIB, in_turn, off_the_line, ratio
@@ -51,7 +52,7 @@ def test_the_distance_from_a_line():
     assert off_the_line([1, 2, 4], [5, 7, 11]) == pytest.approx((2, 0))
     slope, furthest = off_the_line([0, 1, 2], [0, 1, 0])
     assert (slope, furthest) == pytest.approx((0, 2 / 3))  # the line is flat at 1/3
-    with pytest.raises(BadInput, match="two different places"):
+    with pytest.raises(BadInput, match="two different x values"):
         off_the_line([1, 1], [1, 2])
 
 
@@ -73,7 +74,7 @@ def test_the_peak_is_this_processs_own():
 def test_the_peak_of_a_launched_process_is_not_its_parents():
     """getrusage begins with the size of the process that started this one."""
     block = bytearray(b"x") * (1024 * MIB)
-    assert apart("reno.running.batch:peak_host_bytes") < len(block) < peak_host_bytes()
+    assert apart("reno.running.provenance:peak_host_bytes") < len(block) < peak_host_bytes()
 
 
 # --- The table ----------------------------------------------------------------------------------------------
@@ -137,16 +138,14 @@ def test_the_prompts_are_distinct_and_of_the_embedded_world():
 
 # --- The command --------------------------------------------------------------------------------------------
 
-README = (
-    f"before\n{CPU_MARKS.begin}\nstale\n{CPU_MARKS.end}\nbetween\n{GPU_MARKS.begin}\nblank\n{GPU_MARKS.end}\nafter\n"
-)
+PAGE = f"before\n{CPU_MARKS.begin}\nstale\n{CPU_MARKS.end}\nbetween\n{GPU_MARKS.begin}\nblank\n{GPU_MARKS.end}\nafter\n"
 
 
 def test_one_part_from_the_command_to_the_files_and_kept(tmp_path, monkeypatch, capsys):
-    out, readme = tmp_path / "out", tmp_path / "README.md"
-    readme.write_text(README, "utf-8")
+    out, page_of_docs = tmp_path / "out", tmp_path / "cost.md"
+    page_of_docs.write_text(PAGE, "utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    words = ["--quick", "--only", "batch", "--out", str(out), "--threads", "1", "--readme", str(readme)]
+    words = ["--quick", "--only", "batch", "--out", str(out), "--threads", "1", "--readme", str(page_of_docs)]
     assert main(words) == 0
     table = capsys.readouterr().out
     assert table.count("| batch | testbed, CLIP | images of ") == 2 and table.count("the best here") == 1
@@ -157,9 +156,9 @@ def test_one_part_from_the_command_to_the_files_and_kept(tmp_path, monkeypatch, 
     assert one["ratio"] == 1 and two["ratio"] == pytest.approx(two["value"] / one["value"])
     assert record["environment"]["threads"] == 1
     assert len((out / "bench.csv").read_text().splitlines()) == 3
-    written = readme.read_text("utf-8")
+    written = page_of_docs.read_text("utf-8")
     assert written.startswith(f"before\n{CPU_MARKS.begin}\n") and table.strip() in written and "stale" not in written
-    assert written.endswith(README[README.index(CPU_MARKS.end) :])
+    assert written.endswith(PAGE[PAGE.index(CPU_MARKS.end) :])
     for text in (page, written, (out / "bench.json").read_text(), (out / "bench.csv").read_text()):
         assert str(tmp_path) not in text
     assert not (tmp_path / "cache").exists()  # a quick look teaches batch_size=auto nothing
@@ -201,13 +200,24 @@ def test_a_quick_look_is_refused_where_there_is_none(words, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", README.replace(CPU_MARKS.begin, ""), README + README])
-def test_a_readme_without_its_marks_is_refused_and_stays(text, tmp_path, capsys):
-    readme = tmp_path / "README.md"
-    readme.write_text(text, "utf-8")
-    assert main(["--readme", str(readme), "--out", str(tmp_path / "out")]) == 2
+@pytest.mark.parametrize("text", ["", PAGE.replace(CPU_MARKS.begin, ""), PAGE + PAGE])
+def test_a_page_without_its_marks_is_refused_and_stays(text, tmp_path, capsys):
+    page = tmp_path / "cost.md"
+    page.write_text(text, "utf-8")
+    assert main(["--readme", str(page), "--out", str(tmp_path / "out")]) == 2
     assert "needs the line" in capsys.readouterr().err
-    assert readme.read_text("utf-8") == text and not (tmp_path / "out").exists()
+    assert page.read_text("utf-8") == text and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_the_documentation_has_both_marked_parts(gpu):
+    check_readme(Path(__file__).parents[2] / "docs" / "cost.md", gpu)
+
+
+def test_the_help_names_the_page_that_is_written(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "docs/cost.md" in capsys.readouterr().out
 
 
 def fake_part(answers):
@@ -255,7 +265,7 @@ def test_other_threads_are_another_question(tmp_path, monkeypatch):
 
 def test_a_call_in_a_process_of_its_own_answers_and_fails_as_here():
     assert apart("benchmarks.timing:ratio", values=[3.0], baseline=[2.0]) == 1.5
-    with pytest.raises(BadInput, match="two different places"):
+    with pytest.raises(BadInput, match="two different x values"):
         apart("benchmarks.timing:off_the_line", x=[1, 1], y=[1, 2])
     with pytest.raises(Failed, match="exit status 1"):
         apart("benchmarks.timing:ratio", values=[3.0], baseline=[])
@@ -282,14 +292,14 @@ def test_the_notebooks_loop_and_ours_do_the_same():
 
     from benchmarks.parts.notebook import notebook
     from reno.running.batch import run_batch
-    from reno.running.pool import load_models
     from reno.running.plan import make_plan
+    from reno.running.pool import ModelPool
 
     words = ("models=testbed", "device=cpu", "threads=1")
     setting = Setting("testbed", words, "quick")
     job = setting.job(prompts(1), "seed=0", "iterations=2")
     plan = make_plan(job)
-    *_, done = run_batch(plan.trials, job.settings, "clip", load_models(plan, torch.device("cpu")))
+    *_, done = run_batch(plan.trials, job.settings, "clip", ModelPool().load(plan, torch.device("cpu")))
     found = notebook(vars(setting), trials=1, iterations=3)
     ours = [row["loss"] for row in done.trials[0].trace]
     assert found["losses"] == pytest.approx(ours, rel=1e-3)

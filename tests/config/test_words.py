@@ -81,12 +81,12 @@ def test_folders_of_ones_own_are_looked_in_after_conf(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("typed", [["-cd", "no such folder"], ["-cd=no such folder"]])
 def test_a_folder_that_is_not_there_is_refused(typed):
-    with pytest.raises(BadInput, match="^-cd no such folder is not a folder; give one like conf/"):
+    with pytest.raises(BadInput, match=r"^-cd no such folder is not a folder; give one like conf/"):
         parse(RUN, typed)
 
 
 def test_a_folder_that_is_not_named_is_refused():
-    with pytest.raises(BadInput, match="^-cd  is not a folder"):
+    with pytest.raises(BadInput, match=r"^-cd  is not a folder"):
         parse(RUN, ["lr=1", "-cd"])
 
 
@@ -194,8 +194,8 @@ def test_every_kind_of_character_comes_through_alone_and_between_letters():
 
 
 PIECES = [
-    "a", " ", "\\", "\\\\", "'", '"', "\\'", '\\"', "${other}", "\\${other}", "$", "{", "}", "[", "]", ",", ":", "=", "\n",
-    "null", "1", "true", "#", "🐶", "\ud800", "é", "\t", "(", ")", "@", "|", "*", "?", "~", "+", "%", "\r",
+    "a", " ", "\\", "\\\\", "'", '"', "\\'", '\\"', "${other}", "\\${other}", "$", "{", "}", "[", "]", ",", ":", "=",
+    "\n", "null", "1", "true", "#", "🐶", "\ud800", "é", "\t", "(", ")", "@", "|", "*", "?", "~", "+", "%", "\r",
 ]  # fmt: skip
 
 

@@ -262,7 +262,7 @@ def test_a_judgement_of_other_images_or_a_torn_one_does_not_count(words, store):
 
 BAD = [
     (["evaluators=blip_vqq"], "did you mean 'blip_vqa'"),
-    (["evaluators=[]"], "evaluators names no judge"),
+    (["evaluators=[]"], "evaluators is empty; name a judge"),
     (["evaluator=blip_vqa"], "did you mean 'evaluators'"),
     (["blip_vqa"], "cannot be read as knob=value"),
     (["evaluators=[blip_vqa"], "cannot be read as knob=value"),
@@ -324,7 +324,7 @@ def test_a_run_records_the_identity_and_evaluate_finds_it_judged(knobs, tiny, tm
     assert run([*words, "seed=1"]) == 0
     assert run([*words, "seed=[1,2]", "evaluators=[blip_vqa,detector_open]"]) == 0
     shown = capsys.readouterr().out
-    assert "1 trial stored before without blip_vqa's judgement: python -m reno.evaluate" in shown
+    assert "1 trial stored before without blip_vqa's judgement; to judge: python -m reno.evaluate" in shown
     trials = {trial.record.spec.seed: trial for trial in Store(tmp_path / "results")}
     assert trials[1].judgements() == {}
     assert {name: said.kin for name, said in trials[2].record.judgements.items()} == {

@@ -183,7 +183,7 @@ def auto(run, monkeypatch):
 def test_a_job_tells_what_it_chose_and_keeps_it_in_every_trial(auto, tmp_path, table, capsys):
     assert len(auto("batch_size=auto", FOUR).done) == 4
     shown = capsys.readouterr().out
-    assert "2 side by side: the fastest here (seconds an image by batch: 1: 1, 2: 0.5, 4: 0.5); 4 at most" in shown
+    assert "batch_size=2: the fastest here (seconds per image, by batch size: 1: 1, 2: 0.5, 4: 0.5); 4 at most" in shown
     assert "2 trials side by side: the fastest here" in (tmp_path / "job" / "job.log").read_text()
     for trial in Store(tmp_path / "results"):
         batch = trial.record.provenance.batch
@@ -201,7 +201,7 @@ def test_a_job_that_goes_on_cuts_the_batches_it_cut_before(auto, tmp_path, monke
     monkeypatch.setattr(sizing, "largest_that_fits", lambda *_: pytest.fail("asked again"))
     capsys.readouterr()
     assert auto("batch_size=auto", FOUR).done == [gone]
-    assert "2 side by side: as this job's stored trials were cut" in capsys.readouterr().out
+    assert "batch_size=2: this job's stored trials ran with it" in capsys.readouterr().out
     (again,) = [trial for trial in Store(tmp_path / "results") if trial.id == gone]
     assert again.record.provenance.batch.trials == ids[gone].trials
 

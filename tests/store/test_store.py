@@ -117,7 +117,7 @@ def test_a_trial_is_found_by_the_start_of_its_id(store):
 
 def test_a_results_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match=r"cannot be written \(.*\); give a folder that can: results=DIR"):
+    with pytest.raises(BadInput, match=r"cannot be written \(.*\); give another folder: results=DIR"):
         Store(tmp_path / "file").prepare()
 
 
@@ -145,7 +145,8 @@ def test_a_missing_or_cut_file_is_damage(store, name):
     path = store.commit(finished()).folder / name
     data = path.read_bytes()[:-7]
     path.write_bytes(data)
-    assert damage(store) == ("trial.json cannot be read" if name == "trial.json" else f"{name} has {len(data)} bytes")
+    size = f"{name} has {len(data)} bytes, which is not the recorded size"
+    assert damage(store) == ("trial.json cannot be read" if name == "trial.json" else size)
     path.unlink()
     assert damage(store) == f"{name} is missing" and store.find(ID).remedy == REMAKE
 

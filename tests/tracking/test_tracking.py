@@ -174,7 +174,7 @@ def test_what_an_interrupted_process_left_is_replaced(results):
         "while not logged(Path(sys.argv[1]), IDS[1]): time.sleep(0.05)\n"
         "os._exit(9)\n"
     )
-    command = [sys.executable, "-c", script, str(results), str(ROOT / "tests")]
+    command = [sys.executable, "-c", script, str(results), str(ROOT / "tests" / "tracking")]
     assert subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60).returncode == 9
     (left,) = directories(results, IDS[0])
     (other,) = directories(results, IDS[1])
@@ -488,7 +488,7 @@ def test_the_interpreter_exits_although_the_service_hangs(results):
         "print(tracker.close(), flush=True)\n"
         "print('end', time.time(), flush=True)\n"
     )
-    command = [sys.executable, "-c", script, str(results), str(ROOT / "tests")]
+    command = [sys.executable, "-c", script, str(results), str(ROOT / "tests" / "tracking")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with open(results.parent / "said", "w+") as said:  # a file: the stopped service would hold a pipe open
         process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
@@ -546,6 +546,15 @@ def test_disabled_is_the_null_tracker_and_needs_no_wandb(results, monkeypatch):
 def test_settings_that_cannot_be_used_are_named(values, said):
     with pytest.raises(BadInput, match=said):
         TrackingSpec(**values)
+
+
+def test_knobs_that_there_are_not_are_named():
+    assert TrackingSpec.from_knobs({"mode": "offline", "images": False}) == TrackingSpec(mode="offline", images=False)
+    with pytest.raises(BadInput) as refused:
+        TrackingSpec.from_knobs({"mode": "offline", "projet": "x"})
+    assert str(refused.value) == (
+        "tracking.projet is not a knob; tracking has mode, project, entity, images, timeout; did you mean 'project'?"
+    )
 
 
 @pytest.mark.parametrize("mode", ["auto", "online", "offline", "disabled"])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
-from reno import checkpoints
-from reno.weights.checkpoints import locate
+from reno.generators.stable_diffusion import FOLDERS
 from reno.spec.errors import BadInput
-from reno.running.plan import GENERATOR_PARTS
 from reno.spec.job import Checkpoint
+from reno.weights.checkpoints import locate
 
 
 def test_a_local_folder_is_known_by_its_contents_wherever_it_lies(tiny, tmp_path):
-    import shutil
-
     shutil.copytree(tiny / "clip", tmp_path / "copy")
     here, there = locate(Checkpoint(str(tiny / "clip")), "x"), locate(Checkpoint(str(tmp_path / "copy")), "x")
     assert here.identity == there.identity and here.identity.startswith("sha256:")
@@ -30,10 +30,9 @@ def test_large_files_are_digested_once(tmp_path, monkeypatch):
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(b"x" * (33 << 20))
     first = locate(Checkpoint(str(tmp_path / "model")), "x").identity
-    real = checkpoints.hashlib.file_digest
-    monkeypatch.setattr(checkpoints.hashlib, "file_digest", lambda *_: pytest.fail("digested again"))
-    assert locate(Checkpoint(str(tmp_path / "model")), "x").identity == first
-    monkeypatch.setattr(checkpoints.hashlib, "file_digest", real)
+    with monkeypatch.context() as patched:
+        patched.setattr(hashlib, "file_digest", lambda *_: pytest.fail("digested again"))
+        assert locate(Checkpoint(str(tmp_path / "model")), "x").identity == first
     weights.write_bytes(b"y" * (33 << 20))
     assert locate(Checkpoint(str(tmp_path / "model")), "x").identity != first
 
@@ -51,8 +50,6 @@ def test_an_unreachable_hub_says_how_to_use_a_folder(monkeypatch, tmp_path):
 
 
 def test_without_a_connection_the_newest_whole_snapshot_of_the_cache_is_used(monkeypatch, tmp_path):
-    import os
-
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     place = tmp_path / "models--a--b"
     for age, (commit, file) in enumerate(
@@ -136,8 +133,8 @@ def test_where_there_are_only_pickles_it_is_refused(from_hub):
 
 
 def test_of_a_pipeline_only_the_parts_and_the_precision_that_are_loaded_are_fetched(from_hub):
-    parts = [f"{part}/model.{kind}safetensors" for part in GENERATOR_PARTS for kind in ("", "fp16.")]
+    parts = [f"{part}/model.{kind}safetensors" for part in FOLDERS for kind in ("", "fp16.")]
     others = ["sd_turbo.safetensors", "safety_checker/model.safetensors"]
-    located, asked = from_hub(Hub([*parts, *others]), Checkpoint("a/b", None, "fp16"), GENERATOR_PARTS)
+    located, asked = from_hub(Hub([*parts, *others]), Checkpoint("a/b", None, "fp16"), FOLDERS)
     assert located.variant == "fp16" and located.identity == "a/b@main-commit[fp16]"
-    assert sorted(asked[1]) == sorted(f"{part}/model.fp16.safetensors" for part in GENERATOR_PARTS)
+    assert sorted(asked[1]) == sorted(f"{part}/model.fp16.safetensors" for part in FOLDERS)

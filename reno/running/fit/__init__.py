@@ -1,7 +1,7 @@
-"""A job's memory, predicted by running the job itself on tensors that hold nothing.
+"""A job's memory, predicted by running the job itself on tensors without values.
 
-live_bytes.py   counts the bytes that are alive, operation by operation
-rehearsal.py    where a job runs without weights: torch's meta device
+live_bytes.py   counts the bytes of live tensors, operation by operation
+rehearsal.py    runs a job without weights, on torch's meta device
 prediction.py   the timeline of a batch of any size, and its peak
-cards.py        which graphics cards that fits, and the margin to leave
+cards.py        the graphics cards that have enough memory, and the margin to leave free
 """

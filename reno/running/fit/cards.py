@@ -1,4 +1,4 @@
-"""Which graphics cards a prediction fits, and what is to be left free beside the tensors."""
+"""Which graphics cards have enough memory for a job, and how much must stay free beside the tensors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CARDS = {
     "A100 80 GB": 80 * GIB,
     "H100": 80 * GIB,
 }
-"""Memory that a process can have."""
+"""Bytes that a process can use."""
 
 CONTEXT = int(0.6 * GIB)
-"""Left for a CUDA context with its kernels and the workspaces of cuBLAS and cuDNN. Assumed, not measured."""
+"""Bytes left for a CUDA context with its kernels and the workspaces of cuBLAS and cuDNN. Assumed, not measured."""
 SHARE = 0.3
-"""Of the activations: left for what kernels need inside one operation and for the allocator's rounding. Measured for
-SD-Turbo with CLIP ViT-B/32 in float16 on an H200 whose allocator was held to less and less: one trial ran with 0.2 and
-not with 0.15, four side by side with 0.3 and not with 0.25."""
+"""Share of the activations' bytes that is left for memory inside one operation and for the allocator's rounding.
+Measured for SD-Turbo with CLIP ViT-B/32 in float16 on an H200, by lowering the allocator's limit: one trial ran with
+0.2 and not with 0.15, four side by side with 0.3 and not with 0.25."""
 
 
 def margin(prediction: Prediction, batch: int) -> int:
@@ -30,5 +30,5 @@ def margin(prediction: Prediction, batch: int) -> int:
 
 
 def largest_batch(prediction: Prediction, memory: float, most: int = 4096) -> int:
-    """The largest batch, up to `most`, that fits into so many bytes with its margin; 0 if not even one trial does."""
+    """The largest batch, up to `most`, that fits into `memory` bytes with its margin; 0 if not even one trial does."""
     return prediction.largest_batch((memory - CONTEXT + SHARE * prediction.weight_bytes) / (1 + SHARE), most)

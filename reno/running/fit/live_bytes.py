@@ -10,24 +10,24 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """Within it, every storage that an operation makes on a device is counted until autograd and Python have freed it.
+    """A context that counts every storage that an operation makes on a device, until autograd and Python have freed it.
     A storage made earlier is counted from the first operation that returns it.
 
-    Memory that a kernel allocates and frees inside one operation is not seen.
+    Memory that a kernel allocates and frees inside one operation is not counted.
     """
 
     def __init__(self, device_type: str):
         super().__init__()
         self.device_type = device_type
-        """The kind of device whose tensors are counted; `meta` for tensors that hold nothing."""
+        """The kind of device whose tensors are counted; `meta` for tensors without values."""
         self.now = 0
-        """Bytes that are alive."""
+        """Bytes of the live storages."""
         self.timeline: list[int] = []
         """`now` after each allocation since the last `restart`."""
         self._alive: dict[int, weakref.ref] = {}
 
     def restart(self) -> None:
-        """Empties the timeline; what is alive stays counted."""
+        """Empties the timeline; live storages stay counted."""
         self.timeline = [self.now]
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):

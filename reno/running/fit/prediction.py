@@ -1,4 +1,4 @@
-"""The memory that a job needs, read from a rehearsal of it on tensors that hold nothing."""
+"""The memory that a job needs, measured in a rehearsal: the job itself, run on tensors without values."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ class Prediction:
     image_size: tuple[int, int]
     """(height, width) in pixels."""
     weights: dict[str, int]
-    """By part, while the noise is optimised."""
+    """Bytes of the weights by part, while the noise is optimised."""
     alone: int
-    """The peak of a trial that runs by itself."""
+    """Peak bytes of a batch of one."""
     pair: np.ndarray
     """Bytes alive after each allocation of a batch of two trials."""
     another: np.ndarray
-    """What each further trial adds to each of them."""
+    """Bytes that each further trial adds to each entry of `pair`."""
 
     @property
     def weight_bytes(self) -> int:
         return sum(self.weights.values())
 
     def peak(self, batch: int) -> int:
-        """The most bytes alive at once with `batch` trials side by side, weights included. Every allocation is affine
-        in the batch, and so is every entry of the timeline; which entry is the largest may change. A single trial is
-        rehearsed separately: some copies do not happen in a batch of one."""
+        """The most bytes alive at once with `batch` trials side by side, weights included. Every entry of the timeline
+        is an affine function of the batch size; which entry is the largest may change. A batch of one is rehearsed
+        separately, because it skips some copies."""
         return self.alone if batch == 1 else int((self.pair + (batch - 2) * self.another).max())
 
     def largest_batch(self, allowed: float, most: int = 4096) -> int:
-        """The largest batch, up to `most`, whose peak is at most `allowed` bytes; 0 if none is."""
+        """The largest batch, up to `most`, whose peak is at most `allowed` bytes; 0 if there is none."""
         fits, too_many = 0, most + 1
         while too_many - fits > 1:
             middle = (fits + too_many) // 2
@@ -71,7 +71,7 @@ def rehearse(plan: Plan, device_type: str) -> Prediction:
         models = ModelPool().load(plan, META)
         alone, pair, three = (_timeline(plan, models, live, batch) for batch in (1, 2, 3))
         weights = _weights_by_part(plan, models)
-    assert len(pair) == len(three), "a batch of three does not do the operations that a batch of two does"
+    assert len(pair) == len(three), "a batch of three runs other operations than a batch of two"
     size = models.generator.image_size
     return Prediction(plan.dtype, models.execution, size, weights, int(alone.max()), pair, three - pair)
 
@@ -82,8 +82,8 @@ def _shortened(job: JobSpec) -> JobSpec:
 
 
 def _timeline(plan: Plan, models: Models, live: LiveBytes, batch: int) -> np.ndarray:
-    """Bytes alive after each allocation of a batch of the longest prompt. Judges are left out: they look at finished
-    images, without a graph."""
+    """Bytes alive after each allocation of a batch that repeats the longest prompt. Judges are left out: they see
+    finished images, without a graph."""
     longest = max(plan.trials, key=lambda trial: len(trial.prompt.text))
     unjudged = dataclasses.replace(models, evaluators=())
     live.restart()
@@ -93,7 +93,7 @@ def _timeline(plan: Plan, models: Models, live: LiveBytes, batch: int) -> np.nda
 
 
 def _weights_by_part(plan: Plan, models: Models) -> dict[str, int]:
-    """Bytes of parameters and buffers that are on META, by part. What two parts share is counted once, at the first."""
+    """Bytes of parameters and buffers on META, by part. A tensor that two parts share is counted for the first only."""
     counted: set[int] = set()
     parts = {name: _bytes(module, counted) for name, module in _modules(models.generator)}
     for metric in (models.metric, *models.recorded.values()):

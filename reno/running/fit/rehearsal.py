@@ -1,7 +1,7 @@
-"""Where a job is rehearsed: its plan without weights on this disk, and its program on tensors that hold nothing.
+"""Rehearsing a job: a plan whose weights need not be on this disk, run on tensors without values.
 
-Tensors of torch's `meta` device have a shape and a dtype and no memory. The whole program runs on them as it is, in
-seconds: the same modules, checkpointing, autograd, optimiser. Where it asks for values, they are made up.
+Tensors of torch's `meta` device have a shape and a dtype and no memory. The whole program runs on them unchanged, in
+seconds: the same modules, checkpointing, autograd, optimiser. Where it reads a value, it gets a zero.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reno.device.residence import meta_acts_as
@@ -30,18 +29,18 @@ aten = torch.ops.aten
 
 @contextlib.contextmanager
 def rehearsal(device_type: str) -> Iterator[LiveBytes]:
-    """Within it, META stands for a device of that kind: a program runs on it, whatever values it asks for, and the
-    bytes that are alive on it are counted. No tensor of META is kept afterwards."""
+    """A context in which META stands for a device of that kind: a program can read values from it, and the bytes of its
+    live tensors are counted. No tensor of META is kept afterwards."""
     try:
-        with meta_acts_as(device_type), FusedAttention(), LiveBytes("meta") as live, MadeUpValues():
+        with meta_acts_as(device_type), fused_attention(), LiveBytes("meta") as live, MadeUpValues():
             yield live
     finally:
         forget_constants()
 
 
 class MadeUpValues(TorchDispatchMode):
-    """Makes up the values of META's tensors: every number is 0, every flag False, and a search for elements finds none.
-    So a loop that checks whether anything went wrong goes on."""
+    """Makes up the values of META's tensors: every number is 0, every flag False, and `nonzero` finds no element. So
+    the loop's checks for failures find none."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -54,19 +53,22 @@ class MadeUpValues(TorchDispatchMode):
             device = kwargs.get("device")
             if func is aten._to_copy.default and device is not None and torch.device(device) != META:
                 zero = torch.zeros((), dtype=kwargs.get("dtype") or value.dtype, device=device)
-                return zero.expand(value.shape)  # as large as it has to look, and no memory
+                return zero.expand(value.shape)  # the full shape, without its memory
         return func(*args, **kwargs)
 
 
-class FusedAttention(TorchFunctionMode):
-    """Runs attention by the memory-efficient kernel, as GPUs and CPUs do. By default META would keep whole attention
-    matrices."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is torch.nn.functional.scaled_dot_product_attention:
-            return _fused_attention(*args, **kwargs)
-        return func(*args, **kwargs)
+@contextlib.contextmanager
+def fused_attention() -> Iterator[None]:
+    """Within it, attention runs by the memory-efficient kernel, as on GPUs and CPUs. By default META would keep whole
+    attention matrices. The function itself is replaced, since a mode of torch is not active where a backward pass runs
+    checkpointed blocks again."""
+    functional = torch.nn.functional
+    usual = functional.scaled_dot_product_attention
+    functional.scaled_dot_product_attention = _fused_attention
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention = usual
 
 
 def _fused_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
@@ -96,7 +98,7 @@ def _locate(checkpoint: Checkpoint, knob: str, scratch: Path) -> Located:
         known = {architecture(name).published: name for name in NAMES}
         if checkpoint.path not in known:
             if checkpoint.path.startswith((".", "/", "~")) or checkpoint.path.count("/") != 1:
-                locate(checkpoint, knob)  # says what is wrong with the path
+                locate(checkpoint, knob)  # raises BadInput that says what is wrong with the path
             raise BadInput(
                 f"{knob}.path={checkpoint.path}: its architecture is not known here; give a folder that holds the "
                 f"checkpoint's configuration, or one of {', '.join(known)}"

@@ -29,7 +29,7 @@ from reno.tracking.cards import summary_values
 FRAMES = ("trials", "judged", "scores", "members", "absent")
 
 
-class Server:
+class RecordedServer:
     """Stands in for the service that wandb.Api sends its GraphQL through; everything above it is wandb's own."""
 
     def __init__(self, nodes, page=3):
@@ -90,7 +90,7 @@ def folder_of_runs(tmp_path, monkeypatch):
 
 def test_the_frames_are_those_of_the_store(store):
     records = [read_trial(path).record for path in sorted((store / "trials").iterdir())]
-    server = Server([node(record) for record in reversed(records)], page=25)
+    server = RecordedServer([node(record) for record in reversed(records)], page=25)
     from_wandb, stored = load_wandb("lab/study", server), load(store)
     names = [name for name in FRAMES if name != "absent"]
     own = set(stored.trials["trial"])
@@ -117,7 +117,7 @@ def test_failed_crashed_stopped_and_missing_runs_are_counted(record, job):
         node(record(seed=9), job_type="report"),
         {**node(record(seed=10)), "config": "{}"},
     ]  # trials[6] never started
-    results = load_wandb("lab/study", Server(nodes))
+    results = load_wandb("lab/study", RecordedServer(nodes))
 
     states = {0: "failed", 2: "failed", 3: "not run", 4: "not run", 5: "done", 6: "not run"}
     told = {0: "the gradient is not finite", 2: "its run crashed: the process ended before the trial did"}
@@ -166,7 +166,7 @@ def served(store, monkeypatch):
             return target.open()
 
     def serve(folders):
-        return load_wandb("lab/study", Server([node(read_trial(path).record) for path in folders.values()]))
+        return load_wandb("lab/study", RecordedServer([node(read_trial(path).record) for path in folders.values()]))
 
     monkeypatch.setattr(public.Run, "scan_history", history)
     monkeypatch.setattr(public.Run, "file", lambda run, name: File(run, name))
@@ -222,11 +222,11 @@ def test_a_project_has_a_report_with_the_first_and_the_best_image(store, served,
 
 def test_what_cannot_be_read_gets_one_sentence(record, monkeypatch):
     with pytest.raises(BadInput, match=r"wandb:lab/nowhere cannot be read .*Could not find project"):
-        load_wandb("lab/nowhere", Server([]))
+        load_wandb("lab/nowhere", RecordedServer([]))
     with pytest.raises(BadInput, match="holds no whole trial; its runs are: none at all"):
-        load_wandb("lab/study", Server([]))
+        load_wandb("lab/study", RecordedServer([]))
     with pytest.raises(BadInput, match=r"its runs are: 1 crashed, 1 running|its runs are: 1 running, 1 crashed"):
-        load_wandb("lab/study", Server([node(record(), "crashed"), node(record(seed=1), "running")]))
+        load_wandb("lab/study", RecordedServer([node(record(), "crashed"), node(record(seed=1), "running")]))
     with pytest.raises(BadInput, match="is no project; write wandb:entity/project"):
         load_wandb("a/b/c")
 

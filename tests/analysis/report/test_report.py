@@ -65,7 +65,7 @@ def report(root, out):
     return write_report(results, cut, tables, claims(cut), figures, out)
 
 
-class Page(HTMLParser):
+class ParsedPage(HTMLParser):
     """The tags, attributes and texts of a page."""
 
     def __init__(self, text):
@@ -89,7 +89,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(written):
-    return Page(written[0].read_text("utf-8"))
+    return ParsedPage(written[0].read_text("utf-8"))
 
 
 def test_the_page_asks_nothing_of_a_network(page):
@@ -161,7 +161,7 @@ def test_a_partial_store_says_what_is_missing(tmp_path):
     size = frames.stat().st_size
     frames.unlink()  # its bytes are linked into other trials too
     frames.write_bytes(b"x" * size)
-    text = "".join(Page(report(root, out)[0].read_text("utf-8")).words)
+    text = "".join(ParsedPage(report(root, out)[0].read_text("utf-8")).words)
     assert f"{failed + 1} of 8 planned trials are not in any number here" in text
     assert "the gradient is not finite" in text and "best.png is missing" in text
     assert "Not everything that was planned is here" in text
@@ -205,7 +205,7 @@ def test_an_empty_store_is_one_sentence(tmp_path, capsys):
 def test_a_gallery_is_cut_with_a_note(tmp_path, monkeypatch):
     monkeypatch.setattr("analysis.report.page.MOST_CARDS", 3)
     root, out = made(tmp_path, HOSTILE[:3])
-    page = Page(report(root, out)[0].read_text("utf-8"))
+    page = ParsedPage(report(root, out)[0].read_text("utf-8"))
     assert page.tags.count("article") == 3
     assert "3 of 6 pairs of prompt and seed, drawn at random" in "".join(page.words)
 
@@ -233,6 +233,8 @@ def test_judgements_in_words():
 
 
 def test_outcomes():
+    assert BeforeAndAfter(judged("plain"), judged("right")).outcomes == ["mended"]
+    assert BeforeAndAfter(judged("right"), judged("plain")).outcomes == ["broken"]
     assert BeforeAndAfter(judged("plain", "right"), judged("right", "elsewhere")).outcomes == [
         "mended",
         "broken",

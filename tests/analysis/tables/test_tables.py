@@ -111,6 +111,9 @@ def test_clip_against_blip_by_hand_on_an_unbalanced_sweep(many):
     assert (row["unpaired_a"], row["unpaired_b"]) == (1, 0)
     assert row["d_z"] == pytest.approx((6 / 7) / (6 / 49 * 7 / 6) ** 0.5)
     assert row["rank_biserial"] == 1
+    assert row["p"] == 2 / 2**6  # of the signs of the six prompts that differ
+    assert table.frame["p_holm"].tolist() == pytest.approx(holm(table.frame["p"]), nan_ok=True)
+    assert row["p_holm"] > row["p"] and table.shown["p"].iloc[0] == f"{row['p_holm']:.3f}"
     assert any("unbalanced" in note and "1 of clip and 0 of blip" in note for note in table.notes)
     assert len(table.frame) == 6
 
@@ -205,6 +208,8 @@ def test_controls_at_equal_images_and_at_equal_seconds(record):
     traces(results, {row.id: ([1.0, 2.0, 3.0], row.timings.seconds / 3) for row in records})
     table = controls(cell_of(results), results)
     values = table.frame[table.frame["measure"] == "bound"].set_index("control")
+    assert table.frame["p_holm"].tolist() == pytest.approx(holm(table.frame["p"]), nan_ok=True)
+    assert (table.frame["p_holm"] > table.frame["p"]).any()
     assert values["control_value"].to_dict() == {
         "no optimisation": 0.0, "best of 51, equal images": 0.5, "best of 111, equal seconds": 1.0,
     }  # fmt: skip

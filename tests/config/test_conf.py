@@ -1,0 +1,86 @@
+"""The folders with choices: conf/, and a user's own."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from reno.config.conf import OWN, Conf, names_in, references_in
+from reno.spec.errors import BadInput
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Two folders of one's own."""
+    for name, files in (("one", ["metric/a.yaml", "metric/b.yaml"]), ("two", ["metric/b.yaml", "metric/c.yml"])):
+        for file in files:
+            path = tmp_path / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"name: {name}\n")
+    return Conf((tmp_path / "one", tmp_path / "two"))
+
+
+def test_choices_are_the_yaml_files_of_every_folder(both):
+    assert both.options("metric") == ["a", "b"]
+    assert both.options("none such") == []
+    assert "clip+blip" in Conf().options("metric") and Conf().folders == (OWN,)
+
+
+def test_the_first_folder_that_has_a_file_gives_it(both):
+    assert both.named("metric", "metric", "b").values == {"name": "one"}
+    assert both.path("metric", "b.yaml") == both.folders[0] / "metric" / "b.yaml"
+    assert both.path("metric", "z.yaml") is None
+    assert Conf((both.folders[1],)).named("metric", "metric", "b").values == {"name": "two"}
+
+
+@pytest.mark.parametrize("name", ["bb", "../metric/b", "/b"])
+def test_a_choice_that_is_not_there_is_refused_with_those_that_are(both, name):
+    hint = "; did you mean 'b'?" if name in ("bb", "/b") else ""
+    with pytest.raises(BadInput) as refused:
+        both.named("record", "metric", name)
+    assert str(refused.value) == f"record={name} is not known; use a, b{hint}"
+    with pytest.raises(BadInput, match=r"^x=y is not known; use none$"):
+        both.named("x", "empty", "y")
+
+
+@pytest.mark.parametrize("text", ["name: [", "name: ${other}", "a: ${metric.b.c.d}"])
+def test_a_file_that_cannot_be_read_is_named(both, text):
+    path = both.folders[0] / "metric" / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=f"^{re.escape(str(path))} cannot be read \\("):
+        both.named("metric", "metric", "a")
+
+
+def test_a_file_that_holds_no_keys_is_refused(both):
+    path = both.folders[0] / "metric" / "a.yaml"
+    path.write_text("- 1\n")
+    with pytest.raises(BadInput, match="must hold keys and values"):
+        both.named("metric", "metric", "a")
+
+
+def test_references_are_resolved_and_known(both):
+    (both.folders[0] / "metric" / "a.yaml").write_text(
+        "head: itm\nterms: [{h: '${metric.head}', r: '${...x}'}]\nx: 3\n"
+    )
+    found = both.named("metric", "metric", "a")
+    assert found.values["terms"] == [{"h": "itm", "r": 3}] and found.references == {"metric.head", "...x"}
+
+
+def test_references_are_found_at_any_depth():
+    values = {"a": "${x.y} and ${z}", "b": [{"c": "${.d}"}, 3, None], "e": "no ${oc.env:HOME} $x {y}"}
+    assert references_in(values) == {"x.y", "z", ".d"}
+    assert references_in({}) == references_in([]) == references_in(3) == frozenset()
+
+
+def test_the_checkouts_folder_has_a_name(both):
+    (both.folders[0] / "metric" / "a.yaml").write_text("place: ${checkout:}/x\n")
+    assert both.named("metric", "metric", "a").values == {"place": f"{OWN.parent}/x"}
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [(None, []), ("none", []), ([], []), ("a", ["a"]), (["a", "b"], ["a", "b"]), ([None, "a", 3], ["a", "3"])],
+)
+def test_a_knob_may_name_one_several_or_none(value, names):
+    assert names_in(value) == names

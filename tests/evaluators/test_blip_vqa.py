@@ -1,0 +1,105 @@
+"""BLIP-VQA: its protocol on answers that are written down, its model against transformers."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import torch
+
+from reno.evaluators import blip_vqa
+from reno.spec.errors import BadInput
+from reno.spec.prompts import Binding, Prompt, prompt_from_text
+
+CPU = torch.device("cpu")
+PAIR = prompt_from_text("a gold bench and a green clock", "prompt")
+
+
+# --- BLIP-VQA: what is asked, what the answers mean ----------------------------------------------------------
+
+
+def test_each_phrase_object_attribute_and_exchange_is_asked_once():
+    assert blip_vqa.questions(PAIR.bindings) == [
+        "a gold bench?", "a green clock?", "a bench?", "a clock?", "gold?", "green?", "a green bench?", "a gold clock?",
+    ]  # fmt: skip
+    assert blip_vqa.questions([Binding("orange", "apple")]) == ["an orange apple?", "an apple?", "orange?"]
+    same = [Binding("red", "car"), Binding("red", "cup")]
+    assert len(blip_vqa.questions(same)) == len(set(blip_vqa.questions(same))) == 5  # nothing to exchange
+
+
+def answers(**given):
+    """Probabilities of yes, 0.1 for what is not given; `a_gold_bench` stands for "a gold bench?"."""
+    said = {question.replace("_", " ") + "?": p for question, p in given.items()}
+    return {question: said.get(question, 0.1) for question in blip_vqa.questions(PAIR.bindings)}
+
+
+def test_the_score_is_the_product_over_phrases_and_half_is_enough():
+    verdict = blip_vqa.verdict(PAIR.bindings, answers(a_gold_bench=0.5, a_green_clock=0.3, a_bench=0.9, green=0.6), 0.5)
+    bench, clock = verdict.judgements
+    assert (bench.bound, bench.object_present, bench.attribute_present) == (True, True, False)
+    assert (clock.bound, clock.object_present, clock.attribute_present) == (False, False, True)
+    assert (bench.bound_confidence, bench.object_confidence, clock.attribute_confidence) == (0.5, 0.9, 0.6)
+    assert verdict.score == pytest.approx(0.15)
+    assert msgspec.to_builtins(verdict)["score"] == verdict.score
+    assert verdict.faults == {"swapped": False, "missing": True}
+
+
+def test_a_swap_is_both_exchanged_phrases_and_each_more_than_its_own():
+    swapped = answers(a_green_bench=0.8, a_gold_clock=0.7, a_bench=0.9, a_clock=0.9)
+    assert blip_vqa.verdict(PAIR.bindings, swapped, 0.5).faults == {"swapped": True, "missing": False}
+    for change in ({"a_gold_clock": 0.4}, {"a_gold_bench": 0.9}):
+        other = {**swapped, **{q.replace("_", " ") + "?": p for q, p in change.items()}}
+        assert not blip_vqa.verdict(PAIR.bindings, other, 0.5).faults["swapped"]
+
+
+def test_a_judged_batch_gives_each_image_its_own_answers(vqa, images, monkeypatch):
+    told = {"a red car?": 0.9, "a car?": 0.9, "red?": 0.9}
+    monkeypatch.setattr(vqa, "ask", lambda images, texts: [[told.get(text, 0.2) for text in few] for few in texts])
+    pair, car = vqa.judge(images, [PAIR, prompt_from_text("a red car", "prompt")])
+    assert [j.bound for j in pair.judgements] == [False, False] and [j.bound for j in car.judgements] == [True]
+    assert (vqa.name, vqa.kin) == ("blip_vqa", "blip")
+
+
+# --- BLIP-VQA: its model against transformers' own generate ---------------------------------------------------
+
+
+def test_the_answer_is_that_of_transformers_generate(vqa, images):
+    """p(yes) / (p(yes) + p(no)) of a softmax over the whole vocabulary, from the scores of transformers' generate."""
+    tokens = vqa.tokenizer("a gold bench?", return_tensors="pt")
+    tokens.input_ids[:, 0] = vqa.tokenizer.convert_tokens_to_ids("[ENC]")
+    yes, no = vqa.tokenizer.convert_tokens_to_ids(["yes", "no"])
+    for image, (mine,) in zip(images, vqa.ask(images, [["a gold bench?"]] * 2), strict=True):
+        written = vqa.model.generate(
+            input_ids=tokens.input_ids,
+            attention_mask=tokens.attention_mask,
+            pixel_values=vqa.preprocess(image[None]),
+            max_new_tokens=1,
+            do_sample=False,
+            output_scores=True,
+            return_dict_in_generate=True,
+        )
+        p = written.scores[0].softmax(-1)[0]
+        assert mine == pytest.approx((p[yes] / (p[yes] + p[no])).item(), abs=1e-6)
+
+
+def test_an_answer_knows_nothing_of_the_other_questions_and_images(vqa, images):
+    texts = [["a gold bench?", "gold?"], ["a shiny green traffic light?"]]
+    together = vqa.ask(images, texts)
+    for place, few in enumerate(texts):
+        for text, answer in zip(few, together[place], strict=True):
+            assert vqa.ask(images[place : place + 1], [[text]])[0][0] == pytest.approx(answer, abs=1e-6)
+    assert vqa.ask(images, texts) == together  # deterministic
+    assert len({round(answer, 9) for few in together for answer in few}) == 3
+
+
+def test_more_pixels_are_an_interpolated_position_table(tiny, vqa, images):
+    larger = blip_vqa.load("blip_vqa", {"blip_vqa": tiny / "blip_vqa"}, CPU, image_size=96)
+    assert larger.preprocess(images).shape == (2, 3, 96, 96)
+    (answer,) = larger.ask(images[:1], [["a gold bench?"]])[0]
+    assert 0 < answer < 1 and answer != vqa.ask(images[:1], [["a gold bench?"]])[0][0]
+    with pytest.raises(BadInput, match=r"not a multiple of 16.*for example 96"):
+        blip_vqa.load("blip_vqa", {"blip_vqa": tiny / "blip_vqa"}, CPU, image_size=100)
+
+
+def test_a_question_that_would_be_cut_is_refused(vqa):
+    with pytest.raises(BadInput, match="BLIP-VQA's text encoder"):
+        vqa.check_prompt(Prompt("x", (Binding("red", "zebra " * 600),)))

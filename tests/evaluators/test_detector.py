@@ -1,0 +1,182 @@
+"""The detector: its protocol on detections and colours that are written down, its colours against CLIPModel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from reno.evaluators import detector
+from reno.evaluators.detector import BLANK, COLORS, TEMPLATES, Detector, Painted, crop_of
+from reno.evaluators.finders import Detection
+from reno.spec.errors import BadInput
+from reno.spec.prompts import Binding, prompt_from_text
+
+PAIR = prompt_from_text("a gold bench and a green clock", "prompt")
+RED, GOLD, GREEN = (0.9, 0.05, 0.05), (0.8, 0.66, 0.14), (0.1, 0.7, 0.1)
+
+
+# --- The detector: what detections and colours mean -----------------------------------------------------------
+
+
+def painted(name, score, color):
+    return Painted(name, score, {each: 0.9 if each == color else 0.1 / 10 for each in COLORS})
+
+
+def test_bound_is_the_surest_detection_of_the_object_in_the_colour():
+    shown = [painted("bench", 0.9, "gold"), painted("clock", 0.8, "red"), painted("cup", 0.7, "green")]
+    shown.append(painted("clock", 0.5, "green"))  # GenEval looks at as many as are asked for: one
+    verdict = detector.verdict(PAIR.bindings, shown, {"bench": 0.9, "clock": 0.8})
+    bench, clock = verdict.judgements
+    assert bench.bound and bench.bound_confidence == pytest.approx(0.81)
+    assert (clock.object_present, clock.attribute_present, clock.bound) == (True, True, False)
+    assert verdict.faults == {"swapped": False, "missing": False}
+
+
+def test_colours_on_each_others_objects_are_swapped():
+    shown = [painted("bench", 0.9, "green"), painted("clock", 0.8, "gold")]
+    verdict = detector.verdict(PAIR.bindings, shown, {"bench": 0.9, "clock": 0.8})
+    assert verdict.faults == {"swapped": True, "missing": False}
+    assert all(j.object_present and j.attribute_present and not j.bound for j in verdict.judgements)
+
+
+def test_two_of_an_object_are_two_detections():
+    asked = [Binding("red", "car"), Binding("blue", "car")]
+    one = detector.verdict(asked, [painted("car", 0.9, "red")], {"car": 0.9})
+    assert [j.bound for j in one.judgements] == [True, False]
+    two = detector.verdict(asked, [painted("car", 0.9, "red"), painted("car", 0.4, "blue")], {"car": 0.9})
+    assert [j.bound for j in two.judgements] == [True, True] and not two.faults["swapped"]
+
+
+class Finds:
+    """A finder that was told what is there."""
+
+    def __init__(self, *found):
+        self.found = list(found)
+
+    def check(self, name):
+        pass
+
+    def find(self, images, objects):
+        return [self.found for _ in images]
+
+
+class NearestColor:
+    """Names a crop's colour by its mean, and remembers the crops."""
+
+    def read(self, image, found, colors):
+        self.colors = colors
+        self.crops = [crop_of(image, detection) for detection in found]
+        return [{color: self._near(crop, color) for color in colors} for crop in self.crops]
+
+    def _near(self, crop, color):
+        swatch = torch.tensor({"red": RED, "gold": GOLD, "green": GREEN}.get(color, (9.0, 9.0, 9.0)))
+        return float(torch.exp(-((crop.flatten(1).mean(1) - swatch) ** 2).sum()))
+
+
+def scene():
+    """A gold bench on the left, a green clock on the right, on red; and their masks."""
+    image = torch.tensor(RED)[:, None, None].repeat(1, 32, 64)
+    bench, clock = np.zeros((32, 64), bool), np.zeros((32, 64), bool)
+    bench[8:24, 4:28], clock[10:20, 40:50] = True, True
+    image[:, torch.from_numpy(bench)] = torch.tensor(GOLD)[:, None]
+    image[:, torch.from_numpy(clock)] = torch.tensor(GREEN)[:, None]
+    return image, bench, clock
+
+
+def test_a_hand_made_scene_is_judged_by_the_colours_under_the_masks():
+    image, bench, clock = scene()
+    reader = NearestColor()
+    finder = Finds(
+        Detection("bench", 0.9, (4, 8, 28, 24), bench),
+        Detection("clock", 0.31, (40, 10, 50, 20), clock),
+        Detection("clock", 0.29, (0, 0, 64, 8)),
+    )
+    judge = Detector("detector", finder, reader, threshold=0.3, colors=COLORS)
+    (verdict,) = judge.judge(image[None], [PAIR])
+    assert [j.bound for j in verdict.judgements] == [True, True]
+    assert len(reader.crops) == 2 and reader.crops[0].shape == (3, 16, 24)  # what is below the threshold is not read
+    assert reader.colors == list(COLORS)
+    (crimson,) = judge.judge(image[None], [prompt_from_text("a crimson bench", "prompt")])
+    assert reader.colors == [*COLORS, "crimson"] and not crimson.judgements[0].bound
+
+    finder.found[1] = Detection("clock", 0.3, (40, 10, 50, 20), clock)
+    (missed,) = judge.judge(image[None], [PAIR])
+    assert [j.object_present for j in missed.judgements] == [True, False]
+    assert missed.judgements[1].object_confidence == 0.3 and missed.faults["missing"]
+    assert not missed.judgements[1].attribute_present
+
+
+def test_outside_the_mask_is_grey():
+    image, bench, _ = scene()
+    crop = crop_of(image, Detection("bench", 1.0, (0, 8, 28, 24), bench))
+    assert torch.equal(crop[:, :, :4], torch.full((3, 16, 4), BLANK)) and round(BLANK * 255) == 0x99
+    assert torch.equal(crop[:, :, 4:], image[:, 8:24, 4:28])
+    assert torch.equal(crop_of(image, Detection("bench", 1.0, (0, 0, 10, 5))), image[:, :5, :10])
+
+
+def test_at_most_sixteen_of_each_object_and_of_all_others_are_read():
+    many = [Detection(name, 0.9 - k / 100, (0, 0, 1, 1)) for k in range(20) for name in ("bench", "dog", "cat")]
+
+    class Counting(NearestColor):
+        def read(self, image, found, colors):
+            self.found = found
+            return super().read(image, found, colors)
+
+    reader = Counting()
+    judge = Detector("detector", Finds(*many), reader, threshold=0.3, colors=COLORS)
+    judge.judge(scene()[0][None], [prompt_from_text("a gold bench", "prompt")])
+    assert [sum(d.object == name for d in reader.found) for name in ("bench", "dog", "cat")] == [16, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a gold bnech", "'bnech' is not one of them; did you mean 'bench'"),
+        ("a wooden bench", "judges colours and does not know 'wooden'"),
+        ("a geen bench", "did you mean 'green'"),
+    ],
+)
+def test_a_word_it_cannot_judge_gets_one_sentence(segmenting, images, text, says):
+    with pytest.raises(BadInput) as refused:
+        segmenting.judge(images[:1], [prompt_from_text(text, "prompt")])
+    assert says in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_colour_is_clips_zero_shot_class(segmenting, images):
+    """Against logits that CLIPModel computes itself, with text features averaged over the three templates."""
+
+    reader, found = (
+        segmenting.reader,
+        [Detection("bench", 1.0, (0, 0, 96, 96)), Detection("clock", 1.0, (3, 9, 50, 70))],
+    )
+    read = reader.read(images[0], found, ["red", "gold", "blue"])
+    assert all(sum(colors.values()) == pytest.approx(1) for colors in read)
+    for detection, colors in zip(found, read, strict=True):
+        pixels = reader.clip.preprocess(crop_of(images[0], detection)[None])
+        classes = []
+        for color in ("red", "gold", "blue"):
+            texts = [template.format(color=color, object=detection.object) for template in TEMPLATES]
+            tokens = reader.clip.tokenizer(texts, padding=True, return_tensors="pt")
+            with torch.no_grad():
+                output = reader.clip.model(**tokens, pixel_values=pixels)
+            classes.append(torch.nn.functional.normalize(output.text_embeds.mean(0), dim=-1))
+        expected = (100 * torch.stack(classes) @ output.image_embeds[0]).softmax(-1)
+        torch.testing.assert_close(
+            torch.tensor(list(colors.values())), expected, atol=1e-4, rtol=1e-3, check_dtype=False
+        )
+
+
+@pytest.mark.parametrize("which", ["segmenting", "reading_words"])
+def test_a_real_forward_judges_every_binding_the_same_each_time(which, images, request):
+    judge = request.getfixturevalue(which)
+    prompts = [PAIR, prompt_from_text("an orange car", "prompt")]
+    verdicts = judge.judge(images, prompts)
+    assert judge.kin == "clip"
+    for verdict, prompt in zip(verdicts, prompts, strict=True):
+        assert [(j.attribute, j.object) for j in verdict.judgements] == [
+            (b.attribute, b.object) for b in prompt.bindings
+        ]
+        for j in verdict.judgements:
+            assert all(0 <= c <= 1 for c in (j.object_confidence, j.attribute_confidence, j.bound_confidence))
+    assert judge.judge(images, prompts) == verdicts

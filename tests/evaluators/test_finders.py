@@ -1,0 +1,82 @@
+"""What finds objects, against transformers' own processing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from reno.evaluators.finders import Segmenter, load_finder
+from reno.spec.errors import BadInput
+from reno.weights.images import Preprocessing, to_uint8
+
+CPU = torch.device("cpu")
+
+
+def test_the_segmenters_detections_are_those_of_transformers(tiny):
+    """At 384 pixels, the size at which transformers' post-processing reads its masks."""
+    from transformers import Mask2FormerImageProcessorPil
+
+    image = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5)), 384)
+    finder = Segmenter(tiny / "mask2former", CPU, None)
+    (found,) = finder.find(image, [["bench"]])
+    with torch.no_grad():
+        output = finder.model(pixel_values=finder.preprocess(image))
+    processor = Mask2FormerImageProcessorPil.from_pretrained(tiny / "mask2former")
+    (expected,) = processor.post_process_instance_segmentation(output, threshold=0.0, return_binary_maps=True)
+    theirs = sorted(expected["segments_info"], key=lambda segment: -segment["score"])
+    assert [finder.labels[segment["label_id"]] for segment in theirs] == [detection.object for detection in found]
+    for detection, segment in zip(found, theirs, strict=True):
+        assert detection.score == pytest.approx(segment["score"], abs=1e-5)
+        np.testing.assert_array_equal(detection.mask, expected["segmentation"][segment["id"]].numpy() == 1)
+        left, top, right, bottom = detection.box
+        assert detection.mask[top:bottom, left:right].sum() == detection.mask.sum()
+
+
+def test_the_segmenter_sees_what_transformers_shows_it(tiny, images):
+    from transformers import Mask2FormerImageProcessorPil
+
+    processor = Mask2FormerImageProcessorPil.from_pretrained(tiny / "mask2former")
+    theirs = processor(list(to_uint8(images)), return_tensors="pt").pixel_values
+    mine = Preprocessing.from_folder(tiny / "mask2former")(images)
+    torch.testing.assert_close(mine, theirs, atol=2 / 255 / 0.22, rtol=0)
+
+
+def test_sides_that_the_backbone_does_not_divide_are_padded(segmenting, images, tiny):
+    finder = Segmenter(tiny / "mask2former", CPU, 72)
+    (found,) = finder.find(images[:1, :, :80], [["bench"]])
+    assert found and all(detection.mask.shape == (80, 96) for detection in found)
+
+
+def test_the_word_detectors_boxes_are_those_of_transformers(reading_words, images):
+    from transformers import Owlv2ImageProcessorPil
+
+    finder = reading_words.finder
+    found = finder.find(images, [["bench", "clock"], ["car"]])
+    assert {detection.object for detection in found[0]} == {"bench", "clock"}
+    assert {detection.object for detection in found[1]} == {"car"}
+    tokens = finder.tokenizer(["a photo of a car"], padding="max_length", max_length=16, return_tensors="pt")
+    with torch.no_grad():
+        output = finder.model(**tokens, pixel_values=finder.preprocess(images[1:]))
+    (expected,) = Owlv2ImageProcessorPil().post_process_object_detection(output, 0.0, target_sizes=[(96, 96)])
+    best = expected["scores"].argmax()
+    assert found[1][0].score == pytest.approx(expected["scores"][best].item(), abs=1e-6)
+    cut = expected["boxes"][best].clamp(0, 96).round().int().tolist()
+    assert list(found[1][0].box) == cut
+
+
+def test_a_wide_image_is_padded_to_a_square(reading_words, images):
+    wide = images[:1, :, :48]
+    (found,) = reading_words.finder.find(wide, [["bench"]])
+    assert found and all(0 <= d.box[1] < d.box[3] <= 48 and d.box[2] <= 96 for d in found)
+    square = torch.full((1, 3, 96, 96), 0.5)
+    square[:, :, :48] = wide
+    (same,) = reading_words.finder.find(square, [["bench"]])
+    assert max(d.score for d in found) <= max(d.score for d in same)
+
+
+def test_another_kind_of_checkpoint_is_refused(tiny):
+    with pytest.raises(BadInput, match="holds a blip model; the detector can use mask2former, owlv2 or owlvit"):
+        load_finder(tiny / "blip", CPU, None)
+    with pytest.raises(BadInput, match="takes images of 64 pixels only"):
+        load_finder(tiny / "owlv2", CPU, 80)

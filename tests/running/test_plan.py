@@ -1,0 +1,171 @@
+"""A job's plan: its trials and their identities, batches, what is missing, and how long it will take."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from reno.running.plan import (
+    LocatedGenerator,
+    LocatedMetric,
+    cut,
+    estimate_seconds,
+    locate_generator,
+    make_plan,
+    missing,
+    read_finished,
+)
+from reno.spec.errors import BadInput
+from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, MetricSpec, MetricTerm, NamedCheckpoint
+from reno.spec.trial import digest
+from reno.store.records import Labels, Timings
+from reno.store.store import Damaged, Store, Stored
+from reno.weights.checkpoints import Located
+from tests.store.records import finished, record
+
+WEIGHTS = Located("lab/x", Path("/x"), "sha256:aa", None)
+
+
+def test_trials_are_in_the_order_of_the_prompts_then_of_the_seeds(compose):
+    plan = make_plan(compose("seed=[1,2]", "prompt=[a red car,a blue cup]"))
+    assert [(trial.prompt.text, trial.seed) for trial in plan.trials] == [
+        ("a red car", 1), ("a red car", 2), ("a blue cup", 1), ("a blue cup", 2),
+    ]  # fmt: skip
+    assert plan.images == 3 and plan.random and plan.dtype == "float32"
+
+
+def test_paths_batch_size_device_and_tracking_are_not_identity(compose, tiny, tmp_path):
+    shutil.copytree(tiny / "clip", tmp_path / "elsewhere")
+    other = compose(
+        f"models.checkpoints.clip.path={tmp_path / 'elsewhere'}", "batch_size=3", "tracking=disabled", "results=x",
+        "device=cpu", "checkpointing=true", "threads=3", "record=[]", "study=x",
+    )  # fmt: skip
+    assert [trial.id for trial in make_plan(compose()).trials] == [trial.id for trial in make_plan(other).trials]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["models.checkpoints.clip.path={tiny}/clip_vit_h", "metric.terms.0.weight=2", "dtype=float64", "metric=blip"],
+)
+def test_other_weights_or_settings_are_another_identity(compose, tiny, word):
+    one, other = (make_plan(compose(*words)).trials[0] for words in ([], [word.format(tiny=tiny)]))
+    assert one.id != other.id
+
+
+def test_own_noises_are_a_prompts_own_whatever_it_runs_beside(compose):
+    words = ["own_noise=true", "seed=[0,1]"]
+    both = make_plan(compose(*words, "prompt=[a red car,a blue cup]")).trials
+    alone = make_plan(compose(*words, "prompt=[a blue cup]")).trials
+    assert len({trial.seed for trial in both}) == 4
+    assert both[2:] == alone
+    assert [trial.seed for trial in alone] == [0xFF746831, 0x0243C2F0]  # sha256 of "0 a blue cup", its first 8 digits
+
+
+# --- Identities -------------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_generator_is_its_weights_and_any_other_tells_kind_and_options():
+    model = NamedCheckpoint("generator", Checkpoint("/x"), "models.generator")
+    assert LocatedGenerator(GeneratorSpec("stable_diffusion", model), WEIGHTS).identity == "sha256:aa"
+    stepped = LocatedGenerator(GeneratorSpec("stable_diffusion", model, {"timestep": 499}), WEIGHTS)
+    assert stepped.identity == f"stable_diffusion:{digest({'weights': 'sha256:aa', 'options': {'timestep': 499}})}"
+    own = LocatedGenerator(GeneratorSpec("lab.flow", None), None)
+    assert own.identity == f"lab.flow:{digest({'weights': None, 'options': {}})}" and not own.plain
+
+
+def test_a_metric_is_its_terms_with_kind_weight_weights_and_options():
+    spec = MetricSpec(
+        "m", (MetricTerm("clip", None, 0.5), MetricTerm("lab.sharp", None, 1.0, {"head": "x", "power": 2}))
+    )
+    assert LocatedMetric(spec, (WEIGHTS, None)).identity == (
+        {"kind": "clip", "head": None, "weight": 0.5, "weights": "sha256:aa"},
+        {"kind": "lab.sharp", "head": "x", "weight": 1.0, "weights": None, "power": 2},
+    )
+
+
+def test_a_judge_is_its_version_kind_settings_and_weights(compose):
+    (judge,) = make_plan(compose("evaluators=blip_vqa")).evaluators
+    assert judge.identity["version"] == 1 and judge.identity["kind"] == "blip_vqa"
+    assert judge.identity["settings"] == {"threshold": 0.5, "image_size": 480}
+    assert judge.identity["weights"]["blip_vqa"].startswith("sha256:")
+    spec = EvaluatorSpec("oracle", "reno.testbed.judges.oracle", {"judge": "analytic"})
+    assert dataclasses.replace(judge, spec=spec, checkpoints={}).identity == {
+        "version": 1, "kind": "oracle", "settings": {"judge": "analytic"}, "weights": {},
+    }  # fmt: skip
+
+
+def test_a_checkpoint_is_looked_for_by_its_knob_and_the_kinds_folders():
+    asked = []
+
+    def find(*what):
+        asked.append(what)
+        return WEIGHTS
+
+    model = NamedCheckpoint("generator", Checkpoint("/x"), "models.generator")
+    assert locate_generator(GeneratorSpec("stable_diffusion", model), find).checkpoint is WEIGHTS
+    assert asked == [(Checkpoint("/x"), "models.generator", ("text_encoder", "unet", "vae"))]
+
+
+# --- Batches ----------------------------------------------------------------------------------------------------------
+
+
+def test_batches_are_cut_from_the_whole_plan(compose):
+    trials = make_plan(compose("seed=[1,2]", "prompt=[a red car,a blue cup,a pink star]")).trials
+    assert cut(trials, 5) == [trials[:5], trials[5:]] and cut(trials, 3) == [trials[:3], trials[3:]]
+    assert cut(trials, 99) == [trials] and cut([], 3) == []
+
+
+def test_a_batch_is_missing_if_one_of_its_trials_is(compose):
+    trials = make_plan(compose("seed=[1,2,3,4,5]", "prompt=a red car")).trials
+    batches = cut(trials, 2)
+    assert missing(batches, set()) == batches
+    assert missing(batches, {trials[0].id, trials[1].id, trials[2].id}) == batches[1:]
+    assert missing(batches, {trial.id for trial in trials}) == []
+
+
+def test_what_is_stored_is_found_and_a_damaged_trial_refuses_the_job(compose, tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    trials = make_plan(compose("seed=[1,2]", "prompt=a red car")).trials
+    stored = store.commit(finished(trial_id=trials[1].id))
+    store.commit(finished(trial_id="ab" * 32))
+    assert read_finished(trials, store) == {trials[1].id: stored}
+    (stored.folder / "best.png").unlink()
+    with pytest.raises(BadInput, match=r"is damaged: best\.png is missing"):
+        read_finished(trials, store)
+    assert read_finished(trials[:1], store) == {}
+
+
+# --- How long ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plan(compose):
+    return make_plan(compose("prompt=a red car", "iterations=9"))
+
+
+def timed(plan, batch_seconds, batch_size=1, images=10, **labels):
+    """A stored trial of the plan's models and metric that took so long."""
+    one = record()
+    spec = msgspec.structs.replace(one.spec, generator=plan.generator.identity, metric=plan.metric.identity)
+    timings = Timings(seconds=1.0, batch_seconds=batch_seconds, batch_size=batch_size, images=images)
+    known = Labels(**{"models": "m", "metric": "clip", "method": "reno", **labels})
+    return Stored(Path("x"), msgspec.structs.replace(one, spec=spec, timings=timings, labels=known))
+
+
+def test_the_time_is_the_median_of_what_an_image_of_such_trials_took(plan):
+    stored = [timed(plan, 20.0), timed(plan, 80.0, batch_size=4), timed(plan, 900.0)]
+    others = [timed(plan, 1e6, method="none"), Damaged("x", Path("x"), "gone")]
+    other = timed(plan, 1e6)
+    others += [dataclasses.replace(other, record=msgspec.structs.replace(other.record, spec=record().spec))]
+    assert estimate_seconds(plan, [*others, *stored], 3) == (3 * 10 * 2.0, "from 3 stored trials")
+
+
+def test_without_such_trials_the_time_is_the_models_reference_or_unknown(plan):
+    assert estimate_seconds(plan, [], 2)[0] == 2 * 10 * 49.0
+    unknown = dataclasses.replace(plan, job=dataclasses.replace(plan.job, reference_seconds=None))
+    assert estimate_seconds(unknown, [], 2) is None
