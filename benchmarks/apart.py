@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from reno.screen.quiet import quieten_libraries
-from reno.spec.errors import BadInput
+from reno.spec.errors import INTERRUPTED, BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
 UNUSABLE = 2
 """Exit status of a call that raised BadInput; its sentence is the answer."""
-
-INTERRUPTED = 130
 
 
 class Failed(Exception):

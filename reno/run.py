@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reno.config.command import INTERRUPTED, REFUSED, run_command, unforeseen
+from reno.config.command import run_command, unforeseen
 from reno.config.conf import OWN, Conf, register_resolver
 from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.sweep import SweepFolder, begin_status, end_status, worst_status
 from reno.config.words import Words, search_path
 from reno.screen.quiet import quieten_libraries
-from reno.spec.errors import BadInput
+from reno.spec.errors import INTERRUPTED, REFUSED, BadInput
 
 COMMAND = "RENO_COMMAND"
 """The environment variable with the command that the user typed. A job reads it in the process that a launcher starts;

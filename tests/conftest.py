@@ -23,15 +23,17 @@ NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "cl
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Path:
-    """A folder with each of NAMES at size tiny."""
+    """A folder with each of NAMES at size tiny. RENO_TINY names one to keep: `make mutants` runs the tests often."""
     import torch
 
     from scripts.make_checkpoints import make_checkpoint
 
     torch.set_num_threads(1)  # models this small lose more to handing work around than two threads gain
-    folder = tmp_path_factory.mktemp("tiny")
+    kept = os.environ.get("RENO_TINY")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("tiny")
     for name in NAMES:
-        make_checkpoint(name, "tiny", folder)
+        if not (folder / name).exists():
+            make_checkpoint(name, "tiny", folder)
     return folder
 
 

@@ -11,11 +11,7 @@ from collections.abc import Callable, Sequence
 from reno.config.conf import Conf
 from reno.config.page import Page
 from reno.config.words import Words, parse
-
-REFUSED = 2
-"""Exit status of input that cannot be used."""
-INTERRUPTED = 130
-"""Exit status of a command that the user stopped; shells use it for SIGINT."""
+from reno.spec.errors import INTERRUPTED, REFUSED
 
 
 def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Words], int]) -> int:
@@ -34,7 +30,7 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has closed it, as `| head` does
+    except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

@@ -247,7 +247,7 @@ def _distinct(values) -> tuple:
 
 
 def _claims(claims: object, conf: Conf) -> tuple[dict[str, Any], ...]:
-    """The claims of conf/claim_sets/<claims>.yaml, or those that a study lists itself. The report checks their form."""
+    """The claims of conf/claim_sets/<claims>.yaml, or those that a study lists itself."""
     if claims is None:
         return ()
     if isinstance(claims, list):

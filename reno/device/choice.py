@@ -24,7 +24,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     device = torch.device(name)
     if (device.index or 0) >= _count(device.type):
-        there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        there = ["cpu", *(f"cuda:{index}" for index in range(_count("cuda"))), *["mps"] * (_count("mps") > 0)]
         raise BadInput(
             f"device={name} is not there: this machine has {', '.join(there)}; use one of these or device=auto"
         )

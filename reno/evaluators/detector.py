@@ -137,8 +137,8 @@ class Detector(Evaluator):
             asked = [binding.attribute for binding in prompt.bindings]
             read = self.reader.read(image, counted, list(dict.fromkeys([*self.colors, *asked])))
             painted = [Painted(one.object, one.score, colors) for one, colors in zip(counted, read, strict=True)]
-            surest = {name: max((one.score for one in found if one.object == name), default=0.0) for name in objects}
-            verdicts.append(verdict(prompt.bindings, painted, surest))
+            highest = {name: max((one.score for one in found if one.object == name), default=0.0) for name in objects}
+            verdicts.append(verdict(prompt.bindings, painted, highest))
         return verdicts
 
 
@@ -154,9 +154,9 @@ def _counted(found: Sequence[Detection], objects: Sequence[str], threshold: floa
     return counted
 
 
-def verdict(bindings: Sequence[Binding], painted: Sequence[Painted], surest: dict[str, float]) -> Verdict:
-    """The verdict that follows from the detections, highest score first. surest: each object's highest score, above the
-    threshold or not."""
+def verdict(bindings: Sequence[Binding], painted: Sequence[Painted], highest: dict[str, float]) -> Verdict:
+    """The verdict that follows from the detections, highest score first. highest: each object's
+    highest score, above the threshold or not."""
     times = Counter(binding.object for binding in bindings)
     own = {name: [one for one in painted if one.object == name][:count] for name, count in times.items()}
 
@@ -170,7 +170,7 @@ def verdict(bindings: Sequence[Binding], painted: Sequence[Painted], surest: dic
             object_present=bool(own[binding.object]),
             attribute_present=any(one.color == binding.attribute for one in painted),
             bound=shows(binding.object, binding.attribute),
-            object_confidence=surest[binding.object],
+            object_confidence=highest[binding.object],
             attribute_confidence=max((one.colors[binding.attribute] for one in painted), default=0.0),
             bound_confidence=max(
                 (one.score * one.colors[binding.attribute] for one in own[binding.object]), default=0.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-INTERRUPTED = 130
-"""Exit status of a command that the user stopped; shells use it for SIGINT."""
+from reno.spec.errors import INTERRUPTED
 
 
 @dataclass

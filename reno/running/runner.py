@@ -231,7 +231,7 @@ class Runner:
         job, device = self.plan.job, models.generator.device
         log.info("models in %s: %s", self.plan.dtype, why_dtype(job.dtype, self.plan.dtype, device.type))
         log.info("executed with %s", models.execution)
-        log.info("%d trials side by side: %s", size.size, size.reason)
+        log.info("batch_size=%d: %s", size.size, size.reason)
 
     def _write_record(self, seconds: float) -> None:
         """Writes job.json and, if the code has uncommitted changes, changes.patch."""

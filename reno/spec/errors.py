@@ -5,6 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+REFUSED = 2
+"""Exit status of input that cannot be used."""
+INTERRUPTED = 130
+"""Exit status of a command that the user stopped, as a shell has it for SIGINT."""
+
 
 class BadInput(ValueError):
     """The user asked for something that cannot be done. The message is one sentence that says what to type instead.

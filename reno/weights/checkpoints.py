@@ -116,7 +116,7 @@ def _file_digest(file: Path) -> str:
     stat = file.stat()
     if stat.st_size < 32 << 20:
         return hashlib.sha256(file.read_bytes()).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reno" / "digests.json"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reno-bench" / "digests.json"
     key = f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
     try:
         known = json.loads(cache.read_text())

@@ -183,7 +183,8 @@ def test_a_damaged_trial_is_named_and_the_store_is_left_as_it_is(knobs, tmp_path
     (trial.folder / "frames.webp").write_bytes(b"")
     capsys.readouterr()
     assert main(words) == 2
-    assert "damaged: frames.webp has 0 bytes, which is not the recorded size; delete that folder" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "damaged: frames.webp has 0 bytes, which is not the recorded size; delete that folder" in said
     assert trial.folder.exists()
 
 

@@ -111,7 +111,8 @@ def test_claims_are_those_of_a_file_or_the_studys_own(own, compose, refusal):
     for values in ([claim], {"claims": [claim]}):
         assert compose(*own("claim_sets", "mine", values), "claims=mine").claims == (claim,)
     assert "must be a list of claims" in refusal(*own("claim_sets", "mine", {"claim": 1}), "claims=mine")
-    assert compose("claims=[{key: a}]").claims == ({"key": "a"},)
+    assert compose("claims=[{key: a,statement: s,definition: d,parts: []}]").claims == (claim,)
+    assert "must be a list of claims" in refusal("claims=[{key: a}]")
 
 
 def test_a_seed_a_prompt_is_its_own_where_that_is_asked_for(compose):

@@ -23,6 +23,20 @@ def test_a_trials_noise_comes_from_its_own_seed_alone():
             assert torch.equal(noise[place], expected)
 
 
+def test_noise_goes_to_its_device_and_is_drawn_on_the_cpu():
+    assert NoiseSource([7], (5, 3), torch.device("meta")).draw().is_meta
+
+
+def test_a_wider_default_dtype_changes_nothing():
+    """A number drawn in float64 is another number."""
+    try:
+        torch.set_default_dtype(torch.float64)
+        noise = NoiseSource([7], (5, 3), CPU).draw()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(noise[0], drawn(7, (5, 3))[0])
+
+
 def test_wider_noise_has_the_same_float32_values():
     noise = NoiseSource([7], (5, 3), CPU, torch.float64).draw()
     assert noise.dtype == torch.float64

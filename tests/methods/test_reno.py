@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -277,3 +278,15 @@ def test_a_scale_changes_no_digit_where_everything_fits():
         assert torch.equal(one.noise, two.noise)
         torch.testing.assert_close(one.grad_norm, two.grad_norm, rtol=0, atol=0, equal_nan=True)
         assert torch.equal(one.losses, two.losses) and torch.equal(one.scores.total, two.scores.total)
+
+
+def test_the_gradient_keeps_the_noises_dtype():
+    """float32 noise and a scale made in float32: nothing is widened on the way, whatever torch's default is."""
+    try:
+        torch.set_default_dtype(torch.float64)
+        problem = quadratic(loss_scale=4096.0)
+        problem = dataclasses.replace(problem, noise=problem.noise.float())
+        steps = run(problem, sgd(iterations=1, lr=0.1))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {step.noise.dtype for step in steps} == {steps[0].grad_norm.dtype} == {torch.float32}

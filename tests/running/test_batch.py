@@ -1,8 +1,8 @@
 """One batch, on a generator, a metric, a method and a judge whose every number is written down here.
 
-The image of trial t at iteration k has (k + 0.25) / 255 in its red channel and t / 255 in its green one, so whoever sees
-an image can tell which it is; rounded to whole levels, as it is stored, the quarter is gone. Trials are called "trial 0",
-"trial 1", ... A script gives a metric's score by trial and iteration.
+The image of trial t at iteration k has (k + 0.25) / 255 in its red channel and t / 255 in its green one: whoever sees an
+image can tell which it is. Rounded to whole levels, as an image is stored, the quarter is gone. Trials are called
+"trial 0", "trial 1", ... A script gives a metric's score by trial and iteration.
 """
 
 from __future__ import annotations
@@ -323,6 +323,19 @@ def test_a_prompt_without_bindings_is_not_judged():
     assert one.verdicts["looker"][2] == said(0, 1) and two.verdicts["looker"][2] == said(2, 1)
 
 
+@pytest.mark.parametrize("few", [{0}, {1}, {0, 1}])
+def test_a_judge_that_says_too_little_is_an_error(few):
+    """Else a trial would be without its judgement, or have another's. few: which of the two calls are short."""
+
+    class Short(Looking):
+        def judge(self, images, prompts):
+            verdicts = super().judge(images, prompts)
+            return verdicts[:-1] if len(self.calls) - 1 in few else verdicts
+
+    with pytest.raises(ValueError):
+        run(trials(2), models_of(Scripted(lambda *_: 1.0), judges=[Short()]), settings(1))
+
+
 # --- The trace --------------------------------------------------------------------------------------------------------
 
 
@@ -416,6 +429,11 @@ def test_noise_is_of_each_trials_seed_in_float32_or_wider(handed, dtype):
             assert torch.equal(noise[place], torch.randn(1, 2, 2, generator=generator).to(wide))
 
 
+def test_noise_is_on_the_generators_device(handed):
+    generator = Numbered(device=torch.device("meta"))
+    assert handed(models_of(Scripted(lambda *_: 1.0), generator), trials(1)).noise.is_meta
+
+
 def test_the_loss_is_scaled_for_float16_alone(handed):
     for dtype, scale in (("float32", 1.0), ("bfloat16", 1.0), ("float16", 4096.0)):
         assert handed(models_of(Scripted(lambda *_: 1.0)), trials(1, dtype)).loss_scale == scale
@@ -485,8 +503,9 @@ class Card(str):
 
 def test_the_peak_is_that_of_the_optimisation_on_a_gpu_and_none_elsewhere(monkeypatch):
     bytes_held = [77]
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: bytes_held.clear())
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: max(bytes_held))
+    asked = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda card: asked.append(card) or bytes_held.clear())
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda card: asked.append(card) or max(bytes_held))
 
     class Hungry(Numbered):
         def __call__(self, noise, conditioning):
@@ -501,6 +520,7 @@ def test_the_peak_is_that_of_the_optimisation_on_a_gpu_and_none_elsewhere(monkey
     for device, peak in ((Card("cpu"), 30), (torch.device("cpu"), None)):
         models = models_of(Scripted(lambda *_: 1.0), Hungry(device=device), {"recorded": recorded})
         assert run(trials(1), models, settings(2)).device_bytes == peak
+    assert [type(card) for card in asked] == [Card, Card]  # of several GPUs the models' own
 
 
 def test_a_recorded_metric_is_on_the_device_only_while_it_scores():

@@ -74,9 +74,8 @@ def test_any_batch_is_known_from_the_first_three(compose, monkeypatch):
     assert expected.peak(1) < expected.peak(2) < expected.peak(3)
 
 
-@pytest.mark.parametrize("metric", ["clip", "blip"])
-def test_checkpointing_takes_less_and_is_rehearsed_as_it_runs(compose, metric):
-    words = (f"metric={metric}", "record=[]", "prompt=a red car")
+def test_checkpointing_takes_less_and_is_rehearsed_as_it_runs(compose):
+    words = ("metric=clip", "record=[]", "prompt=a red car")
     plain, checkpointed = (predict(compose(*words, f"checkpointing={on}"), "cpu") for on in ("false", "true"))
     assert checkpointed.peak(4) < plain.peak(4)
     assert checkpointed.execution.checkpointing and not plain.execution.checkpointing

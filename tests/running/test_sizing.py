@@ -184,7 +184,7 @@ def test_a_job_tells_what_it_chose_and_keeps_it_in_every_trial(auto, tmp_path, t
     assert len(auto("batch_size=auto", FOUR).done) == 4
     shown = capsys.readouterr().out
     assert "batch_size=2: the fastest here (seconds per image, by batch size: 1: 1, 2: 0.5, 4: 0.5); 4 at most" in shown
-    assert "2 trials side by side: the fastest here" in (tmp_path / "job" / "job.log").read_text()
+    assert "batch_size=2: the fastest here" in (tmp_path / "job" / "job.log").read_text()
     for trial in Store(tmp_path / "results"):
         batch = trial.record.provenance.batch
         assert batch.size == 2 and batch.cut.size == 2 and batch.cut.automatic is True

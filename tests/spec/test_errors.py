@@ -13,6 +13,7 @@ from reno.spec.errors import BadInput, did_you_mean, first_line, reason, typed_l
         (ValueError("it broke"), "it broke", "ValueError: it broke"),
         (ValueError("it broke. \nand more"), "it broke", "ValueError: it broke"),
         (OSError(28, "No space left"), "[Errno 28] No space left", "OSError: [Errno 28] No space left"),
+        (ValueError("a BOX"), "a BOX", "ValueError: a BOX"),
         (KeyError(), "KeyError", "KeyError"),
         (RuntimeError("  \n "), "RuntimeError", "RuntimeError"),
     ],

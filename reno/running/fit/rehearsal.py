@@ -59,9 +59,9 @@ class MadeUpValues(TorchDispatchMode):
 
 @contextlib.contextmanager
 def fused_attention() -> Iterator[None]:
-    """Within it, attention runs by the memory-efficient kernel, as on GPUs and CPUs. By default META would keep whole
-    attention matrices. The function itself is replaced, since a mode of torch is not active where a backward pass runs
-    checkpointed blocks again."""
+    """A context in which attention runs by the memory-efficient kernel, as on GPUs and CPUs. By default META would keep
+    whole attention matrices. The function itself is replaced, because a torch mode is not active when a backward pass
+    runs checkpointed blocks again."""
     functional = torch.nn.functional
     usual = functional.scaled_dot_product_attention
     functional.scaled_dot_product_attention = _fused_attention

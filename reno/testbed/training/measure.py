@@ -24,6 +24,7 @@ import numpy as np
 
 from reno.config.prompt_sets import load_prompts
 from reno.methods import settings_of
+from reno.spec.errors import INTERRUPTED
 from reno.spec.job import Checkpoint
 from reno.spec.judgements import Verdict
 from reno.spec.prompts import prompt_from_text
@@ -236,7 +237,7 @@ def _run_side_by_side(wanted: list[list[str]], folder: Path, processes: int = 2)
 def run_jobs(listed: str) -> int:
     """Runs the jobs of a JSON file of knobs one after the other, as `python -m reno.run` does. Answers with the highest
     exit status. An interrupt ends them."""
-    from reno.run import INTERRUPTED, main
+    from reno.run import main
 
     worst = 0
     wanted = json.loads(Path(listed).read_text(encoding="utf-8"))
