@@ -1,7 +1,7 @@
 """One batch, on a generator, a metric, a method and a judge whose every number is written down here.
 
-The image of trial t at iteration k has (k + 0.25) / 255 in its red channel and t / 255 in its green one: whoever sees an
-image can tell which it is. Rounded to whole levels, as an image is stored, the quarter is gone. Trials are called
+The image of trial t at iteration k has (k + 0.25) / 255 in its red channel and t / 255 in its green one: whoever sees
+an image can tell which it is. Rounded to whole levels, as an image is stored, the quarter is gone. Trials are called
 "trial 0", "trial 1", ... A script gives a metric's score by trial and iteration.
 """
 
