@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
-
-    from reno.running.listeners import Listener
-    from reno.running.outcome import Outcome
-    from reno.running.plan import Plan
-    from reno.running.pool import ModelPool, Models
-    from reno.spec.job import JobSpec
+from reno.config.compose import composed
+from reno.config.job import job_from_config
+from reno.config.page import RUN
+from reno.config.words import parse
+from reno.spec.job import JobSpec
 
 COLOURS, OBJECTS = ("red", "blue", "green", "pink"), ("car", "cup", "clock", "star")
 PROMPTS = tuple(
@@ -41,11 +36,6 @@ class Setting:
 
     def job(self, *overrides: str) -> JobSpec:
         """A job of these models. Nothing is recorded or judged unless the overrides ask for it."""
-        from reno.config.compose import composed
-        from reno.config.job import job_from_config
-        from reno.config.page import RUN
-        from reno.config.words import parse
-
         words = parse(RUN, [*self.words, "record=[]", "evaluators=[]", *overrides])
         return job_from_config(composed(RUN, words), words.conf)
 
@@ -62,39 +52,6 @@ def prompts(count: int) -> str:
 def seeds(count: int) -> str:
     """A knob with `count` seeds."""
     return f"seed={list(range(count))}".replace(" ", "")
-
-
-def loaded(job: JobSpec) -> tuple[Plan, Models, torch.device]:
-    """The job's plan, models and device. Models are loaded once per process."""
-    from reno.device.choice import choose_device, make_deterministic
-    from reno.running.plan import make_plan
-
-    plan = make_plan(job)
-    make_deterministic(job.threads)
-    device = choose_device(job.device)
-    return plan, pool().load(plan, device), device
-
-
-def ran(job: JobSpec, folder: Path, *listeners: Listener) -> Outcome:
-    """Runs a job as reno.run does, with W&B as its knobs say. listeners: called after the job's own."""
-    from reno.running.plan import make_plan
-    from reno.running.runner import Runner
-    from reno.screen.log import JobLog
-    from reno.screen.screen import Screen
-    from reno.store.store import Store
-    from reno.tracking import TrackingSpec
-    from reno.tracking.listener import Tracking
-
-    heard = [JobLog(), Tracking(TrackingSpec.from_knobs(job.tracking)), Screen(), *listeners]
-    return Runner(make_plan(job), Store(job.results), pool(), heard, folder=folder, group="bench").run()
-
-
-@functools.cache
-def pool() -> ModelPool:
-    """The models that this process has loaded."""
-    from reno.running.pool import ModelPool
-
-    return ModelPool()
 
 
 def testbed(threads: int | None, quick: bool) -> Setting:

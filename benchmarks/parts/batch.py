@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
+from benchmarks.jobs import loaded
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts
+from benchmarks.setting import Setting, prompts
 from benchmarks.timing import in_turn, ratio
 from reno.running.provenance import environment
 from reno.running.sizing import MOST, best_size, largest_that_fits, machine_key, remember, seconds_per_image

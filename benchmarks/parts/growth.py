@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.apart import Failed, apart
+from benchmarks.jobs import loaded, ran
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts, ran, seeds, setting_from
+from benchmarks.setting import Setting, prompts, seeds, setting_from
 from benchmarks.timing import MIB, off_the_line, peak_bytes, say
 from reno.running.batch import BatchRun, run_batch
 from reno.running.listeners import Listener, RunningBatch

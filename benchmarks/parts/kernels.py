@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.apart import Failed, apart
+from benchmarks.jobs import loaded
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts, setting_from
+from benchmarks.setting import Setting, prompts, setting_from
 from benchmarks.timing import in_turn, peak_bytes, ratio
 from reno.running.batch import run_batch
 from reno.running.fit.cards import GIB

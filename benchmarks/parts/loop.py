@@ -12,8 +12,9 @@ from statistics import median
 import torch
 
 from benchmarks.apart import Failed
+from benchmarks.jobs import loaded, ran
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts, ran, seeds
+from benchmarks.setting import Setting, prompts, seeds
 from benchmarks.timing import in_turn, ratio
 from reno.methods.noise import NoiseSource
 from reno.running.batch import BatchRun

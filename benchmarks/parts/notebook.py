@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from benchmarks.apart import apart
+from benchmarks.jobs import loaded
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts, seeds, setting_from
+from benchmarks.setting import Setting, prompts, seeds, setting_from
 from benchmarks.timing import in_turn, peak_bytes, ratio
 from reno.device.choice import choose_device, make_deterministic
 from reno.running.batch import run_batch

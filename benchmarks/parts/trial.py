@@ -7,8 +7,9 @@ import time
 
 import torch
 
+from benchmarks.jobs import loaded
 from benchmarks.rows import Row
-from benchmarks.setting import Setting, loaded, prompts
+from benchmarks.setting import Setting, prompts
 from benchmarks.timing import say
 from reno.device.residence import out_of_memory
 from reno.running.batch import run_batch
