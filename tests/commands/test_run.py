@@ -110,28 +110,30 @@ def test_a_sweep_loads_its_models_once_and_ends_with_zero(knobs, tmp_path, monke
     assert "HYDRA" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "../../x",
-        "a/b",
-        'it\'s "quoted"',
-        "<script>alert(1)</script>",
-        "🐶 café",
-        "line\nbreak",
-        "a, b {c} [d] (e) $f ${g} x=y",
-        "back\\slash\\",
-    ],
-)
-def test_any_text_runs_and_is_stored_like_any_other(knobs, tmp_path, text, capsys):
-    words = [*knobs, f"results={tmp_path / 'results'}", "tracking=disabled"]
-    assert main([*words, f"prompt={quote(text)}"]) == 0
-    if not text.startswith(("[", "'", '"')):
-        assert main([*words, f"prompt={text}"]) == 0  # as typed, the same trial
-    (trial,) = Store(tmp_path / "results")
-    assert trial.record.spec.prompt == text
-    assert re.fullmatch("[0-9a-f]{64}", trial.folder.name)
+TEXTS = [
+    "../../x",
+    "a/b",
+    'it\'s "quoted"',
+    "<script>alert(1)</script>",
+    "🐶 café",
+    "line\nbreak",
+    "a, b {c} [d] (e) $f ${g} x=y",
+    "back\\slash\\",
+]
+
+
+def test_any_text_runs_and_is_stored_like_any_other(knobs, tmp_path):
+    words = [*knobs, f"results={tmp_path / 'results'}", "tracking=disabled", "batch_size=8", "iterations=0"]
+    assert main([*words, f"prompt=[{','.join(map(quote, TEXTS))}]"]) == 0
+    trials = list(Store(tmp_path / "results"))
+    assert sorted(trial.record.spec.prompt for trial in trials) == sorted(TEXTS)
+    assert all(re.fullmatch("[0-9a-f]{64}", trial.folder.name) for trial in trials)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_prompt_is_what_was_typed(text):
+    assert composed(RUN, parse(RUN, [f"prompt={text}"])).values["prompt"] == text
 
 
 BAD = [

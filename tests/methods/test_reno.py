@@ -135,6 +135,10 @@ CHAINS = [
         {"generate": lambda noise: noise * 0.0},
         "the chain is cut in the generator: no usable gradient passes back to the noise",
     ),
+    (  # a graph, but to something else
+        {"generate": lambda noise: noise.detach() * torch.ones(1, dtype=torch.float64, requires_grad=True)},
+        "the chain is cut in the generator: no usable gradient passes back to the noise",
+    ),
     (
         {"score": lambda images: images.detach().flatten(1).sum(1)},
         "the chain is cut in the metric: the gradient of its loss at the image is zero",
@@ -235,6 +239,14 @@ def test_a_gradient_too_small_or_too_large_for_float16_passes_where_the_loss_is_
     assert failures == {}
     for trial, slope in enumerate(slopes):
         torch.testing.assert_close(scaled[trial], torch.full_like(scaled[trial], -slope), rtol=1e-3, atol=1e-12)
+
+
+@pytest.mark.parametrize(("slope", "fits"), [(40000.0, True), (100000.0, False)])
+def test_a_scale_is_halved_down_to_one_and_no_further(slope, fits):
+    """float16 ends at 65504."""
+    scaled, failures = first_gradients(through_half([slope], 2.0))
+    assert (failures == {}) is fits
+    torch.testing.assert_close(scaled, torch.full_like(scaled, -slope if fits else 0.0))
 
 
 def test_a_scale_that_was_halved_stays_so():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from reno.device.residence import free_bytes, left_of_limit
 from reno.memory import main as memory
 from reno.running import sizing
 from reno.running.batch import run_batch
-from reno.running.fit.cards import CONTEXT, SHARE, largest_batch
+from reno.running.fit.cards import CONTEXT, GIB, SHARE, largest_batch
 from reno.running.fit.prediction import predict, rehearse
 from reno.running.plan import make_plan
 from reno.running.pool import ModelPool
@@ -95,8 +97,12 @@ def test_a_table_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
 # --- What fits ----------------------------------------------------------------------------------------------
 
 
-def test_free_memory_is_asked_of_the_system():
-    assert 2**20 < free_bytes(CPU) < 2**50
+def test_free_memory_is_what_the_system_and_the_containers_limit_allow(monkeypatch):
+    available = min(10 * GIB, left_of_limit())
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10 * GIB))
+    assert free_bytes(CPU) == pytest.approx(available, rel=0.05)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=12345))
+    assert free_bytes(CPU) == 12345
 
 
 def test_a_containers_limit_counts_and_its_cached_files_do_not(tmp_path):
