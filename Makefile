@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed bench bench-gpu lint clean
+.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed bench bench-gpu mutants lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,11 @@ bench-gpu: setup ## the same on a CUDA GPU at SD-Turbo's size, with random weigh
 
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
 	@$(BIN)/python scripts/build_dashboard.py --project "$(PROJECT)" $(if $(ENTITY),--entity "$(ENTITY)")
+
+mutants: setup ## mutation testing: faults put into the code one at a time, over an hour; goes on where it stopped
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'
+	$(BIN)/mutmut run --max-children 2 $(ARGS)
+	@$(BIN)/mutmut results
 
 lint: setup ## style, obvious mistakes, and which room may import which
 	$(BIN)/python -m ruff check .
