@@ -260,8 +260,10 @@ def _why_not(one: Slice, stated: StatedClaim, parts: Sequence[DecidedPart], comp
     if not parts:
         return "ReNO was not run here"
     fewest = min(part.effect.prompts for part in parts)
+    if fewest == 0:
+        return f"{one.judge} judged no prompt with all that the claim compares"
     if fewest < FEWEST_PROMPTS:
-        return f"{fewest} prompts are too few; it takes {FEWEST_PROMPTS}"
+        return f"{fewest} {'prompt is' if fewest == 1 else 'prompts are'} too few; at least {FEWEST_PROMPTS} are needed"
     return None
 
 

@@ -65,13 +65,13 @@ def _run_with_hydra(words: Words) -> int:
         ) from error
     finally:
         sys.argv = argv
-    left = 0 if SweepFolder.latest is None else worst_status(SweepFolder.latest)
+        left = 0 if SweepFolder.latest is None else worst_status(SweepFolder.latest)
     return max(statuses, default=left)  # empty if a launcher ran the jobs in other processes
 
 
 def run_composed(config) -> int:
-    """Runs the job of one composed configuration. Returns its exit status. Raises only KeyboardInterrupt, so that the
-    other jobs of a sweep go on."""
+    """Runs the job of one composed configuration. Returns its exit status. Raises nothing but KeyboardInterrupt and
+    BrokenPipeError, so that the other jobs of a sweep go on."""
     from hydra.core.hydra_config import HydraConfig
 
     from reno.config.compose import explain
@@ -83,12 +83,13 @@ def run_composed(config) -> int:
     status = 1
     if sweeping:
         begin_status(folder)
-        print(f"job {context.job.num}: {' '.join(word.lstrip('+') for word in context.overrides.task)}")
     try:
+        if sweeping:
+            print(f"job {context.job.num}: {' '.join(word.lstrip('+') for word in context.overrides.task)}")
         status = _run_job(config, conf, folder, group=folder.parent.name if sweeping else folder.name)
         if status == INTERRUPTED and sweeping:
             raise KeyboardInterrupt  # Ctrl-C stops the whole sweep, not only this job
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # the user stopped the command, or closed its output as `| head` does
         status = INTERRUPTED
         raise
     except Exception as error:

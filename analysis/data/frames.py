@@ -139,7 +139,7 @@ def _identity_columns(spec: Any) -> dict[str, Any]:
         "regularization": _or_nan(method.get("regularization")),
         "grad_clip": _or_nan(method.get("grad_clip")),
         "optimizer": name and " ".join([name, *_pairs(optimizer)]),
-        "options": " ".join(_pairs({key: method[key] for key in method.keys() - set(METHOD_COLUMNS)})) or None,
+        "options": " ".join(_pairs(_own_settings(method))) or None,
         "dtype": spec.dtype,
         "algorithm": spec.algorithm,
         "generator": spec.generator,
@@ -150,6 +150,12 @@ def _identity_columns(spec: Any) -> dict[str, Any]:
 
 def _or_nan(value: float | None) -> float:
     return np.nan if value is None else value
+
+
+def _own_settings(method: dict[str, Any]) -> dict[str, Any]:
+    """A method's settings that have no column of their own."""
+    rest = {key: value for key, value in method.items() if key not in (*METHOD_COLUMNS, "kind", "options")}
+    return rest | method.get("options", {})
 
 
 def _pairs(values: dict[str, Any]) -> list[str]:

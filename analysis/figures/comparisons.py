@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from analysis.data.names import label_of
 from analysis.figures.style import COLUMN, FAINT, INK, LOSS, TIE, WIN, heading, method_markers, metric_colors
@@ -106,7 +106,9 @@ def wins(one: Slice, versus: Table, method: str = "reno"):
     if frame.empty:
         return None
     frame = frame[(frame["judge"] == one.judge) & (frame["method"] == method)]
-    panels = [part for _, part in frame.groupby(["a", "b"], sort=False)]
+    panels = [
+        part for _, part in frame.groupby(["a", "b"], sort=False) if part[["win", "tie", "loss"]].to_numpy().any()
+    ]
     if not panels:
         return None
     drawn = panels[:MOST_PAIRS]
@@ -215,7 +217,12 @@ def cost_quality(one: Slice):
         methods.append(method)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_xlim()
+    if high / low > 10:  # else there may be no power of ten between them, and only minor ticks would have labels
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axis.xaxis.set_minor_formatter(lambda value, _: f"{value:.3g}")
+        axis.xaxis.set_minor_locator(MaxNLocator(4))
     axis.set_xlabel("seconds a trial (median, log scale)")
     axis.set_ylabel(f"{FULLY_BOUND.title}\n({one.marked(families_of(rows))})")
     axis.set_ylim(bottom=0)

@@ -131,8 +131,21 @@ def _metric(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpe
     if not isinstance(listed, list) or not listed:
         raise BadInput(f"metric.terms must list the metric's models, each with kind, model and weight, not {listed!r}")
     terms = tuple(_term(name, Section(term, "metric.terms", section.references), own, checkpoints) for term in listed)
+    _refuse_misplaced(section, terms)
     section.end()
     return MetricSpec(name + _suffix(name, terms, conf), terms)
+
+
+def _refuse_misplaced(section: Section, terms: tuple[MetricTerm, ...]) -> None:
+    """Raises BadInput for an option of a term that stands beside the terms."""
+    for key in section.values:
+        if key not in section.known:
+            for place, term in enumerate(terms):
+                if key in term.options:
+                    where = f"{section.where}.terms.{place}.{key}"
+                    raise BadInput(
+                        f"{section.where}.{key} is not a knob; {key} is an option of a term: write {where}=..."
+                    )
 
 
 def _named_metric(name: str, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:

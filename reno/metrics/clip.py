@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import normalize
 
-from reno.device.residence import visiting
+from reno.device.residence import send_away, visiting
 from reno.metrics import Metric
 from reno.weights.images import Preprocessing
 from reno.weights.loading import load_model
@@ -32,6 +32,9 @@ class ClipMetric(Metric):
 
     def check_prompt(self, text: str) -> None:
         check_length(self.tokenizer, text, self.limit, "CLIP's text encoder")
+
+    def leave(self) -> None:
+        send_away(self.device, (self.model,))  # its scale, too
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> torch.Tensor:

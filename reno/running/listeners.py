@@ -37,6 +37,8 @@ class RunningJob:
     """Where the job's log, record and contact sheet go."""
     group: str
     """The study or sweep."""
+    command: str
+    """The command as the user typed it; empty if it is not known."""
     finished: dict[str, Stored]
     """The trials that are stored, by id; the runner adds to it."""
     batches: int

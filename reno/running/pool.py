@@ -14,7 +14,9 @@ from reno.evaluators import Evaluator
 from reno.generators import Generator
 from reno.metrics import Metric, WeightedSum
 from reno.running.plan import LocatedEvaluator, LocatedGenerator, LocatedMetric, Plan
+from reno.spec.errors import BadInput
 from reno.spec.job import Execution, MetricTerm
+from reno.spec.prompts import Prompt
 from reno.weights.checkpoints import Located
 from reno.weights.kinds import module_of
 
@@ -57,7 +59,7 @@ class ModelPool:
             for reader in (generator, metric, *recorded.values()):
                 reader.check_prompt(prompt.text)
             for evaluator in evaluators:
-                evaluator.check_prompt(prompt)
+                _check_judged(evaluator, prompt)
         self._make_room(generator, metric)
         execution = _run_as(plan.job.execution, generator, metric)
         return Models(generator, metric, recorded, evaluators, execution)
@@ -107,6 +109,14 @@ class ModelPool:
 
 
 _NOWHERE = {"folder": None, "variant": None}
+
+
+def _check_judged(evaluator: Evaluator, prompt: Prompt) -> None:
+    """Raises BadInput, which names the prompt and the judge, if the judge cannot judge the prompt."""
+    try:
+        evaluator.check_prompt(prompt)
+    except BadInput as error:
+        raise BadInput(f"the judge {evaluator.name} cannot judge the prompt {prompt.text!r}: {error}") from None
 
 
 def _distinct_names(terms: tuple[MetricTerm, ...]) -> tuple[str, ...]:

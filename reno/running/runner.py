@@ -82,7 +82,7 @@ class Runner:
         self.store.prepare()
         self.folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        job = RunningJob(self.plan, self.folder, self.group, self.finished, len(waiting), self._warn)
+        job = RunningJob(self.plan, self.folder, self.group, self.command, self.finished, len(waiting), self._warn)
         self.listeners.tell("job_begins", job)
         try:
             if models is not None:

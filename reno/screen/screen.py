@@ -5,6 +5,7 @@ Progress is a live bar on a terminal, and elsewhere a plain line for each batch,
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -126,12 +127,26 @@ class Screen(Listener):
         for judge in (spec.name for spec in job.evaluators):
             pairs = zip(trials, judged, strict=True)
             if lacking := sum(bool(trial.record.bindings) and judge not in said for trial, said in pairs):
-                command = f"python -m reno.evaluate evaluators={judge} results={job.results}"
+                words = ["python", "-m", "reno.evaluate", f"evaluators={judge}", f"results={job.results}"]
+                command = shlex.join([*words, *_of_the_judges(self.job.command)])
                 self.say(f"{count(lacking, 'trial')} stored before without {judge}'s judgement; to judge: {command}")
 
     def say(self, line: str) -> None:
         """Prints a line that is never cut."""
         self.console.print(line, overflow="ignore", crop=False)
+
+
+def _of_the_judges(command: str) -> list[str]:
+    """The words of a job's command that a judge needs as well: folders of one's own, and checkpoints."""
+    words = shlex.split(command)
+    kept = []
+    for place, word in enumerate(words):
+        name = word.partition("=")[0]
+        if name in ("-cd", "--config-dir"):
+            kept += words[place : place + 1 + (name == word)]
+        elif name.lstrip("+").startswith("models.checkpoints."):
+            kept.append(word)
+    return kept
 
 
 def show_dry_run(plan: Plan, finished: dict[str, Stored], estimate: tuple[float, str] | None) -> None:

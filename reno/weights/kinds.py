@@ -26,6 +26,12 @@ def module_of(what: str, kind: str, room: str) -> ModuleType:
             raise BadInput(f"{what} {kind} cannot be imported: it needs {error.name}, which is not installed") from None
     except Exception as error:  # the module may be the user's and raise any error
         raise BadInput(f"{what} {kind} cannot be imported ({typed_line(error)}); correct {path}") from error
+    if "." in kind and not kind.startswith("reno."):
+        top = kind.partition(".")[0]
+        raise BadInput(
+            f"{what} kind {kind!r}: Python finds no module {path} from here; run the command in the folder that "
+            f"holds {top}/, or add that folder to PYTHONPATH"
+        )
     known = kinds(room)
     raise BadInput(
         f"{what} kind {kind!r} is not a module; use {', '.join(known)} or the dotted path of your own module"

@@ -51,6 +51,17 @@ def test_a_swap_is_both_exchanged_phrases_and_each_more_than_its_own():
         assert not blip_vqa.verdict(PAIR.bindings, other, 0.5).faults["swapped"]
 
 
+def test_half_is_enough_for_each_part_and_for_a_swap_only_where_it_is_more_than_its_own():
+    half = dict.fromkeys(("a_gold_bench", "a_bench", "gold", "a_green_bench", "a_gold_clock"), 0.5)
+    verdict = blip_vqa.verdict(PAIR.bindings, answers(**half), 0.5)
+    bench, clock = verdict.judgements
+    assert (bench.attribute, bench.object, clock.attribute, clock.object) == ("gold", "bench", "green", "clock")
+    assert (bench.object_present, bench.attribute_present, bench.bound) == (True, True, True)
+    assert not verdict.faults["swapped"]  # "a green bench?" is answered like "a gold bench?"
+    verdict = blip_vqa.verdict(PAIR.bindings, answers(**{**half, "a_gold_bench": 0.49}), 0.5)
+    assert verdict.faults["swapped"] and not verdict.judgements[0].bound
+
+
 def test_a_judged_batch_gives_each_image_its_own_answers(vqa, images, monkeypatch):
     told = {"a red car?": 0.9, "a car?": 0.9, "red?": 0.9}
     monkeypatch.setattr(vqa, "ask", lambda images, texts: [[told.get(text, 0.2) for text in few] for few in texts])

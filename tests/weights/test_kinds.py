@@ -48,17 +48,25 @@ def test_a_rooms_kinds_are_its_modules():
     assert kinds("reno.methods") == ["best_of_n", "decoder_only", "noise", "none", "reno"]
 
 
-@pytest.mark.parametrize("kind", ["clop", "lab_b.sharp", "reno.metrics.clop"])
+@pytest.mark.parametrize("kind", ["clop", "reno.metrics.clop"])
 def test_a_module_that_is_not_there_is_refused_with_those_that_are(kind):
     said = refusal(lambda: module_of("metric", kind, "reno.metrics"))
     hint = "; did you mean 'clip'?" if kind == "clop" else ""
     assert said == f"metric kind {kind!r} is not a module; use blip, clip or the dotted path of your own module{hint}"
 
 
+def test_a_module_of_ones_own_that_is_not_found_says_where_to_run_the_command():
+    said = refusal(lambda: module_of("metric", "lab_b.sharp", "reno.metrics"))
+    assert said == (
+        "metric kind 'lab_b.sharp': Python finds no module lab_b.sharp from here; run the command in the folder that "
+        "holds lab_b/, or add that folder to PYTHONPATH"
+    )
+
+
 def test_a_module_that_is_not_there_inside_one_that_is(own):
     own("lab_c.there", "")
     said = refusal(lambda: module_of("metric", "lab_c.sharp", "reno.metrics"))
-    assert said.startswith("metric kind 'lab_c.sharp' is not a module")
+    assert said.startswith("metric kind 'lab_c.sharp': Python finds no module lab_c.sharp from here")
 
 
 def test_a_module_that_needs_another_names_that(own):
