@@ -69,7 +69,8 @@ dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=te
 
 mutants: setup ## mutation testing: faults put into the code one at a time, over an hour; goes on where it stopped
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'
-	$(BIN)/mutmut run --max-children 2 $(ARGS)
+	mkdir -p mutants/tiny
+	RENO_TINY=$(CURDIR)/mutants/tiny OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(ARGS)
 	@$(BIN)/mutmut results
 
 lint: setup ## style, obvious mistakes, and which room may import which

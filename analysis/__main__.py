@@ -24,6 +24,7 @@ PAGE = Page(
     purpose="Makes the report of what is stored: a page, a PDF, tables, figures and the claims' verdicts.",
     examples="exit status  0, or 2 where the store has nothing to report or the input cannot be used\n",
     positional=("results", "out"),
+    texts=("results", "out", "readme", "project", "entity"),
 )
 UNTRACKED = TrackingSpec(mode="disabled")
 IMAGES_TIMEOUT = 120

@@ -29,6 +29,7 @@ PAGE = Page(
     ),
     examples="exit status  0 identical, 1 not identical, 2 the input cannot be used, 130 interrupted\n",
     positional=("trial",),
+    texts=("trial", "results"),
 )
 
 

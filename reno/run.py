@@ -21,6 +21,7 @@ from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.sweep import SweepFolder, begin_status, end_status, worst_status
 from reno.config.words import Words, search_path
+from reno.screen.console import say
 from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import INTERRUPTED, REFUSED, BadInput
 
@@ -66,12 +67,14 @@ def _run_with_hydra(words: Words) -> int:
     finally:
         sys.argv = argv
         left = 0 if SweepFolder.latest is None else worst_status(SweepFolder.latest)
-    return max(statuses, default=left)  # empty if a launcher ran the jobs in other processes
+    if SweepFolder.latest is not None and left is None and not statuses:
+        raise BadInput("no job of the sweep ran: its knobs give no combination, or its launcher started none")
+    return max(statuses, default=left or 0)  # empty if a launcher ran the jobs in other processes
 
 
 def run_composed(config) -> int:
-    """Runs the job of one composed configuration. Returns its exit status. Raises nothing but KeyboardInterrupt and
-    BrokenPipeError, so that the other jobs of a sweep go on."""
+    """Runs the job of one composed configuration. Returns its exit status. Raises only KeyboardInterrupt, so that the
+    other jobs of a sweep go on."""
     from hydra.core.hydra_config import HydraConfig
 
     from reno.config.compose import explain
@@ -85,14 +88,14 @@ def run_composed(config) -> int:
         begin_status(folder)
     try:
         if sweeping:
-            print(f"job {context.job.num}: {' '.join(word.lstrip('+') for word in context.overrides.task)}")
+            say(f"job {context.job.num}: {' '.join(word.lstrip('+') for word in context.overrides.task)}")
         status = _run_job(config, conf, folder, group=folder.parent.name if sweeping else folder.name)
         if status == INTERRUPTED and sweeping:
             raise KeyboardInterrupt  # Ctrl-C stops the whole sweep, not only this job
-    except (KeyboardInterrupt, BrokenPipeError):  # the user stopped the command, or closed its output as `| head` does
+    except KeyboardInterrupt:
         status = INTERRUPTED
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module of the user's may end the process; it must not end the sweep
         if config.get("debug") is True:
             traceback.print_exc()
         sentence = explain(error, RUN, conf)

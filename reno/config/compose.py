@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from reno.config.conf import OWN, Chosen, Conf, references_in, register_resolver
 from reno.config.page import RUN, Page
@@ -35,6 +36,8 @@ def values_of(config, page: Page) -> Chosen:
     """A composed configuration as plain values. Raises BadInput for a key that is not a knob of the page."""
     values = OmegaConf.to_container(config, resolve=True)
     known = page.names()
+    if not isinstance(values.get("debug", False), bool):
+        raise BadInput(f"debug must be true or false, not {values['debug']!r}")
     if unknown := [name for name in values if name not in known]:
         raise BadInput(f"{unknown[0]} is not a knob{did_you_mean(unknown[0], known) or '; --help lists them all'}")
     if absent := [name for name in known if name not in values]:
@@ -55,12 +58,16 @@ def explain(error: Exception, page: Page = RUN, conf: Conf = Conf()) -> str | No
             f"{error.override!r} cannot be read as knob=value; put a value with commas, quotes or brackets in two "
             "pairs of quotes, as in prompt='\"a, b\"'"
         )
+    if isinstance(error, YAMLError | UnicodeDecodeError):
+        return f"a YAML file cannot be read: {' '.join(str(error).split())}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _of_hydra(str(error), page) or first_line(error)
     return None
 
 
 def _of_hydra(text: str, page: Page) -> str | None:
+    if match := re.search(r"An item is already at '([\w.]+)'", text):
+        return f"{match[1]} is a knob already; leave out the +"
     if match := re.search(r"Ambiguous value for argument '(.*)'\n1\. ", text, re.S):
         name, _, value = match[1].partition("=")
         sweep = "add -m to sweep over them" if page is RUN else "give it one"

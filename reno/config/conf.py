@@ -15,6 +15,8 @@ from reno.spec.errors import BadInput, did_you_mean, first_line
 
 OWN = Path(__file__).resolve().parent.parent.parent / "conf"
 """conf/ of this checkout."""
+LONGEST_NAME = 200
+"""Letters of a file's name; a longer one is not looked for."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Conf:
 
     def path(self, group: str, file: str) -> Path | None:
         """The first file of that name in a group; None if there is none."""
+        if len(file) > LONGEST_NAME:
+            return None
         return next((path for folder in self.folders if (path := folder / group / file).is_file()), None)
 
     def named(self, knob: str, group: str, name: str) -> Chosen:
@@ -51,7 +55,7 @@ class Conf:
         try:
             config = OmegaConf.create({group: OmegaConf.load(path)})
             values = OmegaConf.to_container(config, resolve=True)[group]
-        except (OmegaConfBaseException, YAMLError) as error:
+        except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
             raise BadInput(f"{path} cannot be read ({first_line(error)})") from None
         if not isinstance(values, dict):
             raise BadInput(f"{path} must hold keys and values")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -10,7 +11,7 @@ from reno.config.checks import device_name, flag, folder, number, one_of, whole_
 from reno.config.conf import Chosen, Conf, names_in
 from reno.config.prompt_sets import load_prompts
 from reno.config.sections import Section
-from reno.spec.errors import BadInput, did_you_mean
+from reno.spec.errors import BadInput, did_you_mean, first_line
 from reno.spec.job import (
     DTYPES,
     Checkpoint,
@@ -242,10 +243,19 @@ def _prompts(prompt: object, prompts: object, conf: Conf) -> tuple[tuple[Prompt,
         texts = prompt if isinstance(prompt, list) else [prompt]
         if not texts:
             raise BadInput("prompt=[] holds no prompt; give one text, or leave it out to use prompts")
-        return _distinct(prompt_from_text(text, "prompt") for text in texts), None
+        return _distinct_prompts(prompt_from_text(text, "prompt") for text in texts), None
     if not isinstance(prompts, str):
         raise BadInput(f"prompts must name one set or file, not {prompts!r}; to type several prompts use prompt=[a,b]")
-    return _distinct(load_prompts(prompts, conf)), prompts
+    return _distinct_prompts(load_prompts(prompts, conf)), prompts
+
+
+def _distinct_prompts(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
+    """Each prompt once. Raises BadInput for a text with two sets of bindings: it would be one trial, judged twice."""
+    found: dict[str, Prompt] = {}
+    for prompt in prompts:
+        if found.setdefault(prompt.text, prompt) != prompt:
+            raise BadInput(f"the prompt {prompt.text!r} is there twice, with different bindings; leave one of them out")
+    return tuple(found.values())
 
 
 def _seeds(seed: object) -> tuple[int, ...]:
@@ -265,11 +275,14 @@ def _claims(claims: object, conf: Conf) -> tuple[dict[str, Any], ...]:
         return ()
     if isinstance(claims, list):
         return _stated(claims, "claims")
-    path = conf.path("claim_sets", f"{claims}.yaml")
+    path = None if "/" in str(claims) else conf.path("claim_sets", f"{claims}.yaml")
     if path is None:
         known = conf.options("claim_sets")
         raise BadInput(f"claims={claims} is not known; use {', '.join(known)}{did_you_mean(claims, known)}")
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BadInput(f"the claims in {path} cannot be read ({first_line(error)})") from None
     listed = values.get("claims") if isinstance(values, dict) else values
     return _stated(listed, str(path))
 
@@ -279,6 +292,13 @@ def _stated(claims: object, where: str) -> tuple[dict[str, Any], ...]:
     keys = {"key", "statement", "definition", "parts"}
     if not isinstance(claims, list) or not all(isinstance(one, dict) and set(one) == keys for one in claims):
         raise BadInput(f"{where} must be a list of claims, each with key, statement, definition and parts")
+    for claim in claims:
+        texts = [claim[name] for name in ("key", "statement", "definition")]
+        parts = claim["parts"]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(parts, list) or not parts:
+            raise BadInput(f"claim {claim['key']} of {where}: key, statement and definition are texts, parts a list")
+        if not all(isinstance(part, dict) and {"measure", "a", "b"} <= set(part) for part in parts):
+            raise BadInput(f"claim {claim['key']} of {where}: each part has measure, a and b")
     return tuple(claims)
 
 

@@ -45,6 +45,8 @@ class Page:
     """Knobs that may be given as words without `knob=`, in this order."""
     lists: tuple[str, ...] = ()
     """Knobs that take several values separated by commas, without brackets."""
+    texts: tuple[str, ...] = ()
+    """Knobs whose value is any text: a folder, a name."""
     studies: bool = False
     """Whether +experiments=NAME chooses a study."""
 
@@ -85,6 +87,7 @@ class Page:
 RUN = Page(
     name="config",
     studies=True,
+    texts=("results", "prompts", "study"),
     usage="python -m reno.run [-m] [-cd FOLDER] [knob=value ...]",
     purpose=(
         "Optimises the noise of a one-step text-to-image model against an image-text metric (ReNO), for prompts x "

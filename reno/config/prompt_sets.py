@@ -3,6 +3,7 @@ and, optionally, `bindings` as [attribute, object] pairs. A named set is such a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -39,9 +40,12 @@ def named_sets(conf: Conf) -> list[str]:
 
 def _find(name: str, conf: Conf) -> Path:
     found = [None if "/" in name else conf.path(GROUP, f"{name}{suffix}") for suffix in SUFFIXES]
-    path = next((path for path in found if path), Path(name).expanduser())
-    if path.is_file():
+    path = next((path for path in found if path), None)
+    if path is not None:
         return path
+    with contextlib.suppress(OSError, RuntimeError):  # a name too long for a file, or of no user's home
+        if (path := Path(name).expanduser()).is_file():
+            return path
     known = named_sets(conf)
     raise BadInput(f"prompts={name} is neither a prompt set ({', '.join(known)}) nor a file{did_you_mean(name, known)}")
 

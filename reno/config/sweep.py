@@ -45,8 +45,9 @@ def _write(folder: Path, status: int | None) -> None:
         (folder / STATUS).write_text(json.dumps(status), encoding="utf-8")
 
 
-def worst_status(sweep: Path) -> int:
-    """The highest status of a sweep's jobs, at any depth of folders; a job without a status counts as 1. Removes the
+def worst_status(sweep: Path) -> int | None:
+    """The highest status of a sweep's jobs, at any depth of folders; a job without a status counts as 1. None if
+    there is no job at all. Removes the
     status files, and every folder that is then empty, the sweep's own included."""
     found = sorted(sweep.rglob(STATUS))
     statuses = [_read(path) for path in found]
@@ -57,7 +58,7 @@ def worst_status(sweep: Path) -> int:
         (sweep / HYDRAS_OWN).unlink()
     for folder in (sweep, sweep.parent, sweep.parent.parent):
         _remove_empty(folder, folder)
-    return max((1 if status is None else status for status in statuses), default=1)
+    return max((1 if status is None else status for status in statuses), default=None)
 
 
 def _read(path: Path) -> int | None:

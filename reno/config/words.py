@@ -63,10 +63,13 @@ def as_hydra_reads(page: Page, word: str, sweeping: bool) -> str:
     if match := NESTED.fullmatch(word):
         return f"++{match[1]}"
     name, equals, text = word.partition("=")
+    groups = {knob.name for knob in page.knobs() if knob.group}
+    if (name in groups and not re.match(r"[A-Za-z_]", text)) or (name in groups and text in ("null", "true", "false")):
+        raise BadInput(f"{name}={text} is not known; use {', '.join(Conf().options(name))}")
     if not equals or sweeping or text[:1] in ("[", "'", '"') or text == "null":
         return word
-    if name == "prompt":
-        return f"prompt={quote(text)}"
+    if name == "prompt" or (name in page.texts and not re.fullmatch(r"[A-Za-z0-9_./:@+-]*", text) and "," not in text):
+        return f"{name}={quote(text)}"
     return f"{name}=[{text}]" if name in page.lists and "," in text else word
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import torch
 
 from reno.spec.judgements import Verdict
@@ -45,3 +46,22 @@ class Evaluator:
     def judge(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:
         """Judges images (B, 3, H, W) in [0, 1] against their B prompts, without a graph."""
         raise TypeError(f"{type(self).__name__} has no judge(images, prompts)")
+
+
+def checked_verdicts(evaluator: Evaluator, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:
+    """The judge's verdicts on images (B, 3, H, W). Raises ValueError if they are not one Verdict per image, with one
+    Judgement of the right types per binding, in the prompt's order."""
+    verdicts = evaluator.judge(images, prompts)
+    if not isinstance(verdicts, list) or len(verdicts) != len(prompts):
+        raise ValueError(f"the judge {evaluator.name} has to return a list of {len(prompts)} verdicts, one per image")
+    for verdict, prompt in zip(verdicts, prompts, strict=True):
+        if not isinstance(verdict, Verdict):
+            raise ValueError(f"the judge {evaluator.name} returned a {type(verdict).__name__} and not a Verdict")
+        try:
+            msgspec.convert(msgspec.to_builtins(verdict), Verdict)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise ValueError(f"the judge {evaluator.name} returned a verdict with a wrong value: {error}") from None
+        said = [(judgement.attribute, judgement.object) for judgement in verdict.judgements]
+        if said != [(binding.attribute, binding.object) for binding in prompt.bindings]:
+            raise ValueError(f"the judge {evaluator.name} judged {said}, which are not the prompt's bindings")
+    return verdicts

@@ -88,7 +88,12 @@ class WeightedSum:
 
     def __call__(self, images: torch.Tensor, encoded: list[Any]) -> torch.Tensor:
         """Scores (B, T) of each term, before weighting."""
-        return torch.stack([term(images, text) for term, text in zip(self.terms, encoded, strict=True)], dim=1)
+        scores = [term(images, text) for term, text in zip(self.terms, encoded, strict=True)]
+        for name, score in zip(self.names, scores, strict=True):
+            if not isinstance(score, torch.Tensor) or score.shape != (len(images),):
+                got = tuple(score.shape) if isinstance(score, torch.Tensor) else type(score).__name__
+                raise ValueError(f"metric {name} returned {got}; it has to return a tensor ({len(images)},)")
+        return torch.stack(scores, dim=1)
 
     def total(self, scores: torch.Tensor) -> torch.Tensor:
         """The weighted sum (B,) of the terms' scores (B, T)."""

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from reno import methods
+from reno.evaluators import checked_verdicts
 from reno.methods import Problem, Scores, Step
-from reno.methods.noise import NoiseSource
 from reno.metrics import WeightedSum
+from reno.running.noise import NoiseSource
 from reno.running.pool import Models
 from reno.spec.job import MethodSettings
 from reno.spec.judgements import Verdict
@@ -79,6 +80,7 @@ def run_batch(
         step = next(steps, None)
         if step is None:
             break
+        _check_step(step, len(batch))
         pixels = to_uint8(step.images)  # waits for the device
         seconds = time.perf_counter() - started
         run.seconds += seconds
@@ -91,6 +93,14 @@ def run_batch(
     _judge(run.trials, models)
     run.scored = True
     yield run
+
+
+def _check_step(step: object, trials: int) -> None:
+    """Raises ValueError if a method yields something else than a Step of the whole batch."""
+    if not isinstance(step, Step):
+        raise ValueError(f"the method yielded a {type(step).__name__}; it has to yield reno.methods.Step")
+    if len(step.images) != trials:
+        raise ValueError(f"the method yielded {len(step.images)} images of a batch of {trials} trials")
 
 
 def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
@@ -206,6 +216,8 @@ def _judge(trials: list[Progress], models: Models) -> None:
     initial = from_uint8(np.stack([progress.frames[0] for progress in judged]))
     best = from_uint8(np.stack([progress.frames[progress.best] for progress in judged]))
     for evaluator in models.evaluators:
-        verdicts = zip(evaluator.judge(initial, prompts), evaluator.judge(best, prompts), strict=True)
+        verdicts = zip(
+            checked_verdicts(evaluator, initial, prompts), checked_verdicts(evaluator, best, prompts), strict=True
+        )
         for progress, (before, after) in zip(judged, verdicts, strict=True):
             progress.verdicts[evaluator.name] = (evaluator.kin, before, after)

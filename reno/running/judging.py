@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from reno.device.choice import choose_device, make_deterministic
-from reno.evaluators import Evaluator
+from reno.evaluators import Evaluator, checked_verdicts
 from reno.running.outcome import Outcome
 from reno.running.plan import LocatedEvaluator, locate_evaluator
 from reno.running.pool import ModelPool
@@ -127,7 +127,7 @@ class _Bench:
             try:
                 self._judge_together(together)
                 outcome.done += [trial.id for trial, _ in together]
-            except (RuntimeError, ValueError, OSError) as error:
+            except (Exception, SystemExit) as error:  # whatever a judge raises, the others are judged
                 if len(together) == 1:
                     outcome.failed[together[0][0].id] = reason(error)
                     continue
@@ -153,7 +153,7 @@ class _Bench:
             self.evaluator.check_prompt(prompt)
         self.evaluator.check_size(*trials[0][1].shape[1:3])
         images: torch.Tensor = from_uint8(np.concatenate([pair for _, pair in trials]))
-        verdicts = self.evaluator.judge(images, [prompt for prompt in prompts for _ in JUDGED])
+        verdicts = checked_verdicts(self.evaluator, images, [prompt for prompt in prompts for _ in JUDGED])
         for place, (trial, _) in enumerate(trials):
             self._write(trial, *verdicts[len(JUDGED) * place : len(JUDGED) * (place + 1)])
 

@@ -50,7 +50,7 @@ class ModelPool:
         recorded = {
             located.spec.name: self._metric(located, dtype, device)
             for located in plan.recorded
-            if located.spec.name != plan.metric.spec.name
+            if not _is_optimised(located, plan.metric)
         }
         evaluators = tuple(self.evaluator(located, device) for located in plan.evaluators)
         for evaluator in evaluators:
@@ -71,7 +71,8 @@ class ModelPool:
         if key not in self._judges:
             folders = {name: checkpoint.folder for name, checkpoint in located.checkpoints.items()}
             load = located.module.load
-            self._judges[key] = load(spec.name, checkpoints=folders, device=device, **spec.options)
+            loaded = load(spec.name, checkpoints=folders, device=device, **spec.options)
+            self._judges[key] = _of_class(loaded, Evaluator, f"evaluator {spec.name}")
         return self._judges[key]
 
     def _generator(self, located: LocatedGenerator, dtype: torch.dtype, device: torch.device) -> Generator:
@@ -80,7 +81,8 @@ class ModelPool:
             checkpoint = located.checkpoint
             where = {"folder": checkpoint.folder, "variant": checkpoint.variant} if checkpoint else _NOWHERE
             options: dict[str, Any] = located.spec.options
-            self._optimised[key] = located.module.load(**where, dtype=dtype, device=device, **options)
+            loaded = located.module.load(**where, dtype=dtype, device=device, **options)
+            self._optimised[key] = _of_class(loaded, Generator, f"generator {located.spec.kind}")
         return self._optimised[key]
 
     def _metric(self, located: LocatedMetric, dtype: torch.dtype, device: torch.device) -> WeightedSum:
@@ -97,7 +99,8 @@ class ModelPool:
         if key not in self._optimised:
             load = module_of("metric", term.kind, "reno.metrics").load
             folder = checkpoint.folder if checkpoint else None
-            self._optimised[key] = load(folder, dtype=dtype, device=device, **term.options)
+            loaded = load(folder, dtype=dtype, device=device, **term.options)
+            self._optimised[key] = _of_class(loaded, Metric, f"metric {term.kind}")
         return self._optimised[key]
 
     def _make_room(self, generator: Generator, metric: WeightedSum) -> None:
@@ -106,6 +109,14 @@ class ModelPool:
             loaded.leave()
         generator.bring()
         metric.bring()
+
+
+def _of_class(loaded: Any, base: type, owner: str) -> Any:
+    """What a `load` returned. Raises BadInput if it is not of the room's base class."""
+    if not isinstance(loaded, base):
+        where = f"{base.__module__}.{base.__name__}"
+        raise BadInput(f"{owner}: load returned a {type(loaded).__name__}; it has to return a subclass of {where}")
+    return loaded
 
 
 _NOWHERE = {"folder": None, "variant": None}
@@ -117,6 +128,18 @@ def _check_judged(evaluator: Evaluator, prompt: Prompt) -> None:
         evaluator.check_prompt(prompt)
     except BadInput as error:
         raise BadInput(f"the judge {evaluator.name} cannot judge the prompt {prompt.text!r}: {error}") from None
+
+
+def _is_optimised(recorded: LocatedMetric, optimised: LocatedMetric) -> bool:
+    """Whether a recorded metric is the optimised one. Raises BadInput if it only has the same name."""
+    if recorded.spec.name != optimised.spec.name:
+        return False
+    if recorded.identity != optimised.identity:
+        raise BadInput(
+            f"record={recorded.spec.name} is another metric than the optimised one of the same name (other weights or "
+            "checkpoints), so their scores could not be told apart; leave it out of record"
+        )
+    return True
 
 
 def _distinct_names(terms: tuple[MetricTerm, ...]) -> tuple[str, ...]:

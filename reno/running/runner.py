@@ -169,7 +169,7 @@ class Runner:
                 self.listeners.tell("step", batch, run)
                 self._collect()
             return run
-        except (RuntimeError, ValueError, MemoryError) as error:  # one batch that breaks must not stop the others
+        except (Exception, SystemExit) as error:  # one batch that breaks must not stop the others, whatever broke it
             reason, memory = typed_line(error), out_of_memory(error)
             log.error("a batch of %d failed: %s", len(batch.trials), reason, exc_info=not memory)
             return Broken(reason, memory)

@@ -11,6 +11,7 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from reno.screen.words import number
+from reno.spec.errors import BadInput
 from reno.store.store import Stored
 
 PICTURE = 224  # pixels a side
@@ -47,7 +48,7 @@ def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path) -> Pat
 
 def _draw_trial(sheet, draw, trial: Stored, metric: str, left: int, top: int) -> None:
     for offset, which in ((0, "initial"), (PICTURE + 4, "best")):
-        picture = Image.fromarray(trial.image(which))
+        picture = _picture(trial, which)
         enlarging = picture.width < PICTURE
         picture = picture.resize(
             (PICTURE, PICTURE), Image.Resampling.NEAREST if enlarging else Image.Resampling.LANCZOS
@@ -62,6 +63,14 @@ def _draw_trial(sheet, draw, trial: Stored, metric: str, left: int, top: int) ->
     draw.text((left, top + PICTURE + 4 + 18 * len(lines)), text, FAINT, _font(13))
     verdict, colour = _verdict(trial)
     draw.text((left, top + PICTURE + 21 + 18 * len(lines)), verdict, colour, _font(13))
+
+
+def _picture(trial: Stored, which: str) -> Image.Image:
+    """An image of a trial; grey where it cannot be read."""
+    try:
+        return Image.fromarray(trial.image(which))
+    except (BadInput, OSError):
+        return Image.new("RGB", (PICTURE, PICTURE), FAINT)
 
 
 def _verdict(trial: Stored) -> tuple[str, str]:

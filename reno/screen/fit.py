@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE, largest_batch, margin
 from reno.running.fit.prediction import Prediction
+from reno.screen.console import PatientConsole
 from reno.spec.job import JobSpec
 
 
 def show_prediction(job: JobSpec, found: Prediction) -> None:
     """Prints a job's memory at its peak, and which cards have enough."""
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = PatientConsole(highlight=False, markup=False, emoji=False, soft_wrap=True)
     batch = job.batch_size or 1  # `auto` depends on the free memory of the machine that runs the job
     height, width = found.image_size
     checkpointing = "with" if found.execution.checkpointing else "without"

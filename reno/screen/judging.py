@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import time
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from reno.running.judging import Judging
+from reno.screen.console import PatientConsole, say
 from reno.screen.words import count
 
 LINE_EVERY = 30.0
@@ -21,7 +21,7 @@ class JudgingBar:
     """Progress of one judge after the other: a live bar on a terminal, elsewhere a line every LINE_EVERY seconds."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = PatientConsole(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.bar: Progress | None = None
         self.started = self.told = 0.0
 
@@ -77,4 +77,4 @@ def show_judging(judging: Judging) -> None:
     left = {trial.id for trial in judging.waiting} - set(outcome.done) - set(outcome.failed)
     if left:
         parts.append(f"{len(left)} left; the same command goes on with them")
-    print(f"{judging.name}: {', '.join(parts)}")
+    say(f"{judging.name}: {', '.join(parts)}")

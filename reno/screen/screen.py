@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -19,6 +18,7 @@ from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import Plan
+from reno.screen.console import PatientConsole
 from reno.screen.contact_sheet import draw_contact_sheet
 from reno.screen.words import count, duration, number, printable
 from reno.store.records import JudgedTrial
@@ -32,8 +32,10 @@ class Screen(Listener):
     """Shows one job."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
-        self.errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = PatientConsole(
+            highlight=False, markup=False, emoji=False, soft_wrap=not (sys.stdout and sys.stdout.isatty())
+        )
+        self.errors = PatientConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.bar: Progress | None = None
         self.started = time.perf_counter()
 
@@ -197,7 +199,7 @@ def _ending(plan: Plan, trials: Sequence[Stored], outcome: Outcome) -> str:
     """The job's end in one line."""
     if outcome.interrupted:
         return f"interrupted: {len(trials)} of {len(plan.trials)} trials are stored; the same command runs the rest"
-    if not outcome.done and not outcome.failed:
+    if not outcome.done and not outcome.failed and len(trials) == len(plan.trials):
         return f"{name_of(plan)}: all {len(plan.trials)} trials are stored already, nothing to do"
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     return f"{count(len(outcome.done), 'trial')} run, {len(outcome.skipped)} stored before{failed}" + _mean_change(

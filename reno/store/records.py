@@ -285,4 +285,8 @@ def record_bytes(values: dict[str, Any]) -> bytes:
 
 def read_json(path: Path) -> Any:
     """The values that `record_bytes` was given. Raises OSError or ValueError if the file cannot be read."""
-    return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+    return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"), parse_constant=_not_finite)
+
+
+def _not_finite(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON has")

@@ -8,6 +8,7 @@ from pathlib import Path
 from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
+from reno.spec.errors import BadInput
 from reno.spec.trial import TrialSpec
 from reno.store.records import Provenance
 from reno.store.store import Stored
@@ -33,15 +34,21 @@ class Tracking(Listener):
     def job_begins(self, job: RunningJob) -> None:
         self.job = job
         self.tracker = self.make(self.settings, job.plan.job.results, job.warn)
+        if self.settings.mode == "disabled":
+            return
         for trial in job.plan.trials:
             stored = job.finished.get(trial.id)
             if stored is not None and not logged(job.plan.job.results, trial.id):
-                self._show_again(trial, stored)
+                try:
+                    self._show_again(trial, stored)
+                except BadInput as error:
+                    job.warn(f"a stored trial is not in Weights & Biases: {error}")
 
     def _show_again(self, trial: TrialSpec, stored: Stored) -> None:
         """Tracks a stored trial whose process ended before its run was whole."""
+        rows, frames = stored.trace().to_dict("records"), stored.frames()
         self._start(trial, stored.record.provenance)
-        for row, frame in zip(stored.trace().to_dict("records"), stored.frames(), strict=True):
+        for row, frame in zip(rows, frames, strict=True):
             self.tracker.log(trial.id, int(row["iteration"]), row, frame)
         self.trial_stored(stored)
 

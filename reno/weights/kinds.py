@@ -20,12 +20,17 @@ def module_of(what: str, kind: str, room: str) -> ModuleType:
     """
     path = kind if "." in kind else f"{room}.{kind}"
     try:
-        return importlib.import_module(path)
+        module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name is None or not (path == error.name or path.startswith(f"{error.name}.")):
             raise BadInput(f"{what} {kind} cannot be imported: it needs {error.name}, which is not installed") from None
-    except Exception as error:  # the module may be the user's and raise any error
+    except (Exception, SystemExit) as error:  # the module may be the user's and raise any error
         raise BadInput(f"{what} {kind} cannot be imported ({typed_line(error)}); correct {path}") from error
+    else:
+        needed = "steps" if what == "method" else "load"
+        if not callable(getattr(module, needed, None)):
+            raise BadInput(f"{what} kind {kind!r}: the module {path} has no function {needed}")
+        return module
     if "." in kind and not kind.startswith("reno."):
         top = kind.partition(".")[0]
         raise BadInput(

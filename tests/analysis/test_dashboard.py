@@ -39,7 +39,7 @@ def logged(record):
     stored = record(judges=(("oracle", "none"),))
     named = types.SimpleNamespace(name="clip")
     settings = types.SimpleNamespace(method="reno")
-    job = types.SimpleNamespace(models="m", metric=named, settings=settings, prompt_set="p", study="s")
+    job = types.SimpleNamespace(models="m", metric=named, settings=settings, prompt_set="p", study="s", claims=())
     card = card_of(stored.trial, types.SimpleNamespace(job=job, random=False), "s", stored.provenance)
     return set(keys_of(card.config)), {*TRACE_COLUMNS, "image"}, set(summary_values(stored))
 

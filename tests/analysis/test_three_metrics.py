@@ -105,6 +105,7 @@ def texts(out):
     return found | {out / "index.html": html.unescape(re.sub("<[^>]+>", " ", page))}
 
 
+@pytest.mark.slow  # the whole report, which tests/commands/test_own_parts.py also makes
 def test_no_text_has_a_gap_or_another_spelling(written):
     _, out = written
     for path, text in texts(out).items():

@@ -107,11 +107,11 @@ def test_every_knob_reaches_the_job(compose, tmp_path):
 
 
 def test_claims_are_those_of_a_file_or_the_studys_own(own, compose, refusal):
-    claim = {"key": "a", "statement": "s", "definition": "d", "parts": []}
+    claim = {"key": "a", "statement": "s", "definition": "d", "parts": [{"measure": "m", "a": "x", "b": "y"}]}
     for values in ([claim], {"claims": [claim]}):
         assert compose(*own("claim_sets", "mine", values), "claims=mine").claims == (claim,)
     assert "must be a list of claims" in refusal(*own("claim_sets", "mine", {"claim": 1}), "claims=mine")
-    assert compose("claims=[{key: a,statement: s,definition: d,parts: []}]").claims == (claim,)
+    assert compose("claims=[{key: a,statement: s,definition: d,parts: [{measure: m,a: x,b: 'y'}]}]").claims == (claim,)
     assert "must be a list of claims" in refusal("claims=[{key: a}]")
 
 

@@ -111,6 +111,13 @@ def test_more_pixels_are_an_interpolated_position_table(tiny, vqa, images):
         blip_vqa.load("blip_vqa", {"blip_vqa": tiny / "blip_vqa"}, CPU, image_size=100)
 
 
+def test_it_is_loaded_with_the_papers_settings_unless_others_are_given(tiny):
+    usual = blip_vqa.load("mine", {"blip_vqa": tiny / "blip_vqa"}, CPU)
+    assert (usual.name, usual.kin, usual.threshold, usual.preprocess.size) == ("mine", "blip", 0.5, (480, 480))
+    own = blip_vqa.load("mine", {"blip_vqa": tiny / "blip_vqa"}, CPU, threshold=0.7, image_size=64)
+    assert (own.threshold, own.preprocess.size) == (0.7, (64, 64))
+
+
 def test_a_question_that_would_be_cut_is_refused(vqa):
     with pytest.raises(BadInput, match="BLIP-VQA's text encoder"):
         vqa.check_prompt(Prompt("x", (Binding("red", "zebra " * 600),)))

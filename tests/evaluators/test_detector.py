@@ -33,6 +33,25 @@ def test_bound_is_the_surest_detection_of_the_object_in_the_colour():
     assert verdict.faults == {"swapped": False, "missing": False}
 
 
+def test_what_is_not_there_has_no_confidence_in_its_colour():
+    verdict = detector.verdict(PAIR.bindings, [], {"bench": 0.2, "clock": 0.1})
+    for judgement, surest in zip(verdict.judgements, (0.2, 0.1), strict=True):
+        assert (judgement.object_present, judgement.attribute_present, judgement.bound) == (False, False, False)
+        assert (judgement.attribute_confidence, judgement.bound_confidence) == (0.0, 0.0)
+        assert judgement.object_confidence == surest
+    one = detector.verdict(PAIR.bindings, [painted("bench", 0.9, "gold")], {"bench": 0.9, "clock": 0.1})
+    assert one.judgements[1].bound_confidence == 0.0 and one.judgements[1].attribute_confidence > 0
+
+
+def test_it_is_loaded_with_genevals_settings_unless_others_are_given(tiny):
+    folders = {"mask2former": tiny / "mask2former", "clip_vit_l": tiny / "clip_vit_l"}
+    usual = detector.load("mine", folders, torch.device("cpu"))
+    assert (usual.name, usual.kin, usual.threshold, usual.colors) == ("mine", "clip", 0.3, COLORS)
+    own = detector.load("mine", folders, torch.device("cpu"), threshold=0.7, image_size=48, colors=["red"])
+    assert (own.threshold, own.colors, own.finder.preprocess.size) == (0.7, ("red",), 48)
+    assert usual.finder.preprocess.size != 48
+
+
 def test_colours_on_each_others_objects_are_swapped():
     shown = [painted("bench", 0.9, "green"), painted("clock", 0.8, "gold")]
     verdict = detector.verdict(PAIR.bindings, shown, {"bench": 0.9, "clock": 0.8})

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from reno.device.residence import meta_acts_as
 from reno.metrics.clip import ClipMetric, load
 from reno.spec.errors import BadInput
 from reno.weights.images import to_uint8
@@ -54,6 +55,17 @@ def test_scores_are_float32_or_wider(tiny, images, dtype, wide):
     torch.testing.assert_close(scores.double(), expected, atol=2.0 if dtype == torch.bfloat16 else 1e-3, rtol=0)
 
 
+def test_the_scale_is_not_rounded_with_the_model(tiny, images):
+    """A cosine of 1 scores exp(logit_scale); in bfloat16 that exponential would be off by up to 0.4%."""
+    metric = ClipMetric(tiny / "clip", dtype=torch.bfloat16, device=CPU)
+    with torch.no_grad():
+        features = metric.model.get_image_features(metric.preprocess(images).bfloat16()).pooler_output.float()
+        scores = metric(images, torch.nn.functional.normalize(features, dim=-1))
+    expected = torch.exp(metric.logit_scale.double())
+    assert expected.bfloat16().double() != expected
+    torch.testing.assert_close(scores.double(), expected.expand(2), rtol=1e-5, atol=0)
+
+
 def test_the_text_carries_no_graph_and_the_image_does(tiny, images):
     metric = ClipMetric(tiny / "clip", dtype=torch.float32, device=CPU)
     encoded = metric.encode(PROMPTS)
@@ -71,6 +83,26 @@ def test_what_sees_the_image_and_what_reads_the_prompt_are_the_whole_model(tiny)
     everything = {id(p) for name, p in metric.model.named_parameters() if name != "logit_scale"}
     assert not seeing & reading and seeing | reading == everything
     assert seeing == {id(p) for name, p in metric.model.named_parameters() if name.startswith("vis")}
+
+
+class Places(torch.nn.Module):
+    """A module that remembers where it was sent."""
+
+    def __init__(self):
+        super().__init__()
+        self.sent = []
+
+    def to(self, place):
+        self.sent.append(str(place))
+
+
+def test_the_whole_model_leaves_a_gpu(tiny):
+    metric = ClipMetric(tiny / "clip", dtype=torch.float32, device=CPU)
+    for device, sent in ((torch.device("meta"), ["cpu"]), (CPU, [])):
+        metric.device, metric.model = device, Places()
+        with meta_acts_as("cuda"):
+            metric.leave()
+        assert metric.model.sent == sent
 
 
 def test_a_prompt_that_would_be_cut_is_refused(tiny):

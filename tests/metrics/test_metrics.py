@@ -54,6 +54,13 @@ def test_its_total_is_weighted_and_its_loss_is_zero_where_each_term_is_at_its_be
     assert both.loss(total).tolist() == [179.5, 0.0, 201.5]
 
 
+def test_encodings_and_scores_of_other_terms_are_refused(both, images):
+    with pytest.raises(ValueError):
+        both(images, both.encode(PROMPTS)[:1])
+    with pytest.raises(ValueError):
+        both.total(torch.ones(2, 1))
+
+
 def test_of_one_term_of_weight_one_the_total_is_its_score_to_the_last_bit():
     score = torch.rand(5, 1, generator=torch.Generator().manual_seed(0))
     alone = WeightedSum(("darkness",), (Darkness(),), (1.0,))

@@ -139,13 +139,15 @@ def said(trial, iteration):
 
 def trials(count, dtype="float32", judged=None):
     """judged: the trials whose prompts have a binding; None: all."""
+
+    def prompt(number):
+        bound = judged is None or number in judged
+        return Prompt(f"trial {number}", (Binding(f"a{number}", f"o{number}"),) if bound else ())
+
     return [
-        TrialSpec(
-            Prompt(f"trial {number}", (Binding("a", "o"),) if judged is None or number in judged else ()),
-            SEEDS[number], "g", ({"kind": "scripted"},), dtype, {"name": "best_of_n"},
-        )
+        TrialSpec(prompt(number), SEEDS[number], "g", ({"kind": "scripted"},), dtype, {"name": "best_of_n"})
         for number in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def models_of(metric, generator=None, recorded=None, judges=()):

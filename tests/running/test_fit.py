@@ -74,11 +74,17 @@ def test_any_batch_is_known_from_the_first_three(compose, monkeypatch):
     assert expected.peak(1) < expected.peak(2) < expected.peak(3)
 
 
-def test_checkpointing_takes_less_and_is_rehearsed_as_it_runs(compose):
+def test_checkpointed_blocks_are_rehearsed_as_they_run(compose):
+    """They run again in the backward pass, where a mode of torch is not active."""
+    found = predict(compose("metric=clip", "record=[]", "prompt=a red car", "checkpointing=true"), "cpu")
+    assert found.execution.checkpointing and found.peak(4) > found.weight_bytes
+
+
+@pytest.mark.slow
+def test_checkpointing_takes_less(compose):
     words = ("metric=clip", "record=[]", "prompt=a red car")
     plain, checkpointed = (predict(compose(*words, f"checkpointing={on}"), "cpu") for on in ("false", "true"))
     assert checkpointed.peak(4) < plain.peak(4)
-    assert checkpointed.execution.checkpointing and not plain.execution.checkpointing
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def begun(compose, tmp_path):
         settings = TrackingSpec(mode="offline")
         listener = Tracking(settings, lambda *what: made.append(what) or tracker)
         warn = print
-        job = RunningJob(plan, Path("job"), "the study", stored(plan, store), batches=1, warn=warn)
+        job = RunningJob(plan, Path("job"), "the study", "", stored(plan, store), batches=1, warn=warn)
         listener.job_begins(job)
         assert made == [(settings, tmp_path, warn)]
         return listener, tracker, plan

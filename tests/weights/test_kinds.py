@@ -39,13 +39,20 @@ def test_a_kind_without_a_dot_is_a_module_of_its_room():
 
 
 def test_a_kind_with_a_dot_is_a_users_own_module(own):
-    own("lab_a.sharp", "load = 7\n")
-    assert module_of("metric", "lab_a.sharp", "reno.metrics").load == 7
+    own("lab_a.sharp", "def load(folder):\n    return 7\n")
+    assert module_of("metric", "lab_a.sharp", "reno.metrics").load(None) == 7
+
+
+def test_a_module_without_what_its_room_needs_is_refused(own):
+    own("lab_e.sharp", "load = 7\n")
+    for room, what, needed in (("reno.metrics", "metric", "load"), ("reno.methods", "method", "steps")):
+        said = refusal(lambda room=room, what=what: module_of(what, "lab_e.sharp", room))
+        assert said == f"{what} kind 'lab_e.sharp': the module lab_e.sharp has no function {needed}"
 
 
 def test_a_rooms_kinds_are_its_modules():
     assert kinds("reno.metrics") == ["blip", "clip"]
-    assert kinds("reno.methods") == ["best_of_n", "decoder_only", "noise", "none", "reno"]
+    assert kinds("reno.methods") == ["best_of_n", "decoder_only", "none", "reno"]
 
 
 @pytest.mark.parametrize("kind", ["clop", "reno.metrics.clop"])
