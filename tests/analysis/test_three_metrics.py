@@ -69,6 +69,10 @@ def stored(record, place, seed, metric, method):
     return Finished(made, rows, frames, made.best_iteration, noise, noise)
 
 
+whole_report = pytest.mark.slow
+"""Of the whole report of a larger store; tests/commands/test_own_parts.py makes one in every run."""
+
+
 @pytest.fixture(scope="module")
 def make_store(tmp_path_factory):
     from tests.analysis.conftest import make_job, make_record
@@ -105,7 +109,7 @@ def texts(out):
     return found | {out / "index.html": html.unescape(re.sub("<[^>]+>", " ", page))}
 
 
-@pytest.mark.slow  # the whole report, which tests/commands/test_own_parts.py also makes
+@whole_report
 def test_no_text_has_a_gap_or_another_spelling(written):
     _, out = written
     for path, text in texts(out).items():
@@ -116,6 +120,7 @@ def test_no_text_has_a_gap_or_another_spelling(written):
         assert name in said
 
 
+@whole_report
 def test_tables_have_every_metric_method_and_judge_in_order(written):
     root, _ = written
     results = load(root)
@@ -150,6 +155,7 @@ def test_tables_have_every_metric_method_and_judge_in_order(written):
     assert (compared["pairs"] == PROMPTS * SEEDS).all()
 
 
+@whole_report
 def test_colours_follow_the_order(written):
     root, out = written
     (one, _) = slices(load(root))
@@ -160,6 +166,7 @@ def test_colours_follow_the_order(written):
     assert sides == {("0", "clip"), ("1", "blip"), ("2", "red_share")}
 
 
+@whole_report
 def test_the_answer_names_the_metrics_as_they_are_written(written):
     _, out = written
     answer = texts(out)[out / "README.md"]
@@ -170,6 +177,7 @@ def test_the_answer_names_the_metrics_as_they_are_written(written):
     assert rows == ["clip", "blip", "red\\_share"]
 
 
+@whole_report
 def test_every_figure_is_drawn_for_each_judge(written):
     _, out = written
     names = {path.stem for path in (out / "figures").glob("*.png")}

@@ -229,6 +229,7 @@ def test_a_job_that_is_only_planned_calibrates_nothing(knobs, tmp_path, monkeypa
     assert "4 trials, 0 stored, 4 to do" in capsys.readouterr().out and not table.exists()
 
 
+@pytest.mark.slow
 def test_a_real_calibration_times_the_loop(compose):
     plan = make_plan(compose("batch_size=auto", "prompt=[a red car,a blue cup]", "record=[]"))
     models = ModelPool().load(plan, CPU)

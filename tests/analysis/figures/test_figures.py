@@ -43,6 +43,7 @@ def read(store):
     return results, cut, list(all_tables(results, cut))
 
 
+@pytest.mark.slow
 def test_every_figure_is_written_twice_the_same_without_a_warning(read, tmp_path):
     results, cut, tables = read
     with warnings.catch_warnings():
