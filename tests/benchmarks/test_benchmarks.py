@@ -141,6 +141,7 @@ def test_the_prompts_are_distinct_and_of_the_embedded_world():
 PAGE = f"before\n{CPU_MARKS.begin}\nstale\n{CPU_MARKS.end}\nbetween\n{GPU_MARKS.begin}\nblank\n{GPU_MARKS.end}\nafter\n"
 
 
+@pytest.mark.slow
 def test_one_part_from_the_command_to_the_files_and_kept(tmp_path, monkeypatch, capsys):
     out, page_of_docs = tmp_path / "out", tmp_path / "cost.md"
     page_of_docs.write_text(PAGE, "utf-8")

@@ -336,6 +336,7 @@ def test_auto_is_online_where_a_key_is_configured(results, monkeypatch, place):
     assert no_key_in(results)
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_costs_one_warning_and_the_rest_is_offline(results, monkeypatch):
     server = Server()
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
