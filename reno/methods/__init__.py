@@ -27,7 +27,7 @@ from reno.weights.kinds import check_options, module_of
 
 
 @dataclass(frozen=True)
-class Scores:
+class TermScores:
     """A metric's scores of B images. Higher is better."""
 
     total: torch.Tensor
@@ -48,7 +48,7 @@ class Problem:
     """Noise to images (B, 3, H, W) in [0, 1], through the whole generator."""
     decode: Callable[[torch.Tensor], torch.Tensor]
     """Noise to images by the generator's image decoder alone."""
-    score: Callable[[torch.Tensor], Scores]
+    score: Callable[[torch.Tensor], TermScores]
     """Scores images against the trials' prompts."""
     loss: Callable[[torch.Tensor], torch.Tensor]
     """Total scores to losses (B,)."""
@@ -66,7 +66,7 @@ class Step:
     """(B, C, h, w), detached; the next step changes it in place."""
     images: torch.Tensor
     """(B, 3, H, W) in [0, 1], detached."""
-    scores: Scores
+    scores: TermScores
     """Detached."""
     losses: torch.Tensor
     """(B,), of the metric alone, without the regulariser."""

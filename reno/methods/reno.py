@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import torch
 
-from reno.methods import Problem, Scores, Step, unoptimised
+from reno.methods import Problem, Step, TermScores, unoptimised
 from reno.spec.job import MethodSettings
 
 
@@ -76,7 +76,7 @@ def clip_by_trial(gradient: torch.Tensor, grad_norm: torch.Tensor, limit: float 
 
 def _with_gradient(
     problem: Problem, noise: torch.Tensor, scale: torch.Tensor
-) -> tuple[torch.Tensor, Scores, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, TermScores, torch.Tensor, torch.Tensor]:
     """Images, scores, losses and d loss / d noise, all without a graph.
 
     scale: (B,), the factor of each trial's loss while its gradient is taken. If a gradient overflows, the factor is
@@ -89,7 +89,7 @@ def _with_gradient(
         losses = problem.loss(scores.total)
         slope = _metric_gradient(losses, noise, scale)
         images, losses = images.detach(), losses.detach()
-        scores = Scores(scores.total.detach(), scores.terms.detach())
+        scores = TermScores(scores.total.detach(), scores.terms.detach())
         if problem.loss_scale == 1:
             return images, scores, losses, slope
         overflown = losses.isfinite() & ~slope.flatten(1).isfinite().all(dim=1) & (scale > 1)

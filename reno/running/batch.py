@@ -16,7 +16,7 @@ import torch
 
 from reno import methods
 from reno.evaluators import checked_verdicts
-from reno.methods import Problem, Scores, Step
+from reno.methods import Problem, Step, TermScores
 from reno.metrics import WeightedSum
 from reno.running.noise import NoiseSource
 from reno.running.pool import Models
@@ -113,9 +113,9 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
     conditioning = generator.encode(texts)
     encoded = metric.encode(texts)
 
-    def score(images: torch.Tensor) -> Scores:
+    def score(images: torch.Tensor) -> TermScores:
         terms = metric(images, encoded)
-        return Scores(metric.total(terms), terms)
+        return TermScores(metric.total(terms), terms)
 
     return Problem(
         noise=source.draw(),

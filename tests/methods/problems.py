@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reno.methods import Problem, Scores, Step, steps
+from reno.methods import Problem, Step, TermScores, steps
 from reno.spec.job import MethodSettings
 
 ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
@@ -28,7 +28,7 @@ def quadratic(batch=2, generate=None, score=None, target=0.3, loss_scale=1.0) ->
 
     def score_terms(images):
         scores = total(images)
-        return Scores(scores, torch.stack([scores, 2 * scores], dim=1))
+        return TermScores(scores, torch.stack([scores, 2 * scores], dim=1))
 
     return Problem(
         noise=noise,

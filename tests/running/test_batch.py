@@ -18,7 +18,7 @@ import torch
 
 from reno.evaluators import Evaluator
 from reno.generators import Generator
-from reno.methods import Scores, Step
+from reno.methods import Step, TermScores
 from reno.metrics import Metric, WeightedSum
 from reno.running.batch import run_batch
 from reno.running.pool import Models
@@ -446,7 +446,7 @@ def test_scores_losses_and_the_decoder_are_the_models_own(handed):
     generator = Numbered()
     problem = handed(models_of(both, generator), trials(2))
     scores = problem.score(problem.generate(problem.noise))
-    assert isinstance(scores, Scores)
+    assert isinstance(scores, TermScores)
     assert scores.terms.tolist() == [[1.0, 5.0], [2.0, 7.0]] and scores.total.tolist() == [17.0, 25.0]
     assert problem.loss(scores.total).tolist() == [33.0, 25.0]
     with pytest.raises(BadInput, match="no image decoder"):
