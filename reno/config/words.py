@@ -54,7 +54,18 @@ def parse(page: Page, words: Sequence[str]) -> Words:
             knobs.append(as_hydra_reads(page, word, multirun))
     asked = {"-h", "--help"} & set(words)
     debug = "debug=true" in [word.lower() for word in words]
-    return Words(tuple(knobs), Conf(tuple(folders)), multirun, bool(asked), debug, tuple(flags))
+    conf = Conf(tuple(folders))
+    _refuse_no_names(page, knobs, conf)
+    return Words(tuple(knobs), conf, multirun, bool(asked), debug, tuple(flags))
+
+
+def _refuse_no_names(page: Page, knobs: Sequence[str], conf: Conf) -> None:
+    """Raises BadInput for a choice whose value cannot be the name of a file, such as null or 3."""
+    groups = {knob.name for knob in page.knobs() if knob.group}
+    for word in knobs:
+        name, equals, text = word.partition("=")
+        if equals and name in groups and re.fullmatch(r"null|true|false|[\d.]*|[\[{].*", text, re.S):
+            raise BadInput(f"{name}={text} is not known; use {', '.join(conf.options(name))}")
 
 
 def as_hydra_reads(page: Page, word: str, sweeping: bool) -> str:
@@ -63,9 +74,6 @@ def as_hydra_reads(page: Page, word: str, sweeping: bool) -> str:
     if match := NESTED.fullmatch(word):
         return f"++{match[1]}"
     name, equals, text = word.partition("=")
-    groups = {knob.name for knob in page.knobs() if knob.group}
-    if (name in groups and not re.match(r"[A-Za-z_]", text)) or (name in groups and text in ("null", "true", "false")):
-        raise BadInput(f"{name}={text} is not known; use {', '.join(Conf().options(name))}")
     if not equals or sweeping or text[:1] in ("[", "'", '"') or text == "null":
         return word
     if name == "prompt" or (name in page.texts and not re.fullmatch(r"[A-Za-z0-9_./:@+-]*", text) and "," not in text):

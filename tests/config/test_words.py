@@ -204,3 +204,12 @@ def test_any_text_comes_through_as_it_was_typed():
     for _ in range(3000):
         text = "".join(chance.choices(PIECES, k=chance.randrange(0, 8)))
         assert through_hydra(text) == text, repr(text)
+
+
+@pytest.mark.parametrize("value", ["null", "true", "3", "", "[1,1]", "{a: 1}"])
+def test_a_choice_that_is_no_name_is_refused_with_those_that_are(value, tmp_path):
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "3d.yaml").touch()
+    with pytest.raises(BadInput, match="use 3d, blip, blip_large"):
+        parse(RUN, ["-cd", str(tmp_path), f"metric={value}"])
+    assert parse(RUN, ["-cd", str(tmp_path), "metric=3d"]).knobs == ("metric=3d",)
