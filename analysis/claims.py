@@ -308,7 +308,7 @@ def claims_markdown(found: Sequence[Claim]) -> str:
     """All claims as a Markdown page."""
     lines = ["# Claims", ""]
     for claim in found:
-        lines += [f"## ({claim.key}) {markdown_text(claim.statement)}: **{claim.verdict}**", ""]
+        lines += [f"## ({markdown_text(claim.key)}) {markdown_text(claim.statement)}: **{claim.verdict}**", ""]
         lines += [markdown_text(claim.sentence), "", f"Supported if: {markdown_text(claim.definition)}", ""]
         lines += [f"Trials: {markdown_text(claim.basis)}.", ""]
         lines += [f"- {markdown_text(part.sentence)}" for part in (*claim.parts, *claim.beside)]

@@ -8,6 +8,7 @@ from analysis.claims import CONTRADICTED, SUPPORTED, UNDECIDED, claims, claims_f
 from analysis.data.frames import tidy
 from analysis.numbers.slices import slices
 from analysis.numbers.statistics import holm
+from analysis.text import markdown_text
 
 RIGHT, WRONG, APART, PLAIN = ("right",) * 2, ("gone",) * 2, ("swapped",) * 2, ("plain",) * 2
 
@@ -197,3 +198,58 @@ def test_the_tests_of_all_claims_are_one_family_for_holm(record, job):
     margins = [stated("clip", "blip", key, margin=0.1) for key in "xyz"]  # no tests: they do not count in the family
     mixed = claims_on(with_claims(record, job, plan, stated("clip", "blip", "w"), *margins))
     assert mixed[0].parts[0].p_holm == pytest.approx(2 / 2**6)
+
+
+def test_the_rows_of_a_claim_hold_every_figure_of_its_parts(many):
+    better, worse = outcomes((20, WRONG, RIGHT)), outcomes((12, WRONG, RIGHT), (8, WRONG, WRONG))
+    results = many({"clip": better, "blip": worse}, judges=(("blip_vqa", "blip"),), models="sd_turbo")
+    found = claims(slices(results))
+    frame = claims_frame(found)
+    parts = [(claim, part) for claim in found for part in (*claim.parts, *claim.beside)]
+    assert len(frame) == len(parts) == 7
+    for (_, row), (claim, part) in zip(frame.iterrows(), parts, strict=True):
+        effect = part.effect
+        assert row.to_dict() == pytest.approx(
+            {
+                "claim": claim.key, "statement": claim.statement, "models": "sd_turbo", "prompt_set": "pairs_test",
+                "judge": "blip_vqa", "kin": True, "verdict": claim.verdict, "part": part.quantity,
+                "part_verdict": part.verdict, "decides": True, "value_a": effect.a, "value_b": effect.b,
+                "difference": effect.difference.value, "low": effect.difference.low, "high": effect.difference.high,
+                "interval": effect.difference.kind, "crossed_low": effect.crossed.low,
+                "crossed_high": effect.crossed.high, "crossed_interval": effect.crossed.kind, "above": part.above,
+                "p": effect.p, "p_holm": part.p_holm, "prompts": 20, "seeds": 1, "pairs": 20,
+            },
+            nan_ok=True,
+        )  # fmt: skip
+    b = frame[frame["claim"] == "b"].iloc[0]  # by hand: 20 of 20 against 12 of 20
+    assert (b["value_a"], b["value_b"], b["difference"]) == (1.0, 0.6, pytest.approx(0.4))
+
+
+def test_best_of_n_stands_beside_the_claim_and_decides_nothing(record):
+    records = [record(f"p{k}", method=method, after=RIGHT) for k in range(8) for method in ("reno", "best_of_n")]
+    found = claims(slices(tidy(records)))
+    frame = claims_frame(found)
+    assert frame["decides"].tolist() == [True, False]
+    assert frame["part"].iloc[1] == "beside it: fully bound, ReNO − best of n at equal images, clip"
+
+
+def test_the_page_of_the_claims_is_whole(record, job):
+    strong, none = outcomes((20, WRONG, RIGHT)), outcomes((20, WRONG, WRONG))
+    one = with_claims(record, job, {"clip": strong, "red_share": none}, stated("clip", "red_share", "<x>"))
+    (claim,) = claims_on(one)
+    (part,) = claim.parts
+    assert claims_markdown([claim]).split("\n") == [
+        "# Claims",
+        "",
+        "## (&lt;x&gt;) &lt;x&gt; holds: **supported**",
+        "",
+        markdown_text(claim.sentence),
+        "",
+        "Supported if: in words",
+        "",
+        r"Trials: all settings that clip and red\_share both ran, paired on them: 50 it., lr 0.01.",
+        "",
+        f"- {markdown_text(part.sentence)}",
+        *(f"- {markdown_text(caution)}" for caution in claim.cautions),
+        "",
+    ]

@@ -118,3 +118,30 @@ def test_noises_are_a_prompts_own_only_if_no_two_prompts_share_one():
     one = noises(rows[:2])
     assert not one.own and one.in_words == "1 prompt, 2 seeds"  # no other prompt that could share them
     assert noises(rows[:0]).prompts == 0
+
+
+def test_configurations_come_by_method_metric_iterations_rate_and_name(record):
+    many = [
+        ("best_of_n", "clip", 0.01, 50), ("reno", "clip", 0.05, 50), ("reno", "blip", 0.01, 50),
+        ("none", "clip", 0.01, 0), ("reno", "clip", 0.01, 200), ("reno", "clip", 0.01, 50),
+    ]  # fmt: skip
+    records = [record("p", method=how, metric=metric, lr=lr, iterations=n) for how, metric, lr, n in many]
+    (one,) = slices(tidy(records))
+    found = list(one.configurations(one.rows))
+    assert [(method, metric, settings) for method, metric, settings, _ in found] == [
+        ("reno", "clip", "50 it., lr 0.01"),
+        ("reno", "clip", "50 it., lr 0.05"),
+        ("reno", "clip", "200 it., lr 0.01"),
+        ("reno", "blip", "50 it., lr 0.01"),
+        ("best_of_n", "clip", "50 it."),
+        ("none", "clip", ""),
+    ]
+    assert [len(rows) for *_, rows in found] == [1] * 6
+    for method, metric, settings, rows in found:
+        assert rows[["method", "metric", "settings"]].iloc[0].tolist() == [method, metric, settings]
+    assert one.methods_of(one.rows) == ["reno", "best_of_n", "none"] and one.metrics_of(one.rows) == ["clip", "blip"]
+
+
+def test_trials_that_nobody_judged_are_marked_so(record):
+    (one,) = slices(tidy([record(judges=())]))
+    assert one.marked("clip") == "no judge"
