@@ -130,9 +130,10 @@ def _run_job(config, conf: Conf, folder: Path, group: str) -> int:
     from reno.store.store import Store
     from reno.tracking import TrackingSpec
     from reno.tracking.listener import Tracking
+    from reno.weights.checkpoints import foresee, locate
 
     tracking = TrackingSpec.from_knobs(job.tracking)
-    plan, store = make_plan(job), Store(job.results)
+    plan, store = make_plan(job, foresee if job.dry_run else locate), Store(job.results)
     if job.dry_run:
         return _dry_run(plan, store)
     if not _pools:

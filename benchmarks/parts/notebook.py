@@ -22,6 +22,7 @@ from reno.running.batch import run_batch
 from reno.running.fit.cards import GIB
 from reno.running.plan import cut, make_plan
 from reno.weights.folders import CLIP_MEAN, CLIP_STD
+from reno.weights.reading import variant_in
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,15 @@ def notebook(setting: dict, trials: int, iterations: int) -> dict[str, float]:
     device, dtype = choose_device(job.device), getattr(torch, plan.dtype)
     checkpoint = plan.generator.checkpoint
     folder, variant = checkpoint.folder, checkpoint.variant
-    pieces = {"variant": variant, "torch_dtype": dtype, "use_safetensors": True}
-    text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", **pieces).to(device).requires_grad_(False)
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", **pieces).to(device).requires_grad_(False)
-    vae = AutoencoderKL.from_pretrained(folder / "vae", **pieces).to(device).requires_grad_(False)
+
+    def piece(kind, name):
+        stored = variant_in(folder / name, variant)
+        whole = kind.from_pretrained(folder / name, variant=stored, torch_dtype=dtype, use_safetensors=True)
+        return whole.to(device).requires_grad_(False)
+
+    text_encoder = piece(CLIPTextModel, "text_encoder")
+    unet = piece(UNet2DConditionModel, "unet")
+    vae = piece(AutoencoderKL, "vae")
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     scheduler = EulerDiscreteScheduler.from_pretrained(folder / "scheduler")
     metric_folder = plan.metric.checkpoints[0].folder

@@ -43,7 +43,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         seeds=_seeds(values["seed"]),
         own_noise=flag("own_noise", values["own_noise"]),
         models=str(models.take("name")),
-        generator=_generator(models.section("generator")),
+        generator=_generator(models.section("generator"), _usual_generator(values["models"], conf)),
         metric=_metric(Section(values["metric"], "metric", config.references), checkpoints, conf),
         recorded=tuple(_named_metric(name, checkpoints, conf) for name in names_in(values["record"])),
         evaluators=tuple(evaluator(name, checkpoints, conf) for name in names_in(values["evaluators"])),
@@ -87,7 +87,8 @@ class Checkpoints:
         typed = self.given.take(name, {})
         given = {key: value for key, value in Section(typed, knob).values.items() if value is not None}
         # Another path is another checkpoint: the revision in the metric's own file is not a revision of it.
-        return NamedCheckpoint(name, checkpoint(Section(given if "path" in given else {**own, **given}, knob)), knob)
+        another = given.get("path", own.get("path")) != own.get("path")
+        return NamedCheckpoint(name, checkpoint(Section(given if another else {**own, **given}, knob)), knob)
 
     def has(self, name: str) -> bool:
         """Whether models.checkpoints gives a path of that name."""
@@ -116,13 +117,25 @@ def checkpoint(section: Section) -> Checkpoint:
     return Checkpoint(path, *(None if value is None else str(value) for value in (revision, variant)))
 
 
-def _generator(section: Section) -> GeneratorSpec:
+def _generator(section: Section, usual: dict[str, Any]) -> GeneratorSpec:
+    """usual: what the models' own file says of the generator."""
     kind = str(section.take("kind"))
     own = {key: section.take(key, None) for key in ("path", "revision", "variant")}
+    if own["path"] != usual.get("path") and own["revision"] == usual.get("revision"):
+        own["revision"] = None  # another path is another checkpoint: the file's revision is not a revision of it
     model = None
     if own["path"] is not None:
         model = NamedCheckpoint("generator", checkpoint(Section(own, section.where)), section.where)
     return GeneratorSpec(kind, model, section.rest())
+
+
+def _usual_generator(models: dict[str, Any], conf: Conf) -> dict[str, Any]:
+    """What conf/models/<name>.yaml says of the generator; nothing if the models are not those of a file."""
+    name = models.get("name")
+    if name not in conf.options("models"):
+        return {}
+    usual = conf.named("models", "models", name).values.get("generator")
+    return usual if isinstance(usual, dict) else {}
 
 
 def _metric(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:

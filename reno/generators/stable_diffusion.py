@@ -15,6 +15,7 @@ from reno.device.residence import visiting
 from reno.generators import Generator
 from reno.spec.errors import BadInput, first_line
 from reno.weights.loading import load_part
+from reno.weights.reading import variant_in
 from reno.weights.texts import check_length, load_tokenizer
 
 FOLDERS = ("text_encoder", "unet", "vae")
@@ -40,10 +41,14 @@ class StableDiffusion(Generator):
         from transformers import CLIPTextModel
 
         self.folder, self.dtype, self.device = folder, dtype, device
-        how = {"variant": variant, "dtype": dtype, "device": device}
-        self.text_encoder = load_part(CLIPTextModel, folder, "text_encoder", **how)
-        self.unet = load_part(UNet2DConditionModel, folder, "unet", **how)
-        self.vae = load_part(AutoencoderKL, folder, "vae", **how)
+
+        def part(kind: type, name: str) -> torch.nn.Module:
+            stored = variant_in(folder / name, variant)  # a part may be stored in another precision than the others
+            return load_part(kind, folder, name, variant=stored, dtype=dtype, device=device)
+
+        self.text_encoder = part(CLIPTextModel, "text_encoder")
+        self.unet = part(UNet2DConditionModel, "unet")
+        self.vae = part(AutoencoderKL, "vae")
         self.vae.encoder = self.vae.quant_conv = None  # images are decoded and never encoded
         self.parts, self.reading = (self.unet, self.vae), (self.text_encoder,)
         self.blocks = (self.unet, self.vae.decoder)

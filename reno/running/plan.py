@@ -19,6 +19,7 @@ from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, Nam
 from reno.spec.trial import TrialSpec, digest
 from reno.store.store import Damaged, Store, Stored, whole
 from reno.weights.checkpoints import Located, locate
+from reno.weights.fetching import ToFetch
 from reno.weights.kinds import check_options, module_of, short_kind
 
 DEFAULT_GENERATOR = "stable_diffusion"
@@ -113,6 +114,15 @@ class Plan:
     dtype: str
     trials: tuple[TrialSpec, ...]
     """In the order of the prompts, then of the seeds."""
+
+    @property
+    def to_fetch(self) -> tuple[ToFetch, ...]:
+        """What has to be fetched before the job can run; only `foresee` leaves something. The ids of the trials, which
+        weights decide, are then not known."""
+        checkpoints = [self.generator.checkpoint]
+        checkpoints += [one for metric in (self.metric, *self.recorded) for one in metric.checkpoints]
+        checkpoints += [one for judge in self.evaluators for one in judge.checkpoints.values()]
+        return tuple(dict.fromkeys(one.to_fetch for one in checkpoints if one and one.to_fetch))
 
     @property
     def random(self) -> bool:

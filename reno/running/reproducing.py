@@ -6,6 +6,7 @@ runs are equal to the last bit.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import UNSET
 from reno.device.choice import choose_device, make_deterministic
 from reno.methods import settings_of
 from reno.running.batch import Progress, run_batch
-from reno.running.plan import Plan, make_plan
+from reno.running.plan import LocatedGenerator, Plan, make_plan
 from reno.running.pool import ModelPool
 from reno.running.provenance import Environment, environment
 from reno.spec.errors import BadInput
@@ -32,6 +33,7 @@ from reno.spec.trial import TrialSpec
 from reno.store.files import TRACE_COLUMNS
 from reno.store.records import GitState, Origin, Provenance, TrialRecord
 from reno.store.store import Damaged, Stored
+from reno.weights.checkpoints import Located
 
 BEFORE_THE_CHOICE = Execution(checkpointing=False)
 """How trials ran whose record is older than its field `execution`."""
@@ -132,18 +134,28 @@ def _named(name: str, knob: str, origin: Origin | None) -> NamedCheckpoint | Non
 
 def _check_weights(plan: Plan, trial: TrialSpec) -> None:
     """Raises BadInput if a checkpoint holds other weights than the trial was made with."""
-    pairs = [(plan.generator.checkpoint, plan.generator.identity, trial.generator)]
-    pairs += [
-        (located, now["weights"], then["weights"])
-        for located, now, then in zip(plan.metric.checkpoints, plan.metric.identity, trial.metric, strict=True)
-    ]
-    for located, now, then in pairs:
-        if now != then:
-            source = located.source if located else "a model without a checkpoint"
-            raise BadInput(
-                f"{source} now holds other weights ({now}) than the trial was made with ({then}); put those back, or "
-                "make the trial anew with reno.run"
-            )
+    if trial.generator not in _generators(plan.generator):
+        raise _other_weights(plan.generator.checkpoint, plan.generator.identity, trial.generator)
+    for located, term in zip(plan.metric.checkpoints, trial.metric, strict=True):
+        if term["weights"] not in (located.identities if located else (None,)):
+            raise _other_weights(located, located.identity if located else None, term["weights"])
+
+
+def _generators(generator: LocatedGenerator) -> set[str]:
+    """A generator's identity, and the one that the same weights of the hub had in earlier trials."""
+    located = generator.checkpoint
+    if located is None:
+        return {generator.identity}
+    named = (dataclasses.replace(located, identity=identity) for identity in located.identities)
+    return {dataclasses.replace(generator, checkpoint=checkpoint).identity for checkpoint in named}
+
+
+def _other_weights(located: Located | None, now: str | None, then: str | None) -> BadInput:
+    source = located.source if located else "a model without a checkpoint"
+    return BadInput(
+        f"{source} now holds other weights ({now}) than the trial was made with ({then}); put those back, or make the "
+        "trial anew with reno.run"
+    )
 
 
 def _compare(stored: Stored, again: Progress, surroundings: list[str]) -> Comparison:

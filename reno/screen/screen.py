@@ -157,7 +157,7 @@ def show_dry_run(plan: Plan, finished: dict[str, Stored], estimate: tuple[float,
     table = Table("trial", "prompt", "seed", "state", box=None, pad_edge=False)
     for trial in plan.trials:
         state = "stored" if trial.id in finished else "to do"
-        table.add_row(trial.id[:12], printable(trial.prompt.text), str(trial.seed), state)
+        table.add_row("?" if plan.to_fetch else trial.id[:12], printable(trial.prompt.text), str(trial.seed), state)
     screen.console.print(table)
     to_do = len(plan.trials) - len(finished)
     line = f"{name_of(plan)}: {count(len(plan.trials), 'trial')}, {len(finished)} stored, {to_do} to do"
@@ -166,6 +166,14 @@ def show_dry_run(plan: Plan, finished: dict[str, Stored], estimate: tuple[float,
     elif to_do:
         line += "; it is not known yet how long a trial of these models takes"
     screen.say(line)
+    _say_what_to_fetch(screen, plan)
+
+
+def _say_what_to_fetch(screen: Screen, plan: Plan) -> None:
+    for wanted in plan.to_fetch:
+        screen.say(f"to fetch first: {wanted}")
+    if plan.to_fetch:
+        screen.say("a trial's id follows from the weights, so which trials are stored is known once they are fetched")
 
 
 def name_of(plan: Plan) -> str:

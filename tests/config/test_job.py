@@ -141,13 +141,29 @@ def test_a_metric_brings_its_checkpoint_unless_another_is_given(compose, tiny):
     given = compose().metric.terms[0].model
     assert given.checkpoint == Checkpoint(str(tiny / "clip")) and given.knob == "models.checkpoints.clip"
     own = compose("models.checkpoints.clip.path=null").metric.terms[0].model
-    assert own.checkpoint == Checkpoint("openai/clip-vit-base-patch32")
+    pinned = Checkpoint("openai/clip-vit-base-patch32", "c237dc49a33fc61debc9276459120b7eac67e7ef")
+    assert own.checkpoint == pinned
+    same = compose(f"models.checkpoints.clip.path={pinned.path}", "models.checkpoints.clip.variant=fp16")
+    assert same.metric.terms[0].model.checkpoint == dataclasses.replace(pinned, variant="fp16")
     revision = (
         compose("models.checkpoints.clip.path=null", "models.checkpoints.clip.revision=abc").metric.terms[0].model
     )
     assert revision.checkpoint == Checkpoint("openai/clip-vit-base-patch32", "abc")
     variant = ["models.checkpoints.clip.path=a/b", "models.checkpoints.clip.variant=fp16"]
     assert compose(*variant).metric.terms[0].model.checkpoint == Checkpoint("a/b", None, "fp16")
+
+
+def test_a_generators_revision_is_one_of_its_own_path_only(compose, tiny):
+    def chosen(*overrides):
+        return compose(*overrides).generator.model.checkpoint
+
+    assert chosen() == Checkpoint(str(tiny / "sd_turbo"), None, "fp16")
+    turbo = "models.generator.path=stabilityai/sd-turbo"
+    pinned = chosen(turbo)
+    assert re.fullmatch("[0-9a-f]{40}", pinned.revision) and pinned.path == "stabilityai/sd-turbo"
+    assert chosen(turbo, "models.generator.revision=v1").revision == "v1"
+    assert chosen(turbo, "models.generator.revision=null").revision is None
+    assert chosen("models.generator.path=a/b", "models.generator.revision=v2") == Checkpoint("a/b", "v2", "fp16")
 
 
 def test_models_that_are_closed_take_no_published_checkpoint(refusal, compose):

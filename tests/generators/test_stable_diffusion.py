@@ -104,6 +104,22 @@ def test_a_half_precision_variant_is_loaded_where_it_is_stored(tmp_path):
     assert images.isfinite().all()
 
 
+def test_each_part_is_loaded_in_the_precision_that_it_is_stored_in(tiny, generator, tmp_path):
+    """As diffusers' pipeline does: fp16 is wanted, and the VAE is stored plain."""
+    from reno.weights.checkpoints import locate
+
+    folder = tmp_path / "mixed"
+    shutil.copytree(tiny / "sd_turbo", folder)
+    for weights in (*folder.glob("text_encoder/*.safetensors"), *folder.glob("unet/*.safetensors")):
+        weights.rename(weights.with_suffix(".fp16.safetensors"))
+    located = locate(Checkpoint(str(folder), None, "fp16"), "models.generator", FOLDERS)
+    mixed = StableDiffusion(folder, variant=located.variant, dtype=torch.float64, device=CPU)
+    noise = torch.randn(1, *generator.latent_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        expected = generator(noise, generator.encode(PROMPTS[:1]))
+        assert torch.equal(mixed(noise, mixed.encode(PROMPTS[:1])), expected)
+
+
 def test_a_published_pipeline_without_its_weights_has_its_sizes(tmp_path):
     """On the meta device nothing but the configuration is read."""
     from reno.weights.architectures import architecture
