@@ -3,7 +3,8 @@
 A generator is one module here and one file in conf/models. The module has
 
     load(folder, *, variant, dtype, device, **options) -> Generator     # folder: None for a generator without weights
-    FOLDERS = ("text_encoder", "unet", "vae")    # optional: the subfolders with weights; default: the folder itself
+    FOLDERS = ("text_encoder", "unet", "vae")    # optional: the subfolders with weights; default: the folder itself.
+                                                 # Fetched are these, and those of tokenizers, schedulers, processors
     DTYPES = ("bfloat16", "float32")             # optional: the dtypes it may run in, the first choice first
 
 `kind:` in the file may be the dotted path of a module elsewhere.

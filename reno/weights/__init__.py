@@ -1,6 +1,10 @@
 """Finds a checkpoint's folder and identity by its name, and loads and checks its modules.
 
 checkpoints.py     a name -> a local folder and the identity of its weights
+reading.py identity.py   the files that a loader reads, and their digest
+hub.py             the model hub: a checkpoint's commit and files, conversions of pickled weights
+fetching.py snapshots.py   downloads, and the hub's cache
+causes.py          why the hub did not give a checkpoint, and what to do
 kinds.py           a kind -> its module; checks the kind's options
 loading.py         a folder -> a frozen module
 texts.py images.py its tokenizer, and its image processing as differentiable tensors

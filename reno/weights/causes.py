@@ -101,7 +101,7 @@ def _of_the_connection(error: BaseException, hub: Hub) -> Cause | None:
 
     if isinstance(error, OfflineModeIsEnabled):
         return Cause(
-            "HF_HUB_OFFLINE forbids to ask the hub", "fetch it where there is a connection, or unset it", passing=True
+            "HF_HUB_OFFLINE forbids asking the hub", "fetch it where there is a connection, or unset it", passing=True
         )
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & UNREACHABLE:

@@ -90,22 +90,20 @@ def list_files(checkpoint: Checkpoint, where: str, parts: Sequence[str], hub: Hu
     if not found.read.lacking:
         return found
     refuse_other_precision(found.read, checkpoint, where)
-    if checkpoint.revision is not None:
-        place, reason = f"revision {checkpoint.revision}", ""
-    else:
-        place = "the main branch"
+    place, reason = f"revision {checkpoint.revision}", ""
+    known = f"that you trust from {hub.page(checkpoint.path)}/discussions"
+    if checkpoint.revision is None:
+        place, reason = "the main branch", f", and {CONVERTER} has no open conversion of its head"
         try:
             conversion = _conversion(api, checkpoint, parts, main=found.commit)
         except (HfHubHTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = f", and {_no_pull_requests(error, hub)}"
+            reason, known = f", and {_no_pull_requests(error, hub)}", "if you know of one"
         else:
             if conversion is not None:
                 return conversion
-            reason = f", and {CONVERTER} has no open conversion of its head"
     raise BadInput(
-        f"{where}: {place} of {checkpoint.path} holds no weights in safetensors format{reason}; choose a pull request "
-        f"at {hub.page(checkpoint.path)}/discussions that you trust and give {where}.revision=refs/pr/NUMBER, or "
-        f"convert the weights and give the folder: {where}.path=FOLDER"
+        f"{where}: {place} of {checkpoint.path} holds no weights in safetensors format{reason}; give a pull request "
+        f"{known}: {where}.revision=refs/pr/NUMBER, or convert the weights and give the folder: {where}.path=FOLDER"
     )
 
 

@@ -25,6 +25,7 @@ from reno.spec.trial import digest
 from reno.store.records import Labels, Timings
 from reno.store.store import Damaged, Store, Stored
 from reno.weights.checkpoints import Located
+from reno.weights.fetching import ToFetch
 from tests.store.records import finished, record
 
 WEIGHTS = Located("lab/x", Path("/x"), "sha256:aa", None)
@@ -108,6 +109,18 @@ def test_a_checkpoint_is_looked_for_by_its_knob_and_the_kinds_folders():
     model = NamedCheckpoint("generator", Checkpoint("/x"), "models.generator")
     assert locate_generator(GeneratorSpec("stable_diffusion", model), find).checkpoint is WEIGHTS
     assert asked == [(Checkpoint("/x"), "models.generator", ("text_encoder", "unet", "vae"))]
+
+
+def test_what_a_dry_run_has_not_fetched_is_listed_once(compose):
+    def find(checkpoint, knob, folders=("",)):
+        wanted = None if knob == "models.generator" else ToFetch(knob, 1)
+        return dataclasses.replace(WEIGHTS, to_fetch=wanted)
+
+    plan = make_plan(compose("record=[clip,blip]", "evaluators=[blip_vqa]"), find)
+    assert [wanted.name for wanted in plan.to_fetch] == [
+        f"models.checkpoints.{name}" for name in ("clip", "blip", "blip_vqa")
+    ]
+    assert make_plan(compose()).to_fetch == ()
 
 
 # --- Batches ----------------------------------------------------------------------------------------------------------

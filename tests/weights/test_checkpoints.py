@@ -184,7 +184,7 @@ def test_a_dry_run_needs_no_hub(find, stand_in, tmp_path, monkeypatch, offline):
     nowhere = Hub("http://127.0.0.1:9", tmp_path)
     planned = Finder(nowhere, fetching=False, tell=told.append)(Checkpoint("a/b"), KNOB)
     assert str(planned.to_fetch) == "a/b, of unknown size"
-    why = "HF_HUB_OFFLINE forbids to ask the hub" if offline else "http://127.0.0.1:9 cannot be reached"
+    why = "HF_HUB_OFFLINE forbids asking the hub" if offline else "http://127.0.0.1:9 cannot be reached"
     assert told == [f"note: {KNOB}: a/b is to be fetched, and its size is not known: {why}"]
 
 
@@ -229,7 +229,7 @@ def test_any_other_pull_request_is_named_as_the_users_choice(find, pickled, stan
     change(pickled)
     assert refused(find) == (
         f"{KNOB}: the main branch of a/b holds no weights in safetensors format, and SFconvertbot has no open "
-        f"conversion of its head; choose a pull request at {stand_in.address}/a/b/discussions that you trust and give "
+        f"conversion of its head; give a pull request that you trust from {stand_in.address}/a/b/discussions: "
         f"{KNOB}.revision=refs/pr/NUMBER, or convert the weights and give the folder: {KNOB}.path=FOLDER"
     )
 
@@ -254,7 +254,7 @@ def test_a_pull_request_of_ones_choice_is_loaded_and_found_again_without_the_hub
 def test_a_hub_that_lists_no_pull_requests_is_told_apart(find, pickled, answer, says):
     pickled.refuses["discussions"] = answer
     said = refused(find)
-    assert says in said and f"{KNOB}.revision=refs/pr/NUMBER" in said
+    assert says in said and f"give a pull request if you know of one: {KNOB}.revision=refs/pr/NUMBER" in said
 
 
 def test_a_busy_hub_is_not_taken_for_one_without_pull_requests(find, pickled):
@@ -353,4 +353,4 @@ def test_without_a_connection_the_newest_whole_snapshot_of_the_cache_is_used(tmp
     assert finder(Checkpoint("a/b"), "x").commit == "new"
     assert finder(Checkpoint("a/b", "v1"), "x").commit == "old"
     assert finder(Checkpoint("a/b", "old"), "x").identities[1] == "a/b@old"
-    assert "HF_HUB_OFFLINE forbids to ask the hub" in refused(finder, Checkpoint("a/b", "v2"), "x")
+    assert "HF_HUB_OFFLINE forbids asking the hub" in refused(finder, Checkpoint("a/b", "v2"), "x")
