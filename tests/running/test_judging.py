@@ -292,7 +292,7 @@ def test_without_a_path_the_judges_own_checkpoint_is_looked_for(store, tmp_path,
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     assert main(["evaluators=blip_vqa", f"results={store.root}"]) == 2
     said = capsys.readouterr().err
-    assert "Salesforce/blip-vqa-capfilt-large" in said and "as models.checkpoints.blip_vqa.path=FOLDER" in said
+    assert "Salesforce/blip-vqa-capfilt-large" in said and "give models.checkpoints.blip_vqa.path=FOLDER" in said
 
 
 def test_two_judges_in_one_command(store, tiny, capsys):
