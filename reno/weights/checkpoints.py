@@ -60,7 +60,7 @@ def _to_stderr(line: str) -> None:
 
 
 @dataclass(frozen=True)
-class Finder:
+class CheckpointFinder:
     """Finds checkpoints. It asks the hub for each checkpoint once, also for the jobs of a sweep."""
 
     hub: Hub = field(default_factory=Hub)
@@ -119,17 +119,17 @@ class Finder:
         raise BadInput(_refusal(cause, checkpoint, where)) from None
 
 
-_FINDER = Finder()
-_PLANNER = Finder(fetching=False)
+_FINDER = CheckpointFinder()
+_PLANNER = CheckpointFinder(fetching=False)
 
 
 def locate(checkpoint: Checkpoint, where: str, folders: Sequence[str] = ("",)) -> Located:
-    """Finds a checkpoint, and fetches it if it is not on this disk; see `Finder`."""
+    """Finds a checkpoint, and fetches it if it is not on this disk; see `CheckpointFinder`."""
     return _FINDER(checkpoint, where, folders)
 
 
 def foresee(checkpoint: Checkpoint, where: str, folders: Sequence[str] = ("",)) -> Located:
-    """Finds a checkpoint without fetching it; see `Finder`."""
+    """Finds a checkpoint without fetching it; see `CheckpointFinder`."""
     return _PLANNER(checkpoint, where, folders)
 
 

@@ -50,10 +50,10 @@ class StandInHub:
         self.tokens: set[str | None] = set()
         hub = self
 
-        class Answer(_Answer):
+        class BoundAnswer(HubAnswer):
             stand_in = hub
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), BoundAnswer)
         self._server.daemon_threads = True
         port = self._server.server_address[1]
         self.address, self.storage = f"http://127.0.0.1:{port}", f"http://localhost:{port}"  # another host, as a CDN is
@@ -69,7 +69,7 @@ class StandInHub:
         return {unquote(place.partition("/")[2]) for place in told}
 
 
-class _Answer(BaseHTTPRequestHandler):
+class HubAnswer(BaseHTTPRequestHandler):
     stand_in: StandInHub
     protocol_version = "HTTP/1.1"
     wbufsize = 1 << 16  # head and body in one packet: a second one would wait for the first one's receipt

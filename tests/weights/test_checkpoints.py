@@ -11,7 +11,7 @@ import pytest
 from reno.generators.stable_diffusion import FOLDERS
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint
-from reno.weights.checkpoints import Finder, locate
+from reno.weights.checkpoints import CheckpointFinder, locate
 from reno.weights.hub import Hub
 from tests.weights.stand_in_hub import Repository, commit
 
@@ -27,7 +27,9 @@ def find(stand_in, tmp_path):
     def go(checkpoint=Checkpoint("a/b"), folders=("",), fetching=True):  # noqa: B008 (it is frozen)
         go.told.clear()
         stand_in.asked.clear()
-        return Finder(Hub(stand_in.address, tmp_path / "cache"), fetching, go.told.append)(checkpoint, KNOB, folders)
+        return CheckpointFinder(Hub(stand_in.address, tmp_path / "cache"), fetching, go.told.append)(
+            checkpoint, KNOB, folders
+        )
 
     go.told = []
     return go
@@ -116,7 +118,7 @@ def test_only_what_a_loader_reads_is_fetched_and_the_size_is_said_before(find, m
 
 
 def test_a_finder_asks_for_a_checkpoint_once(stand_in, model, tmp_path):
-    finder = Finder(Hub(stand_in.address, tmp_path), tell=lambda _: None)
+    finder = CheckpointFinder(Hub(stand_in.address, tmp_path), tell=lambda _: None)
     assert finder(Checkpoint("a/b"), "x") is finder(Checkpoint("a/b"), "y")
     assert stand_in.asked.count("GET /api/models/a/b") == 1
 
@@ -182,7 +184,7 @@ def test_a_dry_run_needs_no_hub(find, stand_in, tmp_path, monkeypatch, offline):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     told = []
     nowhere = Hub("http://127.0.0.1:9", tmp_path)
-    planned = Finder(nowhere, fetching=False, tell=told.append)(Checkpoint("a/b"), KNOB)
+    planned = CheckpointFinder(nowhere, fetching=False, tell=told.append)(Checkpoint("a/b"), KNOB)
     assert str(planned.to_fetch) == "a/b, of unknown size"
     why = "HF_HUB_OFFLINE forbids asking the hub" if offline else "http://127.0.0.1:9 cannot be reached"
     assert told == [f"note: {KNOB}: a/b is to be fetched, and its size is not known: {why}"]
@@ -326,7 +328,7 @@ def test_a_disk_without_room_is_told_before_the_download(find, model, stand_in, 
 
 
 def test_an_unreachable_hub_says_how_to_use_a_folder(tmp_path, stand_in):
-    finder = Finder(Hub("http://127.0.0.1:9", tmp_path))
+    finder = CheckpointFinder(Hub("http://127.0.0.1:9", tmp_path))
     assert refused(finder, Checkpoint("openai/no-such-model"), KNOB) == (
         f"{KNOB}: openai/no-such-model is not in the cache, and http://127.0.0.1:9 cannot be reached; try again with a "
         f"connection, or copy it to a folder and give {KNOB}.path=FOLDER"
@@ -349,7 +351,7 @@ def test_without_a_connection_the_newest_whole_snapshot_of_the_cache_is_used(tmp
         os.utime(folder, (1e9 - age, 1e9 - age))
     (place / "refs").mkdir()
     (place / "refs" / "v1").write_text("old")
-    finder = Finder(Hub(None, tmp_path), tell=lambda _: None)  # tests/conftest.py sets HF_HUB_OFFLINE
+    finder = CheckpointFinder(Hub(None, tmp_path), tell=lambda _: None)  # tests/conftest.py sets HF_HUB_OFFLINE
     assert finder(Checkpoint("a/b"), "x").commit == "new"
     assert finder(Checkpoint("a/b", "v1"), "x").commit == "old"
     assert finder(Checkpoint("a/b", "old"), "x").identities[1] == "a/b@old"
