@@ -57,9 +57,8 @@ def load_finder(folder: Path, device: torch.device, image_size: int | None) -> F
         return Segmenter(folder, device, image_size)
     if kind in ("owlv2", "owlvit"):
         return WordDetector(folder, device, image_size, square=kind == "owlv2")
-    raise BadInput(
-        f"{folder} holds {f'a {kind}' if kind else 'no known'} model; the detector can use mask2former, owlv2 or owlvit"
-    )
+    found = f"{folder} holds a {kind} model" if kind else f"{folder / 'config.json'} names no model_type"
+    raise BadInput(f"{found}; the detector can use mask2former, owlv2 or owlvit")
 
 
 class Segmenter:

@@ -13,10 +13,11 @@ import torch
 
 from reno.device.residence import visiting
 from reno.generators import Generator
-from reno.spec.errors import BadInput, first_line
+from reno.spec.errors import BadInput, typed_line
+from reno.weights.files import read_json
 from reno.weights.loading import load_part
 from reno.weights.reading import variant_in
-from reno.weights.texts import check_length, load_tokenizer
+from reno.weights.texts import check_length, load_tokenizer, text_limit
 
 FOLDERS = ("text_encoder", "unet", "vae")
 
@@ -42,18 +43,19 @@ class StableDiffusion(Generator):
 
         self.folder, self.dtype, self.device = folder, dtype, device
 
-        def part(kind: type, name: str) -> torch.nn.Module:
+        def part(kind: type, name: str, unused: tuple[str, ...] = ()) -> torch.nn.Module:
             stored = variant_in(folder / name, variant)  # a part may be stored in another precision than the others
-            return load_part(kind, folder, name, variant=stored, dtype=dtype, device=device)
+            return load_part(kind, folder, name, variant=stored, dtype=dtype, device=device, unused=unused)
 
         self.text_encoder = part(CLIPTextModel, "text_encoder")
         self.unet = part(UNet2DConditionModel, "unet")
-        self.vae = part(AutoencoderKL, "vae")
+        self.vae = part(AutoencoderKL, "vae", unused=("encoder.", "quant_conv."))
         self.vae.encoder = self.vae.quant_conv = None  # images are decoded and never encoded
         self.parts, self.reading = (self.unet, self.vae), (self.text_encoder,)
         self.blocks = (self.unet, self.vae.decoder)
         self.bring()
         self.tokenizer = load_tokenizer(folder / "tokenizer")
+        self.limit = text_limit(self.tokenizer, self.text_encoder.config)
         self._read_schedule(timestep)
         side = self.unet.config.sample_size
         self.latent_shape = (self.unet.config.in_channels, *((side, side) if isinstance(side, int) else side))
@@ -64,10 +66,14 @@ class StableDiffusion(Generator):
         """Reads the constants of the one step: an Euler step from sigma to 0 gives the predicted clean latents."""
         from diffusers import EulerDiscreteScheduler
 
+        path = self.folder / "scheduler" / EulerDiscreteScheduler.config_name
+        config = read_json(path)
         try:
-            scheduler = EulerDiscreteScheduler.from_pretrained(self.folder / "scheduler")
-        except (OSError, ValueError) as error:
-            raise BadInput(f"cannot load the generator in {self.folder}: {first_line(error)}") from None
+            scheduler = EulerDiscreteScheduler.from_config(config)
+        except Exception as error:  # a value in the file can raise anything
+            raise BadInput(
+                f"cannot make the generator's scheduler of {path} ({typed_line(error)}); correct it"
+            ) from None
         self.prediction = scheduler.config.prediction_type
         if self.prediction not in ("epsilon", "v_prediction"):
             raise BadInput(
@@ -90,14 +96,13 @@ class StableDiffusion(Generator):
         self.init_noise_sigma = float(scheduler.init_noise_sigma)
 
     def check_prompt(self, text: str) -> None:
-        check_length(self.tokenizer, text, self.tokenizer.model_max_length, "the generator's text encoder")
+        check_length(self.tokenizer, text, self.limit, "the generator's text encoder")
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> torch.Tensor:
         """Text embeddings (B, tokens, width) of B prompts."""
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", max_length=self.tokenizer.model_max_length, return_tensors="pt"
-        ).to(self.device)
+        tokens = self.tokenizer(list(prompts), padding="max_length", max_length=self.limit, return_tensors="pt")
+        tokens = tokens.to(self.device)
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
         with visiting(self.device, self.reading):
             return self.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask if masked else None)[0]

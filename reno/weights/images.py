@@ -6,14 +6,16 @@ Shapes: images are (B, 3, H, W) in [0, 1]; pixel values are a vision model's inp
 from __future__ import annotations
 
 import functools
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from reno.spec.errors import BadInput
+from reno.spec.errors import BadInput, typed_line
+from reno.weights.files import read_json
 
 KERNELS = {2: "bilinear", 3: "bicubic"}
 """PIL's resampling codes, as preprocessor_config.json stores them."""
@@ -76,30 +78,34 @@ class Preprocessing:
 
     @classmethod
     def from_folder(cls, folder: Path) -> Preprocessing:
-        """Reads preprocessor_config.json. Raises BadInput if it cannot be read or asks for another resampling."""
-        path = folder / "preprocessor_config.json"
+        """Reads preprocessor_config.json, or what transformers 5 writes in its place. Raises BadInput if it cannot be
+        read, or asks for what is not done here."""
+        path, config = _processor_config(folder)
         try:
-            config = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            resample = config.get("resample", 3)
+            if resample not in KERNELS:
+                raise BadInput(
+                    f"{path} asks for resample={resample}; only bilinear (2) and bicubic (3) are differentiable here"
+                )
+            for step in ("do_resize", "do_rescale", "do_normalize"):
+                if not config.get(step, True):
+                    raise BadInput(f"{path} asks for {step}=false; images are always resized, in [0, 1] and normalised")
+            if not math.isclose(config.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-3):
+                raise BadInput(f"{path} asks for rescale_factor={config['rescale_factor']}; only 1/255 is known")
+            size, crop = _size(config.get("size", 224)), None
+            if config.get("do_center_crop", "crop_size" in config) and config.get("crop_size") is not None:
+                crop = _size(config["crop_size"])
+                crop = (crop, crop) if isinstance(crop, int) else crop
+            mean, std = (_three(config[key]) for key in ("image_mean", "image_std"))
+            if min(std) <= 0:
+                raise ValueError(f"image_std is {list(std)}")
+        except BadInput:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise BadInput(
-                f"cannot read {path} ({type(error).__name__}); the folder must hold the checkpoint's image processor"
+                f"{path} does not describe an image processor ({typed_line(error)}); copy it again from the checkpoint"
             ) from None
-        if config.get("resample", 3) not in KERNELS:
-            raise BadInput(
-                f"{path} asks for resample={config['resample']}; only bilinear (2) and bicubic (3) are "
-                f"differentiable here"
-            )
-        size = config.get("size", 224)
-        if isinstance(size, dict):
-            size = size["shortest_edge"] if "shortest_edge" in size else (size["height"], size["width"])
-        crop = config.get("crop_size") if config.get("do_center_crop", "crop_size" in config) else None
-        if isinstance(crop, dict):
-            crop = (crop["height"], crop["width"])
-        elif isinstance(crop, int):
-            crop = (crop, crop)
-        return cls(
-            size, crop, tuple(config["image_mean"]), tuple(config["image_std"]), KERNELS[config.get("resample", 3)]
-        )
+        return cls(size, crop, mean, std, KERNELS[resample])
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) that an image of this height and width is resized to, before the crop."""
@@ -127,6 +133,36 @@ class Preprocessing:
         return (images - _channels(self.mean, images.dtype, images.device)) / _channels(
             self.std, images.dtype, images.device
         )
+
+
+def _processor_config(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The description of a checkpoint's image processor and its file. A processor that transformers 5 saved together
+    with its tokenizer has no file of its own."""
+    path, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
+    if not path.exists() and joint.exists():
+        inner = read_json(joint).get("image_processor")
+        if isinstance(inner, dict):
+            return joint, inner
+    return path, read_json(path)
+
+
+def _size(value: Any) -> tuple[int, int] | int:
+    """(height, width), or the length of the shortest edge, as the versions of transformers write them."""
+    if isinstance(value, dict):
+        value = value["shortest_edge"] if "shortest_edge" in value else (value["height"], value["width"])
+    lengths = value if isinstance(value, list | tuple) else (value,)
+    if len(lengths) > 2 or not all(type(length) is int and length > 0 for length in lengths):
+        raise ValueError(f"a size is {value!r}")
+    return tuple(lengths) if len(lengths) == 2 else lengths[0]
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    """One finite number per channel."""
+    red, green, blue = values
+    numbers = (float(red), float(green), float(blue))
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{values!r} are not finite")
+    return numbers
 
 
 def _centre(length: int, crop: int) -> tuple[int, int]:

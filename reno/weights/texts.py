@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from reno.spec.errors import BadInput, first_line
+from reno.weights.files import check_text, read_json
+
+VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",), ("spiece.model",))
+"""The files of a whole vocabulary, in one of these forms. Without any of them transformers 5 makes a tokenizer that
+knows no word."""
+BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+"""Files that transformers reads where they are there."""
+LEAST_SHARE = 0.9
+"""Of the text encoder's rows that the tokenizer's words must fill. BLIP has 2 of 30,524 rows that its tokenizer lacks,
+and word embeddings are often filled up to a round number."""
 
 
 def load_tokenizer(folder: Path):
-    """The tokenizer of a folder in transformers' format. Raises BadInput."""
+    """The tokenizer of a folder in transformers' format. Raises BadInput if a file of it is absent or damaged."""
     from transformers import AutoTokenizer
 
+    _check_files(folder)
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"cannot load the tokenizer in {folder}: {first_line(error)}") from None
+    except Exception as error:  # the tokenizers library raises plain Exceptions
+        raise BadInput(
+            f"cannot load the tokenizer in {folder} ({first_line(error)}); copy its files again from the checkpoint"
+        ) from None
+
+
+def _check_files(folder: Path) -> None:
+    """Raises BadInput if the folder holds no whole vocabulary, or a file that is not what its name says."""
+    forms = [form for form in VOCABULARIES if all((folder / name).exists() for name in form)]
+    if not forms:
+        allowed = ", or ".join(" with ".join(form) for form in VOCABULARIES)
+        raise BadInput(f"{folder} holds no vocabulary of a tokenizer: give it {allowed}, from the same checkpoint")
+    for name in [*itertools.chain(*forms), *(name for name in BESIDE if (folder / name).exists())]:
+        if name.endswith(".json"):
+            read_json(folder / name)
+        else:
+            check_text(folder / name)
 
 
 def text_limit(tokenizer, text_config) -> int:
-    """How many tokens, special ones included, the text encoder has positions for."""
+    """How many tokens, special ones included, the text encoder has positions for. Raises BadInput if the tokenizer's
+    vocabulary is not that of the text encoder: its tokens would be other words, or none."""
+    known, rows = len(tokenizer), text_config.vocab_size
+    if not LEAST_SHARE * rows <= known <= rows:
+        raise BadInput(
+            f"the tokenizer in {tokenizer.name_or_path} knows {known:,} tokens and the text encoder {rows:,}; take the "
+            "tokenizer's files from the same checkpoint"
+        )
     return min(tokenizer.model_max_length, text_config.max_position_embeddings)
 
 
