@@ -6,7 +6,8 @@ hub.py             the model hub: a checkpoint's commit and files, conversions o
 fetching.py snapshots.py   downloads, and the hub's cache
 causes.py          why the hub did not give a checkpoint, and what to do
 kinds.py           a kind -> its module; checks the kind's options
-loading.py         a folder -> a frozen module
+files.py           a checkpoint's files, looked at before they are read: a damaged one is told in one sentence
+loading.py         a folder -> a frozen module, whole or refused
 texts.py images.py its tokenizer, and its image processing as differentiable tensors
 architectures.py   the modules of the published checkpoints, as data (published/)
 folders.py vocabularies.py   a checkpoint's folder without its weights

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,18 @@ def test_bad_input_gets_one_sentence_exit_status_2_and_leaves_nothing(knobs, tmp
     shown = capsys.readouterr()
     assert says in shown.err
     assert len(shown.err.strip().splitlines()) == 1 and "Traceback" not in shown.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_weights_that_were_never_fetched_are_told_before_anything_is_written(knobs, tiny, tmp_path, capsys):
+    """A folder that was cloned without git-lfs."""
+    shutil.copytree(tiny / "clip", tmp_path / "clip")
+    pointer = tmp_path / "clip" / "model.safetensors"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 605157884\n")
+    words = [*knobs, f"results={tmp_path / 'results'}", "tracking=disabled", "prompt=a red car"]
+    assert main([*words, f"models.checkpoints.clip.path={pointer.parent}"]) == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert f"error: {pointer} is a git-lfs pointer" in said and said.endswith("`git lfs pull` in its folder")
     assert not (tmp_path / "results").exists()
 
 

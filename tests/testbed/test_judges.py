@@ -229,3 +229,17 @@ def test_what_cannot_be_loaded_or_judged_says_what_to_do(tmp_path):
         oracle.load(judge="learnt")
     with pytest.raises(BadInput, match="64 x 64"):
         oracle.load(judge="analytic").judge(torch.zeros(1, 3, 512, 512), [Prompt("a red car")])
+
+
+def test_a_learned_judge_with_damaged_weights_is_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    file = tmp_path / learned.FILE
+    file.write_bytes((learned.WEIGHTS / learned.FILE).read_bytes()[:-10])
+    with pytest.raises(BadInput, match=f"{file} is cut off"):
+        learned.load(tmp_path)
+    weights = load_file(learned.WEIGHTS / learned.FILE)
+    del weights["head.bias"]
+    save_file(weights, file)
+    with pytest.raises(BadInput, match=f"{file} does not hold the learned judge's weights .*head.bias"):
+        learned.load(tmp_path)

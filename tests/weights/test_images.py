@@ -77,3 +77,53 @@ def test_a_resampling_without_gradient_is_refused(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
     with pytest.raises(BadInput, match="resample=0"):
         Preprocessing.from_folder(tmp_path)
+
+
+DESCRIBED = {"size": 32, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"image_mean": [0.5]}, "does not describe an image processor"),
+        ({"image_mean": None}, "does not describe an image processor"),
+        ({"image_std": [1, 0, 1]}, r"image_std is \[1.0, 0.0, 1.0\]"),
+        ({"size": "x"}, "a size is 'x'"),
+        ({"size": {}}, "KeyError: 'height'"),
+        ({"size": {"shortest_edge": -3}}, "a size is -3"),
+        ({"crop_size": True}, "a size is True"),
+        ({"rescale_factor": 1}, "asks for rescale_factor=1; only 1/255 is known"),
+        ({"do_normalize": False}, "asks for do_normalize=false"),
+        ({"do_resize": False}, "asks for do_resize=false"),
+    ],
+)
+def test_an_image_processor_that_is_not_whole_or_not_known_is_refused(tmp_path, changed, said):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(DESCRIBED | changed))
+    with pytest.raises(BadInput, match=said) as refused:
+        Preprocessing.from_folder(tmp_path)
+    assert str(refused.value).startswith(str(tmp_path / "preprocessor_config.json"))
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "is not there"), ("[]", "holds a list"), ("", "is empty")])
+def test_an_image_processor_that_cannot_be_read_is_refused(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "preprocessor_config.json").write_text(content)
+    with pytest.raises(BadInput, match=f"preprocessor_config.json {said}"):
+        Preprocessing.from_folder(tmp_path)
+
+
+def test_every_version_of_transformers_writes_a_size_in_its_own_way(tmp_path):
+    def read(**changed) -> Preprocessing:
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(DESCRIBED | changed))
+        return Preprocessing.from_folder(tmp_path)
+
+    assert read().size == read(size={"shortest_edge": 32}).size == 32
+    assert read(size=[32, 40]).size == read(size={"height": 32, "width": 40}).size == (32, 40)
+    assert read(crop_size=24).crop == read(crop_size={"height": 24, "width": 24}).crop == (24, 24)
+    assert read(crop_size=24, do_center_crop=False).crop is None
+
+
+def test_a_processor_that_was_saved_with_its_tokenizer_is_read(tiny, tmp_path):
+    inner = json.loads((tiny / "blip" / "preprocessor_config.json").read_text())
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": inner}))
+    assert Preprocessing.from_folder(tmp_path) == Preprocessing.from_folder(tiny / "blip")

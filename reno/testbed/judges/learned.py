@@ -17,6 +17,7 @@ from torch.nn import functional
 from reno.spec.errors import BadInput
 from reno.testbed.judges import JUNK, MIXED, SeenThing
 from reno.testbed.world import SIDE
+from reno.weights.files import shapes_in
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "judge"
 FILE = "judge.safetensors"
@@ -90,12 +91,17 @@ class LearnedJudge:
 
 
 def load(folder: Path | str | None = None, device: torch.device | str = "cpu") -> LearnedJudge:
-    """The judge whose weights are in `folder`; by default those shipped. Raises BadInput if there are none."""
+    """The judge whose weights are in `folder`; by default those shipped. Raises BadInput if there are none or they are
+    damaged."""
     path = Path(folder or WEIGHTS) / FILE
     if not path.is_file():
         raise BadInput(f"the testbed's learned judge has no weights at {path}; run `make testbed` to train it")
+    shapes_in(path)  # tells a damaged file
     network = Network()
-    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    try:
+        network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    except RuntimeError as error:
+        raise BadInput(f"{path} does not hold the learned judge's weights ({' '.join(str(error).split())})") from None
     return LearnedJudge(network, device)
 
 
