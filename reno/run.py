@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from reno.config.command import run_command, unforeseen
-from reno.config.conf import OWN, Conf, register_resolver
+from reno.config.conf import OWN, Conf
 from reno.config.job import job_from_config
 from reno.config.page import RUN
+from reno.config.programs import as_called
 from reno.config.sweep import SweepFolder, begin_status, end_status, worst_status
 from reno.config.words import Words, search_path
 from reno.screen.console import say
@@ -36,14 +37,16 @@ _pools: list[Any] = []
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one job, or the jobs of a sweep. Returns the exit status: 0, 1, 2 or 130."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    os.environ[COMMAND] = shlex.join(["python", "-m", "reno.run", *arguments])
+    os.environ[COMMAND] = f"{as_called('python -m reno.run')} {shlex.join(arguments)}".rstrip()
     return run_command(RUN, arguments, _run_with_hydra)
 
 
 def _run_with_hydra(words: Words) -> int:
     import hydra
 
-    register_resolver()
+    from reno.config.search import prepare_hydra
+
+    prepare_hydra()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
     SweepFolder.latest = None
     statuses: list[int] = []
@@ -100,7 +103,7 @@ def run_composed(config) -> int:
             traceback.print_exc()
         sentence = explain(error, RUN, conf)
         where = f"job {context.job.num}: " if sweeping else ""
-        print(f"error: {where}{sentence or unforeseen(error)}", file=sys.stderr)
+        print(f"error: {where}{as_called(sentence or unforeseen(error))}", file=sys.stderr)
         status = 1 if sentence is None else REFUSED
     finally:
         if sweeping:

@@ -14,9 +14,10 @@ import msgspec
 import yaml
 
 from analysis.numbers.measures import BY_NAME
+from reno import HOME
 from reno.spec.errors import BadInput, did_you_mean, first_line
 
-DEFAULT = Path(__file__).parents[2] / "conf" / "claim_sets" / "clip_vs_blip.yaml"
+DEFAULT = HOME / "conf" / "claim_sets" / "clip_vs_blip.yaml"
 AFTER, BEFORE = "after", "before"
 
 

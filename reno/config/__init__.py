@@ -1,6 +1,9 @@
 """Turns what a user types into frozen, checked values. Only this room and reno/run.py use Hydra.
 
-conf.py       the folders with choices: conf/, and a user's own (`-cd FOLDER`)
+conf.py       the folders with choices: conf/, experiments/, and a user's own (`-cd FOLDER`)
+search.py     makes Hydra search experiments/
+programs.py   the commands by name, and what messages call them
+completion.py    tab completion of `reno`
 page.py       the knobs of a command, read from its page in conf/, with their defaults and help
 words.py      what a user types -> flags, folders and knobs
 command.py    what all commands share: help, errors, exit status

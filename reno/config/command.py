@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from reno.config.conf import Conf
 from reno.config.page import Page
+from reno.config.programs import as_called
 from reno.config.words import Words, parse
 from reno.spec.errors import INTERRUPTED, REFUSED
 
@@ -24,7 +25,7 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
     try:
         words = parse(page, sys.argv[1:] if arguments is None else arguments)
         if words.help:
-            print(page.help(words.conf, shutil.get_terminal_size((110, 40)).columns))
+            print(as_called(page.help(words.conf, shutil.get_terminal_size((110, 40)).columns)))
             return 0
         return act(words)
     except KeyboardInterrupt:
@@ -39,7 +40,7 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
         if words is not None and words.debug:
             traceback.print_exc()
         sentence = explain(error, page, words.conf if words else Conf())
-        print(f"error: {sentence or unforeseen(error)}", file=sys.stderr)
+        print(f"error: {as_called(sentence or unforeseen(error))}", file=sys.stderr)
         return 1 if sentence is None else REFUSED
 
 

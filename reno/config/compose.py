@@ -15,8 +15,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from reno.config.conf import OWN, Chosen, Conf, references_in, register_resolver
+from reno.config.conf import OWN, Chosen, Conf, references_in
 from reno.config.page import RUN, Page
+from reno.config.search import prepare_hydra
 from reno.config.words import Words, search_path
 from reno.spec.errors import BadInput, did_you_mean, first_line
 
@@ -27,7 +28,7 @@ def composed(page: Page, words: Words) -> Chosen:
         raise BadInput(f"{page.usage.split(' [')[0]} cannot sweep; leave out -m and give each knob one value")
     if words.flags:
         raise BadInput(f"{words.flags[0]} is not a flag of this command; knobs are typed as knob=value")
-    register_resolver()
+    prepare_hydra()
     with initialize_config_dir(str(OWN), version_base="1.3"):
         return values_of(compose(page.name, [*search_path(words.conf), *words.knobs]), page)
 

@@ -1,4 +1,4 @@
-"""The folders of the files that a user may choose: conf/ of this checkout, and any that `-cd FOLDER` adds."""
+"""The folders of the files that a user may choose: conf/, experiments/, and any that `-cd FOLDER` adds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from reno import HOME, PACKAGE
 from reno.spec.errors import BadInput, did_you_mean, first_line
 
-OWN = Path(__file__).resolve().parent.parent.parent / "conf"
-"""conf/ of this checkout."""
+OWN = HOME / "conf"
+"""The conf/ that comes with the code."""
+STUDIES = "experiments"
+"""The one group that lies beside conf/, and not in it."""
 LONGEST_NAME = 200
 """Letters of a file's name; a longer one is not looked for."""
 
@@ -36,17 +37,23 @@ class Conf:
 
     def options(self, group: str) -> list[str]:
         """The choices of a group: the YAML files of its folder."""
-        return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
+        return sorted({path.stem for folder in self._places(group) for path in folder.glob("*.yaml")})
 
     def path(self, group: str, file: str) -> Path | None:
         """The first file of that name in a group; None if there is none."""
         if len(file) > LONGEST_NAME:
             return None
-        return next((path for folder in self.folders if (path := folder / group / file).is_file()), None)
+        return next((path for folder in self._places(group) if (path := folder / file).is_file()), None)
+
+    def _places(self, group: str) -> list[Path]:
+        return [(HOME if group == STUDIES and folder == OWN else folder) / group for folder in self.folders]
 
     def named(self, knob: str, group: str, name: str) -> Chosen:
         """The contents of <group>/<name>.yaml, with its references resolved. Raises BadInput if the file is not there
         or cannot be read."""
+        from omegaconf import OmegaConf  # slow to import, and neither --help nor tab completion needs it
+        from omegaconf.errors import OmegaConfBaseException
+
         path = None if "/" in name else self.path(group, f"{name}.yaml")
         if path is None:
             known = self.options(group)
@@ -74,8 +81,10 @@ def references_in(values: object) -> frozenset[str]:
 
 
 def register_resolver() -> None:
-    """Makes `${checkout:}` in YAML stand for the folder that conf/ is in."""
-    OmegaConf.register_new_resolver("checkout", lambda: str(OWN.parent), replace=True)
+    """Makes `${checkout:}` in YAML stand for the folder that reno/ is in."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("checkout", lambda: str(PACKAGE.parent), replace=True)
 
 
 def names_in(value: object) -> list[str]:
