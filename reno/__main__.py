@@ -60,7 +60,7 @@ def _help(program: str) -> str:
     lines = [f"usage: {program} COMMAND [knob=value ...]", "", reno.__doc__, ""]
     lines += [f"  {one.name:<12} {one.does}" for one in programs().values()]
     lines += [
-        f"  {COMPLETION:<12} prints what makes <TAB> complete a command line: {program} {COMPLETION} {'|'.join(SHELLS)}",
+        f"  {COMPLETION:<12} prints what makes <TAB> complete a line: {program} {COMPLETION} {'|'.join(SHELLS)}",
         "",
         f"{program} COMMAND --help explains every knob of a command. Results go to results/ in the current folder.",
     ]

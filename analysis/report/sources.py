@@ -103,11 +103,11 @@ def _commands(results: Results, out: Path) -> Iterator[str]:
     if len(commits):
         yield f"git checkout {shlex.quote(commits.index[0])}"
     yield from results.commands
-    yield f"make report RESULTS={shlex.quote(str(results.root))} OUT={shlex.quote(str(out))}"
+    yield f"python -m analysis {shlex.quote(f'results={results.root}')} {shlex.quote(f'out={out}')}"
     if not results.in_folders:
         return
     first = results.trials["trial"].iloc[0]
-    root = "" if str(results.root) == "results" else f" --results {shlex.quote(str(results.root))}"
+    root = "" if str(results.root) == "results" else f" {shlex.quote(f'results={results.root}')}"
     yield f"python -m reno.reproduce {first[:12]}{root}"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -259,7 +260,7 @@ def _page(program: Program) -> Page:
 def _conf(before: Sequence[str]) -> Conf:
     """conf/ and the folders of -cd that are there."""
     typed = [word.partition("=")[2] for word in before if word.partition("=")[0] in FOLDER and "=" in word]
-    typed += [folder for flag, folder in zip(before, before[1:], strict=False) if flag in FOLDER]
+    typed += [folder for flag, folder in pairwise(before) if flag in FOLDER]
     return Conf((OWN, *(Path(folder).expanduser() for folder in typed)))
 
 

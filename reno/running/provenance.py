@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from reno import HOME, PACKAGE, __version__
 from reno.store.records import GitState
 
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "safetensors", "pillow", "wandb", "hydra-core")
 CODE = ("reno", "conf", "experiments")
-"""The folders of the checkout whose changes can change a result."""
+"""The folders whose changes can change a result."""
+SUFFIXES = (".py", ".yaml", ".txt", ".json")
+"""Of the files in them, those that are read as code or choices. Weights have identities of their own."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,21 @@ class Environment:
 
 def environment(device: torch.device) -> Environment:
     """The environment of this process."""
+    git = git_state()
+    own = (
+        {"reno-bench": __version__}
+        if git
+        else {"reno-bench": __version__, "reno-bench code": f"sha256:{code_digest()}"}
+    )
     return Environment(
-        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        versions={"python": platform.python_version(), **own, **{name: _version(name) for name in PACKAGES}},
         platform=platform.platform(),
         device=_device_name(device),
         threads=torch.get_num_threads(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         # On a GPU some operations, such as the gradient of attention, do not use a deterministic kernel by default.
         deterministic=torch.are_deterministic_algorithms_enabled() and device.type == "cpu",
-        git=git_state(),
+        git=git,
     )
 
 
@@ -72,25 +83,55 @@ def _processor() -> str:
 
 def git_state() -> GitState | None:
     """The commit of the code and the SHA-256 of its uncommitted changes; None outside a checkout."""
-    try:
-        commit = _git("rev-parse", "HEAD").decode().strip()
-        diff = _git("diff", "HEAD", "--", *CODE)
-    except (OSError, subprocess.SubprocessError):
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
         return None
-    return GitState(commit=commit, diff=hashlib.sha256(diff).hexdigest() if diff else None)
+    diff = git_diff()
+    return GitState(commit=commit.decode().strip(), diff=hashlib.sha256(diff).hexdigest() if diff else None)
 
 
 def git_diff() -> bytes:
     """The code's uncommitted changes as a patch; empty if there are none, or outside a checkout."""
+    return _git("diff", "HEAD", "--", *CODE) or b""
+
+
+def _git(*words: str) -> bytes | None:
+    """What git answers in the checkout; None outside one."""
+    return _asked("git", *words) if _is_in_git() else None
+
+
+def _is_in_git() -> bool:
+    """Whether git keeps this code. An installed copy may lie inside the checkout of some other project."""
+    return _asked("git", "ls-files", "--error-unmatch", "reno/__init__.py") is not None
+
+
+def _asked(*words: str) -> bytes | None:
     try:
-        return _git("diff", "HEAD", "--", *CODE)
+        return subprocess.run(words, cwd=PACKAGE.parent, capture_output=True, check=True, timeout=20).stdout
     except (OSError, subprocess.SubprocessError):
-        return b""
+        return None
 
 
-def _git(*words: str) -> bytes:
-    checkout = Path(__file__).resolve().parent.parent.parent
-    return subprocess.run(["git", *words], cwd=checkout, capture_output=True, check=True, timeout=20).stdout
+@functools.cache
+def code_digest() -> str:
+    """SHA-256 of the code and the choices that come with it, the same in a checkout and installed."""
+    total = hashlib.sha256()
+    for name, path in sorted(_code_files()):
+        total.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _code_files() -> Iterator[tuple[str, Path]]:
+    """Each file of CODE, and its name in a checkout."""
+    for folder in CODE:
+        root = PACKAGE if folder == PACKAGE.name else HOME / folder
+        for path in root.rglob("*"):
+            name = path.relative_to(root)
+            inside = (
+                root == PACKAGE and name.parts[0] in CODE
+            )  # an installed copy's conf/ and experiments/ have a turn of their own
+            if path.suffix in SUFFIXES and not inside:
+                yield f"{folder}/{name.as_posix()}", path
 
 
 def peak_host_bytes() -> int:

@@ -183,7 +183,7 @@ def _differences(before: Provenance, now: Environment) -> list[str]:
     lines = [
         f"{package} {before.versions.get(package)} then, {version} now"
         for package, version in now.versions.items()
-        if before.versions.get(package) != version
+        if before.versions.get(package, version) != version  # older records name fewer
     ]
     for name in ("platform", "device", "threads", "cpu_capability", "deterministic"):
         then = getattr(before, name)

@@ -169,7 +169,10 @@ def _looks_local(path: str) -> bool:
 
 def _no_folder(checkpoint: Checkpoint, path: Path, where: str) -> str:
     if path.parent == TESTBED:
-        return f"the embedded {path.name} is not in {TESTBED}; check it out again, or train it: `make testbed`"
+        return (
+            f"the embedded {path.name} is not in {TESTBED}; check out or install the bench again; in a checkout, "
+            "`make testbed` trains it"
+        )
     return (
         f"{where}.path={checkpoint.path} is not a folder; give a folder that holds the checkpoint, or its name on the "
         "hub"

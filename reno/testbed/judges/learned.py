@@ -95,7 +95,10 @@ def load(folder: Path | str | None = None, device: torch.device | str = "cpu") -
     damaged."""
     path = Path(folder or WEIGHTS) / FILE
     if not path.is_file():
-        raise BadInput(f"the testbed's learned judge has no weights at {path}; run `make testbed` to train it")
+        raise BadInput(
+            f"the testbed's learned judge has no weights at {path}; check out or install the bench again; in a "
+            "checkout, `make testbed` trains it"
+        )
     shapes_in(path)  # tells a damaged file
     network = Network()
     try:
