@@ -41,11 +41,7 @@ class Environment:
 def environment(device: torch.device) -> Environment:
     """The environment of this process."""
     git = git_state()
-    own = (
-        {"reno-bench": __version__}
-        if git
-        else {"reno-bench": __version__, "reno-bench code": f"sha256:{code_digest()}"}
-    )
+    own = {"reno-bench": __version__} | ({} if git else {"reno-bench code": f"sha256:{code_digest()}"})
     return Environment(
         versions={"python": platform.python_version(), **own, **{name: _version(name) for name in PACKAGES}},
         platform=platform.platform(),
@@ -127,9 +123,7 @@ def _code_files() -> Iterator[tuple[str, Path]]:
         root = PACKAGE if folder == PACKAGE.name else HOME / folder
         for path in root.rglob("*"):
             name = path.relative_to(root)
-            inside = (
-                root == PACKAGE and name.parts[0] in CODE
-            )  # an installed copy's conf/ and experiments/ have a turn of their own
+            inside = root == PACKAGE and name.parts[0] in CODE  # conf/ and experiments/ of an installed copy
             if path.suffix in SUFFIXES and not inside:
                 yield f"{folder}/{name.as_posix()}", path
 
