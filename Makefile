@@ -79,4 +79,4 @@ lint: setup ## style, obvious mistakes, and which room may import which
 	@$(BIN)/lint-imports --no-logo
 
 clean: ## remove the environment; results stay
-	rm -rf $(VENV) *.egg-info
+	rm -rf $(VENV) build *.egg-info

@@ -17,6 +17,7 @@ from analysis.__main__ import PAGE as REPORT
 from reno.config.compose import composed
 from reno.config.job import job_from_config
 from reno.config.page import RUN
+from reno.config.programs import PROGRAMS
 from reno.config.words import parse
 from reno.evaluate import PAGE as EVALUATE
 from reno.evaluate import request_of
@@ -26,8 +27,9 @@ from reno.store.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 README, HOUSE = ROOT / "README.md", ROOT / "docs" / "house.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-COMMAND = re.compile(r"^(?:python -m|python|make) .*")
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMAND = re.compile(r"^(?:python -m|python|make|reno \w+) .*")
+MODULES = {one.name: one.module for one in PROGRAMS}
 
 
 def blocks(page: Path) -> list[str]:
@@ -40,10 +42,11 @@ def prose(page: Path) -> str:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The words of every command in a page's blocks and in its inline code."""
+    """The words of every command in a page's blocks and in its inline code; `reno run` as `python -m reno.run`."""
     lines = [line.removeprefix("$ ") for block in blocks(page) for line in block.replace("\\\n", " ").splitlines()]
     lines += re.findall(r"`([^`\n]+)`", prose(page))
-    return [shlex.split(line, comments=True) for line in lines if COMMAND.match(line)]
+    found = [shlex.split(line, comments=True) for line in lines if COMMAND.match(line)]
+    return [["python", "-m", MODULES.get(two[1], two[1]), *two[2:]] if two[0] == "reno" else two for two in found]
 
 
 def all_commands(*start: str) -> list:
@@ -131,7 +134,7 @@ def test_a_target_of_make_is_there_and_so_are_its_variables(words):
 
 
 def test_every_command_belongs_to_a_test_above():
-    known = [{"reno.run", "reno.memory", "reno.evaluate", "reno.reproduce", "analysis"}]
+    known = [{"reno.run", "reno.memory", "reno.evaluate", "reno.reproduce", "analysis", "completion"}]
     found = [words for page in PAGES for words in commands(page)]
     assert len(found) > 50
     for words in found:
@@ -165,14 +168,15 @@ def test_every_path_that_is_named_is_there(page):
     named = set(re.findall(rf"(?<![\w./<-])((?:{places})/[\w./+-]*\w/?)", page.read_text("utf-8")))
     made = ("results/", "report/", "bench/", "bench-gpu/", "models/")  # by running something
     for path in named:
-        assert path.startswith(made) or (ROOT / path).exists(), path
+        folder_of_a_name = path.partition("NAME")[0]
+        assert path.startswith(made) or (ROOT / folder_of_a_name).exists(), path
 
 
 def test_every_page_is_linked_from_the_readme_and_the_readme_is_short():
     text = README.read_text("utf-8")
     assert len(text.splitlines()) <= 150
     for page in PAGES[1:]:
-        assert f"(docs/{page.name})" in text
+        assert f"({page.relative_to(ROOT).as_posix()})" in text
 
 
 # --- The house --------------------------------------------------------------------------------------------------------

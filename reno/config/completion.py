@@ -201,7 +201,8 @@ def _knobs(program: Program, last: str, before: Sequence[str]) -> Iterator[str]:
         if knob.group and last.startswith(f"{knob.name}."):
             chosen = _typed_value(before, knob.name) or knob.default
             path = _conf(before).path(knob.name, f"{chosen}.yaml")
-            yield from _keys(yaml.safe_load(path.read_text(encoding="utf-8")), knob.name) if path else ()
+            values = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
+            yield from _keys(values.get(knob.name, values), knob.name)  # a file that sets other knobs too names its own
 
 
 def _keys(values: object, name: str) -> Iterator[str]:

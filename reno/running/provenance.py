@@ -77,53 +77,53 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def git_state() -> GitState | None:
-    """The commit of the code and the SHA-256 of its uncommitted changes; None outside a checkout."""
-    commit = _git("rev-parse", "HEAD")
+def git_state(place: Path = PACKAGE.parent) -> GitState | None:
+    """The commit of the code and the SHA-256 of its uncommitted changes; None outside a checkout.
+
+    place: the folder that reno/ is in."""
+    commit = _git(place, "rev-parse", "HEAD")
     if commit is None:
         return None
-    diff = git_diff()
+    diff = git_diff(place)
     return GitState(commit=commit.decode().strip(), diff=hashlib.sha256(diff).hexdigest() if diff else None)
 
 
-def git_diff() -> bytes:
+def git_diff(place: Path = PACKAGE.parent) -> bytes:
     """The code's uncommitted changes as a patch; empty if there are none, or outside a checkout."""
-    return _git("diff", "HEAD", "--", *CODE) or b""
+    return _git(place, "diff", "HEAD", "--", *CODE) or b""
 
 
-def _git(*words: str) -> bytes | None:
-    """What git answers in the checkout; None outside one."""
-    return _asked("git", *words) if _is_in_git() else None
+def _git(place: Path, *words: str) -> bytes | None:
+    """What git answers; None if it does not keep the code. An installed copy may lie inside some checkout."""
+    kept = _asked(place, "ls-files", "--error-unmatch", "reno/__init__.py")
+    return None if kept is None else _asked(place, *words)
 
 
-def _is_in_git() -> bool:
-    """Whether git keeps this code. An installed copy may lie inside the checkout of some other project."""
-    return _asked("git", "ls-files", "--error-unmatch", "reno/__init__.py") is not None
-
-
-def _asked(*words: str) -> bytes | None:
+def _asked(place: Path, *words: str) -> bytes | None:
     try:
-        return subprocess.run(words, cwd=PACKAGE.parent, capture_output=True, check=True, timeout=20).stdout
+        return subprocess.run(["git", *words], cwd=place, capture_output=True, check=True, timeout=20).stdout
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 @functools.cache
-def code_digest() -> str:
-    """SHA-256 of the code and the choices that come with it, the same in a checkout and installed."""
+def code_digest(package: Path = PACKAGE, home: Path = HOME) -> str:
+    """SHA-256 of the code and the choices that come with it, the same in a checkout and installed.
+
+    package: the folder of the code. home: the one that holds conf/ and experiments/."""
     total = hashlib.sha256()
-    for name, path in sorted(_code_files()):
+    for name, path in sorted(_code_files(package, home)):
         total.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 
 
-def _code_files() -> Iterator[tuple[str, Path]]:
+def _code_files(package: Path, home: Path) -> Iterator[tuple[str, Path]]:
     """Each file of CODE, and its name in a checkout."""
     for folder in CODE:
-        root = PACKAGE if folder == PACKAGE.name else HOME / folder
+        root = package if folder == package.name else home / folder
         for path in root.rglob("*"):
             name = path.relative_to(root)
-            inside = root == PACKAGE and name.parts[0] in CODE  # conf/ and experiments/ of an installed copy
+            inside = root == package and name.parts[0] in CODE  # conf/ and experiments/ of an installed copy
             if path.suffix in SUFFIXES and not inside:
                 yield f"{folder}/{name.as_posix()}", path
 

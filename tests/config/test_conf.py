@@ -7,6 +7,7 @@ import re
 import pytest
 
 from reno.config.conf import OWN, Conf, names_in, references_in
+from reno.config.search import StudySource
 from reno.spec.errors import BadInput
 
 
@@ -84,3 +85,23 @@ def test_the_checkouts_folder_has_a_name(both):
 )
 def test_a_knob_may_name_one_several_or_none(value, names):
     assert names_in(value) == names
+
+
+def test_studies_lie_beside_conf_and_in_the_users_own_folders(tmp_path):
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "own.yaml").touch()
+    assert Conf().path("experiments", "report.yaml") == OWN.parent / "experiments" / "report.yaml"
+    assert {"report", "own"} <= set(Conf((OWN, tmp_path)).options("experiments"))
+
+
+def test_of_the_folder_that_holds_the_studies_hydra_sees_nothing_else(tmp_path):
+    """Were results/ a group, results=DIR would choose a file of it."""
+    for name in ("experiments/a.yaml", "results/a.yaml", "a.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("lr: 1\n")
+    source = StudySource("reno", f"studies://{tmp_path}")
+    assert source.is_group("experiments") and source.is_config("experiments/a")
+    assert not any(map(source.is_group, ("results", "experiments/a"))) and not any(
+        map(source.is_config, ("a", "results/a"))
+    )
+    assert source.list("", None) == ["experiments"] and source.list("experiments", None) == ["a"]
