@@ -77,12 +77,13 @@ def test_version_licence_and_citation_agree():
 def wheels(tmp_path_factory) -> dict[str, Path]:
     """The wheel of the checkout, and the wheel of its source distribution."""
     work = tmp_path_factory.mktemp("wheels")
-    left_out = shutil.ignore_patterns(
-        ".*", "__pycache__", "results", "report", "bench*-gpu", "build", "mutants", "*.egg-info"
-    )
-    source = shutil.copytree(
-        ROOT, work / "source", ignore=left_out
-    )  # a build leaves files in the folder that it builds
+    source = work / "source"  # a build leaves files in the folder that it builds
+    source.mkdir()
+    for name in (*PACKAGES, *BESIDE, "docs", "tests", "scripts", "benchmarks"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, source)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
     subprocess.run([*build, work / "one", source], check=True)
     make = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
@@ -101,6 +102,7 @@ def test_a_wheel_and_one_from_the_source_distribution_hold_everything(wheels):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_every_command_of_an_installed_wheel_works_in_an_empty_folder(wheels, tmp_path):
     site, empty = tmp_path / "site", tmp_path / "empty"
     empty.mkdir()
@@ -116,8 +118,7 @@ def test_every_command_of_an_installed_wheel_works_in_an_empty_folder(wheels, tm
 
     assert "in a checkout only" in reno("--help")
     job = ("iterations=1", "threads=1", "tracking=disabled", "prompt='a red car'")
-    reno("run", "-m", "metric=clip,blip", *job)
-    assert "job 0: " in reno("run", "-m", "+experiments=report", "dry_run=true")
+    reno("run", "-m", "+experiments=report", "metric=clip,blip", *job)
     trials = {trial.record.labels.metric: trial for trial in Store(empty / "results").whole()}
     assert set(trials) == {"clip", "blip"}
     provenance = trials["clip"].record.provenance
