@@ -30,7 +30,13 @@ WORD_BREAKS = "@><=;|&(:"
 SPECIAL = {"bash": " \t'\"\\()&;<>|$`!*?#", "zsh": " \t'\"\\()&;<>|$`!*?#[]{}~^"}
 """What a shell does not take for itself unless a backslash precedes it."""
 
-GROUPS = {"evaluators": "evaluator", "record": "metric", "claims": "claim_sets", "experiments": "experiments"}
+GROUPS = {
+    "evaluators": "evaluator",
+    "record": "metric",
+    "metrics": "metric",
+    "claims": "claim_sets",
+    "experiments": "experiments",
+}
 """Knobs that name files of a folder of conf/ that is not called as they are."""
 WORDS = {
     "device": ("auto", "cpu", "cuda", "mps"),
@@ -38,9 +44,10 @@ WORDS = {
     "batch_size": ("auto",),
     "checkpointing": ("auto", "true", "false"),
     "track": ("auto", "offline", "online", "disabled"),
+    "download": ("nothing", "pictures", "all"),
 }
-LISTS = ("evaluators", "record", "seed")
-FOLDERS = ("results", "out")
+LISTS = ("evaluators", "record", "metrics", "seed")
+FOLDERS = ("results", "out", "images")
 FILES = ("prompts", "readme")
 POSITIONAL = {"reproduce": "trial", "report": "results"}
 """The knob whose value may stand without `knob=`, by command."""
