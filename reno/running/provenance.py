@@ -42,8 +42,9 @@ def environment(device: torch.device) -> Environment:
     """The environment of this process."""
     git = git_state()
     own = {"reno-bench": __version__} | ({} if git else {"reno-bench code": f"sha256:{code_digest()}"})
+    packages = {name: _version(name) for name in PACKAGES} | {"torch": str(torch.__version__)}  # names its CUDA too
     return Environment(
-        versions={"python": platform.python_version(), **own, **{name: _version(name) for name in PACKAGES}},
+        versions={"python": platform.python_version(), **own, **packages},
         platform=platform.platform(),
         device=_device_name(device),
         threads=torch.get_num_threads(),
