@@ -23,6 +23,7 @@ from reno.evaluate import PAGE as EVALUATE
 from reno.evaluate import request_of
 from reno.reproduce import PAGE as REPRODUCE
 from reno.run import main as run
+from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE
 from reno.store.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,6 +181,18 @@ def test_every_page_is_linked_from_the_readme_and_the_readme_is_short():
 
 
 # --- The house --------------------------------------------------------------------------------------------------------
+
+
+def test_the_batches_that_fit_on_a_t4_follow_from_the_figures_beside_them():
+    """docs/memory.md, from the capacity that torch reports in Colab, 14.56 GiB."""
+    capacity = CARDS["T4 (free Colab)"] / GIB
+    assert capacity == pytest.approx(14.56)
+    row = re.compile(r"^\| .+ \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \|$", re.M)
+    rows = row.findall((ROOT / "docs" / "memory.md").read_text("utf-8"))
+    assert len(rows) == 7
+    for weights, alone, another, batch in (map(float, found) for found in rows):
+        allowed = (capacity - CONTEXT / GIB + SHARE * weights) / (1 + SHARE)
+        assert batch == 1 + (allowed - alone) // another
 
 
 def contract(name: str) -> list[list[str]]:

@@ -51,5 +51,5 @@ def _cards(found: Prediction, batch: int) -> Table:
         table.columns[column].justify = "right"
     for name, memory in CARDS.items():
         largest = largest_batch(found, memory)
-        table.add_row(name, f"{memory / GIB:.0f}", "yes" if largest >= batch else "no", str(largest or "-"))
+        table.add_row(name, f"{memory / GIB:g}", "yes" if largest >= batch else "no", str(largest or "-"))
     return table

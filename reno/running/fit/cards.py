@@ -7,14 +7,14 @@ from reno.running.fit.prediction import Prediction
 GIB = 2**30
 
 CARDS = {
-    "T4 (free Colab)": 15 * GIB,
+    "T4 (free Colab)": 14.56 * GIB,  # the capacity that torch reports there; the card is sold with 16 GB
     "RTX 3060": 12 * GIB,
     "RTX 4090": 24 * GIB,
     "A100 40 GB": 40 * GIB,
     "A100 80 GB": 80 * GIB,
     "H100": 80 * GIB,
 }
-"""Bytes that a process can use."""
+"""Bytes that a process can use; of all but the T4, the card's nominal memory."""
 
 CONTEXT = int(0.6 * GIB)
 """Bytes left for a CUDA context with its kernels and the workspaces of cuBLAS and cuDNN. Assumed, not measured."""
