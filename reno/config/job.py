@@ -81,14 +81,22 @@ class Checkpoints:
         """given: models.checkpoints. closed: whether a metric may only use the checkpoints that are given there."""
         self.given, self.closed, self.conf = given, closed, conf
 
-    def choose(self, name: str, own: dict[str, Any]) -> NamedCheckpoint:
-        """The checkpoint of that name; `own` is what the YAML of its metric or judge says."""
+    def choose(self, name: str, own: dict[str, Any], for_metric: bool = False) -> NamedCheckpoint:
+        """The checkpoint of that name; `own` is what the YAML of its metric or judge says. for_metric: whether it may
+        have `options` for the metric's term."""
         knob = f"models.checkpoints.{name}"
         typed = self.given.take(name, {})
         given = {key: value for key, value in Section(typed, knob).values.items() if value is not None}
+        options = {}
+        if for_metric:
+            # A copy in a folder was trained as the published checkpoint was, unless its own entry says otherwise.
+            for values in (own, given):
+                options |= Section(values.get("options", {}), f"{knob}.options").rest()
+            own, given = ({key: value for key, value in values.items() if key != "options"} for values in (own, given))
         # Another path is another checkpoint: the revision in the metric's own file is not a revision of it.
         another = given.get("path", own.get("path")) != own.get("path")
-        return NamedCheckpoint(name, checkpoint(Section(given if another else {**own, **given}, knob)), knob)
+        found = checkpoint(Section(given if another else {**own, **given}, knob))
+        return NamedCheckpoint(name, found, knob, options)
 
     def has(self, name: str) -> bool:
         """Whether models.checkpoints gives a path of that name."""
@@ -171,16 +179,20 @@ def _term(metric: str, section: Section, own: dict[str, Any], checkpoints: Check
     kind = str(section.take("kind"))
     name = section.take("model", None)
     weight = number(f"weight of metric {metric}", section.take("weight", 1.0), above=0.0)
-    model = None
+    options, model = section.rest(), None
+    if name is not None and checkpoints.closed and not checkpoints.has(name):
+        known = [known for known in checkpoints.given.values if checkpoints.has(known)]
+        raise BadInput(
+            f"these models have no checkpoint for metric {metric}: they have {', '.join(known)}; choose one of "
+            f"these metrics, another models, or give one with models.checkpoints.{name}.path=FOLDER"
+        )
     if name is not None:
-        if checkpoints.closed and not checkpoints.has(name):
-            known = [known for known in checkpoints.given.values if checkpoints.has(known)]
-            raise BadInput(
-                f"these models have no checkpoint for metric {metric}: they have {', '.join(known)}; choose one of "
-                f"these metrics, another models, or give one with models.checkpoints.{name}.path=FOLDER"
-            )
-        model = checkpoints.choose(str(name), own.get(name) or {})
-    return MetricTerm(kind, model, weight, section.rest())
+        model = checkpoints.choose(str(name), own.get(name) or {}, for_metric=True)
+        for key in model.options:  # another metric may load the checkpoint, and have none of these options
+            if key not in options and (near := did_you_mean(key, options)):
+                raise BadInput(f"{model.knob}.options.{key} is not an option of metric {metric}{near}")
+        options |= {key: value for key, value in model.options.items() if key in options and options[key] is None}
+    return MetricTerm(kind, model, weight, options)
 
 
 def _suffix(name: str, terms: tuple[MetricTerm, ...], conf: Conf) -> str:
@@ -191,10 +203,11 @@ def _suffix(name: str, terms: tuple[MetricTerm, ...], conf: Conf) -> str:
     usual = conf.named("metric", "metric", name).values["terms"]
     found = []
     for term, own in zip(terms, usual, strict=False):
+        trained = term.model.options if term.model else {}
         found += [
             f"_{value}" if isinstance(value, str) else f"_{key}{value}"
             for key, value in term.options.items()
-            if value != own.get(key)
+            if value != own.get(key) and value != trained.get(key)
         ]
     return "".join(dict.fromkeys(found))
 

@@ -3,6 +3,10 @@ or image-text contrast (ITC), a cosine.
 
 ITM's text encoder attends to the image in every layer, so only the token embeddings are computed once per trial; ITC's
 text features are computed once per trial.
+
+ITM's text begins with [ENC] where BLIP was trained, where it was evaluated on retrieval, and in LAVIS (Li et al. 2023);
+with [CLS] in transformers and in BLIP's own demo. `first_token` chooses. ITC's text always begins with [CLS].
+docs/real_models.md says what differs.
 """
 
 from __future__ import annotations
@@ -10,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.nn.functional import normalize
 
 from reno.device.residence import visiting
 from reno.metrics import Metric
+from reno.spec.errors import BadInput
 from reno.weights.images import Preprocessing
 from reno.weights.loading import load_model
 from reno.weights.texts import check_length, load_tokenizer, text_limit
@@ -40,7 +45,17 @@ class BlipText:
 class BlipMetric(Metric):
     """head "itm": score = match logit - mismatch logit, the log-odds of a match. head "itc": score = 100 * cosine."""
 
-    def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device, head: Literal["itm", "itc"] = "itm"):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        head: Literal["itm", "itc"] = "itm",
+        first_token: Literal["cls", "enc"] = "cls",
+    ):
+        """first_token: of the text, for ITM; without effect for ITC. Raises BadInput if the folder does not hold a
+        BLIP of this kind, or its vocabulary has no [ENC]."""
         from transformers import BlipForImageTextRetrieval
 
         self.model = load_model(BlipForImageTextRetrieval, folder, dtype, device)
@@ -49,6 +64,7 @@ class BlipMetric(Metric):
         self.limit = text_limit(self.tokenizer, self.model.config.text_config)
         self.dtype, self.device = dtype, device
         self.head = head
+        self.first = self._encoding_token(folder) if first_token == "enc" and head == "itm" else None
         if head == "itm":
             self.looking, self.reading = (self.model,), ()
         else:
@@ -61,6 +77,8 @@ class BlipMetric(Metric):
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> BlipText:
         tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt").to(self.device)
+        if self.first is not None:
+            tokens.input_ids[:, 0] = self.first
         if self.head == "itm":
             return BlipText(self.model.text_encoder.embeddings(input_ids=tokens.input_ids), tokens.attention_mask, None)
         with visiting(self.device, self.reading):
@@ -84,8 +102,24 @@ class BlipMetric(Metric):
         mismatch, match = self._wide(self.model.itm_head(hidden[:, 0])).unbind(-1)
         return match - mismatch
 
+    def _encoding_token(self, folder: Path) -> int:
+        """The id of [ENC]. The published tokenizers lack BLIP's two extra tokens. In the text encoder's vocabulary
+        [ENC] is the last, after [DEC], with which a decoder begins."""
+        text = self.model.config.text_config
+        found = self.tokenizer.get_vocab().get("[ENC]", text.bos_token_id + 1)
+        if found >= text.vocab_size:
+            raise BadInput(f"the BLIP in {folder} has no token [ENC]; use first_token=cls")
+        return found
+
     def _wide(self, values: torch.Tensor) -> torch.Tensor:
         return values if values.dtype == torch.float64 else values.float()
+
+
+def identity(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that decide a score. `cls` is not among them: it is what every trial had before there was a choice,
+    and those keep their ids. ITC's text has one first token only."""
+    decided = options.get("first_token") == "cls" or options.get("head") == "itc"
+    return {name: value for name, value in options.items() if not (decided and name == "first_token")}
 
 
 load = BlipMetric

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from reno import methods
 from reno.device.choice import choose_device, choose_dtype
 from reno.evaluators import JUDGING
-from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, NamedCheckpoint
+from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.spec.trial import TrialSpec, digest
 from reno.store.store import Damaged, Store, Stored, whole
 from reno.weights.checkpoints import Located, locate
@@ -73,10 +73,16 @@ class LocatedMetric:
                 "head": None,  # every term has this key; an option `head` replaces the value
                 "weight": term.weight,
                 "weights": located.identity if located else None,
-                **term.options,
+                **_deciding(term),
             }
             for term, located in zip(self.spec.terms, self.checkpoints, strict=True)
         )
+
+
+def _deciding(term: MetricTerm) -> dict[str, Any]:
+    """The options of a term that decide its scores."""
+    module = module_of("metric", term.kind, "reno.metrics")
+    return getattr(module, "identity", dict)(term.options)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class NamedCheckpoint:
     checkpoint: Checkpoint
     knob: str
     """The knob that, with `.path` after it, gives another checkpoint."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """How it was trained, as options of the metric's term that loads it. They hold where the term leaves them null."""
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def test_a_seed_a_prompt_is_its_own_where_that_is_asked_for(compose):
 
 def test_an_option_of_a_metric_is_part_of_its_name(compose):
     job = compose("metric=blip", "metric.head=itc")
-    assert job.metric.name == "blip_itc" and job.metric.terms[0].options == {"head": "itc"}
+    assert job.metric.name == "blip_itc" and job.metric.terms[0].options == {"head": "itc", "first_token": "enc"}
     assert [metric.name for metric in job.recorded] == ["clip", "blip"]
     assert compose("metric=blip").metric.name == "blip"
 
@@ -136,7 +136,45 @@ def test_an_option_of_a_metric_is_part_of_its_name(compose):
 def test_a_sum_has_its_terms_with_their_weights(compose):
     clip, blip = compose("metric=clip+blip", "metric.blip_weight=2.5").metric.terms
     assert (clip.kind, clip.weight, clip.options, clip.name) == ("clip", 1.0, {}, "clip")
-    assert (blip.kind, blip.weight, blip.options, blip.name) == ("blip", 2.5, {"head": "itm"}, "blip")
+    assert (blip.kind, blip.weight, blip.name) == ("blip", 2.5, "blip")
+    assert blip.options == {"head": "itm", "first_token": "enc"}
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "first", "recorded"),
+    [
+        ([], "blip", "enc", "enc"),
+        (["metric.first_token=enc"], "blip", "enc", "enc"),
+        (["metric.first_token=cls"], "blip_cls", "cls", "enc"),
+        (["models.checkpoints.blip.options={first_token: cls}"], "blip", "cls", "cls"),
+        (["models.checkpoints.blip.options={first_token: cls}", "metric.first_token=enc"], "blip_enc", "enc", "cls"),
+    ],
+)
+def test_a_checkpoint_says_how_it_was_trained_and_the_metric_may_say_otherwise(compose, words, name, first, recorded):
+    """Given in a folder, a checkpoint was trained as the published one was, unless its own entry says otherwise."""
+    job = compose("metric=blip", *words)
+    assert (job.metric.name, job.metric.terms[0].options["first_token"]) == (name, first)
+    assert job.recorded[1].terms[0].options["first_token"] == recorded
+
+
+def test_an_option_of_a_checkpoint_is_checked_and_reaches_only_metrics_that_have_it(refusal, compose, own):
+    assert refusal("metric=blip", "models.checkpoints.blip.options={first_tokn: cls}") == (
+        "models.checkpoints.blip.options.first_tokn is not an option of metric blip; did you mean 'first_token'?"
+    )
+    assert refusal("metric=blip", "models.checkpoints.blip.options={first_token: dec}").startswith(
+        "metric blip: first_token=dec is not known; use cls or enc"
+    )
+    mine = own("metric", "mine", {"name": "mine", "terms": [{"kind": "reno.metrics.blip", "model": "blip"}]})
+    assert compose(*mine, "models=testbed", "metric=mine").metric.terms[0].options == {}
+
+
+def test_the_embedded_blip_was_trained_with_cls_and_its_trials_keep_their_ids():
+    """What a trial's identity says of its metric is what it said before there was a choice."""
+    for words, head in ((["metric=blip"], "itm"), (["metric=blip", "metric.first_token=cls"], "itm"),
+                        (["metric=blip", "metric.head=itc"], "itc")):  # fmt: skip
+        parsed = parse(RUN, words)
+        (term,) = make_plan(job_from_config(composed(RUN, parsed), parsed.conf)).metric.identity
+        assert {key: term[key] for key in term if key != "weights"} == {"kind": "blip", "head": head, "weight": 1.0}
 
 
 def test_a_metric_brings_its_checkpoint_unless_another_is_given(compose, tiny):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from reno.metrics.blip import BlipMetric, load
+from reno.metrics.blip import BlipMetric, identity, load
 from reno.spec.errors import BadInput
+from reno.weights.checkpoints import TESTBED
 
 CPU = torch.device("cpu")
+EMBEDDED = TESTBED / "blip"
 PROMPTS = ["a gold bench and a green clock", "a car"]
 HEADS = pytest.mark.parametrize("head", ["itm", "itc"])
 
@@ -51,6 +54,84 @@ def test_the_itm_head_is_the_usual_one(tiny, images):
     )
     scores = [metric(images, metric.encode(PROMPTS)) for metric in (usual, itm, itc)]
     assert torch.equal(scores[0], scores[1]) and not torch.allclose(scores[0], scores[2])
+
+
+# --- The first token of ITM's text ------------------------------------------------------------------------------------
+
+
+def itm(folder, images, ids, mask) -> torch.Tensor:
+    """The log-odds of a match that transformers' own model gives for these token ids."""
+    from transformers import BlipForImageTextRetrieval
+
+    metric = BlipMetric(folder, dtype=torch.float64, device=CPU)
+    model = BlipForImageTextRetrieval.from_pretrained(folder, dtype=torch.float64).eval()
+    with torch.no_grad():
+        output = model(input_ids=ids, attention_mask=mask, pixel_values=metric.preprocess(images)).itm_score
+    return output[:, 1] - output[:, 0]
+
+
+@pytest.mark.parametrize(("name", "enc"), [("blip", 1279), ("testbed", 6)])
+def test_the_first_token_is_the_one_that_is_asked_for(tiny, images, name, enc):
+    """Against ids that are written out: [ENC] is the last of BLIP's vocabulary, and the embedded one has it at 6."""
+    folder = tiny / name if name != "testbed" else EMBEDDED
+    images = images.double()
+    scores = {}
+    for first in ("cls", "enc"):
+        metric = BlipMetric(folder, dtype=torch.float64, device=CPU, first_token=first)
+        with torch.no_grad():
+            scores[first] = metric(images, metric.encode(PROMPTS))
+        tokens = [metric.tokenizer(prompt).input_ids for prompt in PROMPTS]
+        short = len(tokens[0]) - len(tokens[1])
+        ids = torch.tensor([tokens[0], tokens[1] + [0] * short])
+        mask = torch.tensor([[1] * len(tokens[0]), [1] * len(tokens[1]) + [0] * short])
+        if first == "enc":
+            ids = torch.cat([torch.full((2, 1), enc), ids[:, 1:]], 1)
+        torch.testing.assert_close(scores[first], itm(folder, images, ids, mask), atol=1e-8, rtol=0)
+    assert (scores["cls"] - scores["enc"]).abs().min() > 1e-4
+
+
+def test_a_tokenizer_without_blips_own_tokens_gives_the_same(tiny, images, tmp_path):
+    """The published ones are BERT's: they end before [DEC] and [ENC], which only the text encoder's table has."""
+    folder = shutil.copytree(tiny / "blip", tmp_path / "blip")
+    words = (folder / "vocab.txt").read_text().splitlines()
+    assert words[-2:] == ["[DEC]", "[ENC]"]
+    (folder / "vocab.txt").write_text("\n".join(words[:-2]) + "\n")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    known = config["added_tokens_decoder"]
+    config["added_tokens_decoder"] = {key: value for key, value in known.items() if int(key) < len(words) - 2}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").unlink(missing_ok=True)
+    whole, cut = (BlipMetric(one, dtype=torch.float64, device=CPU, first_token="enc")
+                  for one in (tiny / "blip", folder))  # fmt: skip
+    assert "[ENC]" in whole.tokenizer.get_vocab() and "[ENC]" not in cut.tokenizer.get_vocab()
+    assert cut.first == whole.first == 1279
+    with torch.no_grad():
+        torch.testing.assert_close(*(one(images.double(), one.encode(PROMPTS)) for one in (whole, cut)))
+    changed = json.loads((folder / "config.json").read_text())
+    changed["text_config"]["bos_token_id"] = 1279
+    (folder / "config.json").write_text(json.dumps(changed))
+    with pytest.raises(BadInput, match=r"has no token \[ENC\]; use first_token=cls"):
+        BlipMetric(folder, dtype=torch.float32, device=CPU, first_token="enc")
+    assert BlipMetric(folder, dtype=torch.float32, device=CPU).first is None
+
+
+def test_itc_begins_with_cls_whatever_is_asked_for(tiny, images):
+    one, other = (BlipMetric(tiny / "blip", dtype=torch.float64, device=CPU, head="itc", first_token=first)
+                  for first in ("cls", "enc"))  # fmt: skip
+    assert torch.equal(*(metric(images.double(), metric.encode(PROMPTS)) for metric in (one, other)))
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"head": "itm"}, {"head": "itm"}),
+        ({"head": "itm", "first_token": "cls"}, {"head": "itm"}),
+        ({"head": "itm", "first_token": "enc"}, {"head": "itm", "first_token": "enc"}),
+        ({"head": "itc", "first_token": "enc"}, {"head": "itc"}),
+    ],
+)
+def test_what_was_there_before_the_choice_keeps_its_identity(options, kept):
+    assert identity(options) == kept
 
 
 @HEADS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import msgspec
@@ -78,13 +80,20 @@ def test_a_plain_generator_is_its_weights_and_any_other_tells_kind_and_options()
     assert own.identity == f"lab.flow:{digest({'weights': None, 'options': {}})}" and not own.plain
 
 
-def test_a_metric_is_its_terms_with_kind_weight_weights_and_options():
+def test_a_metric_is_its_terms_with_kind_weight_weights_and_options(monkeypatch):
+    for name in ("lab", "lab.sharp"):
+        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(load=print))
     spec = MetricSpec(
         "m", (MetricTerm("clip", None, 0.5), MetricTerm("lab.sharp", None, 1.0, {"head": "x", "power": 2}))
     )
     assert LocatedMetric(spec, (WEIGHTS, None)).identity == (
         {"kind": "clip", "head": None, "weight": 0.5, "weights": "sha256:aa"},
         {"kind": "lab.sharp", "head": "x", "weight": 1.0, "weights": None, "power": 2},
+    )
+    deciding = types.SimpleNamespace(load=print, identity=lambda options: {"power": options["power"]})
+    monkeypatch.setitem(sys.modules, "lab.sharp", deciding)
+    assert LocatedMetric(spec, (WEIGHTS, None)).identity[1] == (
+        {"kind": "lab.sharp", "head": None, "weight": 1.0, "weights": None, "power": 2}
     )
 
 
