@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import PAGE as REPORT
+from reno.check import PAGE as CHECK
 from reno.config.compose import composed
 from reno.config.job import job_from_config
 from reno.config.page import RUN
@@ -115,6 +116,11 @@ def test_a_command_that_judges_names_known_judges(words, mine):
     assert request_of(parse(EVALUATE, words[3:])).judges
 
 
+@pytest.mark.parametrize("words", all_commands("python", "-m", "reno.check"))
+def test_a_command_that_checks_has_known_knobs(words):
+    assert composed(CHECK, parse(CHECK, words[3:])).values["download"] in ("nothing", "pictures", "all")
+
+
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.reproduce"))
 def test_a_command_that_reproduces_names_a_trial(words):
     assert composed(REPRODUCE, parse(REPRODUCE, words[3:])).values["trial"] == "TRIAL"
@@ -135,7 +141,7 @@ def test_a_target_of_make_is_there_and_so_are_its_variables(words):
 
 
 def test_every_command_belongs_to_a_test_above():
-    known = [{"reno.run", "reno.memory", "reno.evaluate", "reno.reproduce", "analysis", "completion"}]
+    known = [{"reno.run", "reno.memory", "reno.evaluate", "reno.reproduce", "reno.check", "analysis", "completion"}]
     found = [words for page in PAGES for words in commands(page)]
     assert len(found) > 50
     for words in found:

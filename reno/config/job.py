@@ -43,9 +43,9 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         seeds=_seeds(values["seed"]),
         own_noise=flag("own_noise", values["own_noise"]),
         models=str(models.take("name")),
-        generator=_generator(models.section("generator"), _usual_generator(values["models"], conf)),
+        generator=chosen_generator(models, conf),
         metric=_metric(Section(values["metric"], "metric", config.references), checkpoints, conf),
-        recorded=tuple(_named_metric(name, checkpoints, conf) for name in names_in(values["record"])),
+        recorded=tuple(named_metric(name, checkpoints, conf) for name in names_in(values["record"])),
         evaluators=tuple(evaluator(name, checkpoints, conf) for name in names_in(values["evaluators"])),
         settings=_settings(values, config.references),
         batch_size=_batch_size(values["batch_size"]),
@@ -125,8 +125,12 @@ def checkpoint(section: Section) -> Checkpoint:
     return Checkpoint(path, *(None if value is None else str(value) for value in (revision, variant)))
 
 
+def chosen_generator(models: Section, conf: Conf) -> GeneratorSpec:
+    """The generator of the chosen models. Raises BadInput."""
+    return _generator(models.section("generator"), _usual_generator(models.values, conf))
+
+
 def _generator(section: Section, usual: dict[str, Any]) -> GeneratorSpec:
-    """usual: what the models' own file says of the generator."""
     kind = str(section.take("kind"))
     own = {key: section.take(key, None) for key in ("path", "revision", "variant")}
     if own["path"] != usual.get("path") and own["revision"] == usual.get("revision"):
@@ -170,8 +174,9 @@ def _refuse_misplaced(section: Section, terms: tuple[MetricTerm, ...]) -> None:
                     )
 
 
-def _named_metric(name: str, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:
-    found = conf.named("record", "metric", name)
+def named_metric(name: str, checkpoints: Checkpoints, conf: Conf, knob: str = "record") -> MetricSpec:
+    """The metric of conf/metric/<name>.yaml. knob: where it is named, for the error. Raises BadInput."""
+    found = conf.named(knob, "metric", name)
     return _metric(Section(found.values, "metric", found.references), checkpoints, conf)
 
 

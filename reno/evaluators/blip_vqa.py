@@ -6,8 +6,10 @@ the answer; the image's score is the product over its phrases.
 
 As in the paper's code, the phrase has its article ("a gold bench?" and not "gold bench?"), the question's first token
 is [ENC] (BLIP was trained with it; transformers' own pipeline sends [CLS]), and images have 480 pixels per side
-(`image_size`; the checkpoint's position table is then interpolated). Unlike there, the noun phrases are the prompt's
-bindings, without spaCy, and probabilities are not rounded to four digits.
+(`image_size`). The paper loads BLIP's own file, whose table of positions is for 480 pixels. The file on the model hub
+was made at 384: its converter resampled the table, and it is resampled back here, so that what is finer than 24 x 24
+positions is lost. Unlike there, the noun phrases are the prompt's bindings, without spaCy, and probabilities are not
+rounded to four digits.
 
 The paper has no judgements; here they are: an object is there if the probability of "a bench?" is at least `threshold`;
 an attribute is somewhere if that of "gold?" is; a binding holds if that of its phrase is. Two attributes are swapped if

@@ -23,7 +23,8 @@ from reno.weights.texts import check_length, load_tokenizer, text_limit
 MASK_STRIDE = 32
 """Mask2Former's coarsest features are this many pixels apart; the image's sides become multiples of it."""
 PADDING = 0.5
-"""The value with which OWLv2's processor pads an image to a square."""
+"""The value with which OWLv2's own code pads an image to a square. transformers 4 does so too; transformers 5 pads with
+0. Images of a run are squares already, unless the generator's are not."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,19 @@ class WordDetector:
 
     def _find(self, image: torch.Tensor, names: list[str]) -> list[Detection]:
         height, width = image.shape[-2:]
+        scores, corners = self.look(image, names)
+        found = []
+        for score, corner in zip(scores.tolist(), corners.tolist(), strict=True):
+            box = _inside(corner, height, width)
+            if box is not None:
+                found += [Detection(name, each, box) for name, each in zip(names, score, strict=True)]
+        return sorted(found, key=lambda detection: -detection.score)
+
+    @torch.no_grad()
+    def look(self, image: torch.Tensor, names: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What each patch of an image (1, 3, H, W) in [0, 1] finds: its scores (patches, names), and its box's left,
+        top, right and bottom (patches, 4) in pixels of the image, neither rounded nor cut at the edges. float64."""
+        height, width = image.shape[-2:]
         image = image.to(self.device, torch.float32)
         across, down = width, height
         if self.square:
@@ -157,15 +171,9 @@ class WordDetector:
         seen = self.model(
             input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, pixel_values=self.preprocess(image)
         )
-        scores = seen.logits[0].cpu().double().sigmoid()  # (patches, names)
         centres, sides = seen.pred_boxes[0].cpu().double().split(2, dim=-1)  # (patches, 2) each, shares of the image
         corners = torch.cat([centres - sides / 2, centres + sides / 2], -1) * torch.tensor([across, down, across, down])
-        found = []
-        for score, corner in zip(scores.tolist(), corners.tolist(), strict=True):
-            box = _inside(corner, height, width)
-            if box is not None:
-                found += [Detection(name, each, box) for name, each in zip(names, score, strict=True)]
-        return sorted(found, key=lambda detection: -detection.score)
+        return seen.logits[0].cpu().double().sigmoid(), corners
 
     def _query(self, name: str) -> str:
         return f"a photo of a {name}"

@@ -8,6 +8,7 @@ import re
 import pytest
 import yaml
 
+from reno.check import PAGE as CHECK
 from reno.config import page as pages
 from reno.config.compose import composed, values_of
 from reno.config.conf import OWN, Conf
@@ -16,7 +17,7 @@ from reno.config.words import parse
 from reno.evaluate import PAGE as EVALUATE
 from reno.reproduce import PAGE as REPRODUCE
 
-PAGES = [RUN, EVALUATE, REPRODUCE]
+PAGES = [RUN, EVALUATE, REPRODUCE, CHECK]
 
 
 @pytest.fixture

@@ -1,0 +1,125 @@
+"""The command that checks that models are read right, on a machine that has their weights.
+
+    python -m reno.check models=sd_turbo images=FOLDER
+    python -m reno.check models=testbed metrics=[clip,blip] evaluators=[]
+
+It compares with values that others published for the same checkpoints, and with the libraries' own code on the same
+weights: the image of diffusers' pipeline, and the pixel values of transformers' image processors. Nothing is stored.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from reno.config.checks import device_name, flag, folder, one_of
+from reno.config.command import run_command
+from reno.config.conf import Conf, names_in
+from reno.config.job import Checkpoints, chosen_generator, evaluator, named_metric
+from reno.config.page import Page
+from reno.config.sections import Section
+from reno.config.words import Words
+from reno.screen.quiet import quieten_libraries
+from reno.spec.errors import BadInput
+from reno.spec.job import MetricSpec
+
+NOTHING, PICTURES, ALL = "nothing", "pictures", "all"
+
+PAGE = Page(
+    name="check",
+    usage="python -m reno.check [models=NAME] [-cd FOLDER] [knob=value ...]",
+    purpose=(
+        "Checks that models are read right: the metrics and judges against values that others published for the same "
+        "checkpoints, the generator against diffusers' own pipeline, the image processing against transformers' own. "
+        "What is not on this disk is skipped. models.checkpoints.NAME.path=FOLDER gives a checkpoint in a folder."
+    ),
+    examples="""\
+examples
+  python -m reno.check                                         SD-Turbo, and every metric and judge that is on this disk
+  python -m reno.check metrics=blip evaluators=[] images=FOLDER
+  python -m reno.check models=testbed
+
+exit status  0 all that ran agree, 1 something differs, 2 the input cannot be used, 130 interrupted
+""",
+    lists=("metrics", "evaluators"),
+    texts=("images",),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table of the checks. Returns the exit status: 0, 1, 2 or 130."""
+    return run_command(PAGE, arguments, _check)
+
+
+def _check(words: Words) -> int:
+    from reno.config.compose import composed
+
+    chosen = composed(PAGE, words)
+    values = chosen.values
+    download = one_of("download", values["download"], (NOTHING, PICTURES, ALL))
+    images = None if values["images"] is None else folder("images", values["images"])
+    if images is not None and not images.is_dir():
+        raise BadInput(f"images={images} is not a folder; give one that holds the pictures of the published values")
+    device = device_name(values["device"])
+    quieten_libraries()
+    if download != ALL:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # before its library is imported: weights come from this disk alone
+    generator, metrics, judges = _chosen_models(values, chosen.references, words.conf, every=download != ALL)
+    from reno.device.choice import choose_device
+    from reno.running.checking.checking import DIFFERS, CheckRequest, check_all
+    from reno.running.checking.pictures import PictureSource
+    from reno.running.checking.published import published_values
+    from reno.screen.checking import show_checks
+    from reno.screen.console import say
+
+    pictures = PictureSource(images, download != NOTHING, say)
+    request = CheckRequest(
+        generator,
+        metrics,
+        judges,
+        pictures,
+        choose_device(device),
+        published_values(),
+        named=values["metrics"] is not None or values["evaluators"] is not None,
+        fetching=download == ALL,
+    )
+    return int(any(result.verdict == DIFFERS for result in show_checks(check_all(request))))
+
+
+def _chosen_models(values: dict[str, Any], references: frozenset[str], conf: Conf, every: bool):
+    """The generator, the metrics by name and the judges that are checked. every: whether all there are are meant where
+    none is named, and not those of the models' record alone."""
+    models = Section(values["models"], "models", references)
+    closed = flag("models.closed", models.take("closed", False))
+    checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
+    generator = chosen_generator(models, conf)
+    usual = {knob: names_in(models.take(knob, None)) for knob in ("record", "evaluators")}
+    for knob in ("name", "batch_size", "reference_seconds"):
+        models.take(knob, None)
+    models.end()
+    given = values["metrics"]
+    if given is None:
+        names = conf.options("metric") if every else usual["record"]
+        metrics = {name: _metric_or_reason(name, checkpoints, conf) for name in names}
+    else:
+        metrics = {name: named_metric(name, checkpoints, conf, "metrics") for name in names_in(given)}
+    given = values["evaluators"]
+    if given is None:
+        given = conf.options("evaluator") if every else usual["evaluators"]
+    judges = tuple(evaluator(name, checkpoints, conf) for name in names_in(given))
+    checkpoints.end()
+    return generator, metrics, judges
+
+
+def _metric_or_reason(name: str, checkpoints: Checkpoints, conf: Conf) -> MetricSpec | str:
+    """A metric, or why these models cannot have it."""
+    try:
+        return named_metric(name, checkpoints, conf)
+    except BadInput as error:
+        return str(error).partition(";")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
