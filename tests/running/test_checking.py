@@ -71,6 +71,7 @@ def test_a_row_tells_what_was_asked_and_shows_a_digit_more():
     assert first.check == "blip: probability (itm, enc) 'merlion in singapore'"
     assert (first.expected, first.measured, first.tolerance) == ("0.98613", "0.986120", "1e-05")
     assert second.verdict == "differs" and second.source.startswith("LAVIS")
+    assert compared(published_values().values[0], [0.0, 0.0])[0].tolerance == "0.001 + 0.1%"
     with pytest.raises(ValueError):
         compared(value, [0.98613])
     assert not agrees(1.0, float("inf"), 0.1, 0.1)

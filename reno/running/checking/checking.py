@@ -347,5 +347,5 @@ def _tolerance(value: PublishedValue) -> str:
     if all(isinstance(expected, str) for expected in value.expected):
         return "the same words"
     absolute = " and ".join(f"{limit:g}" for limit in _row(value.atol))
-    relative = f" + {value.rtol:.1%}" if value.rtol else ""
+    relative = f" + {100 * value.rtol:g}%" if value.rtol else ""
     return absolute + relative + ("" if value.tolerance_of == "source" else " (ours)")
