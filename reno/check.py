@@ -9,7 +9,6 @@ weights: the image of diffusers' pipeline, and the pixel values of transformers'
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -64,8 +63,6 @@ def _check(words: Words) -> int:
         raise BadInput(f"images={images} is not a folder; give one that holds the pictures of the published values")
     device = device_name(values["device"])
     quieten_libraries()
-    if download != ALL:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # before its library is imported: weights come from this disk alone
     generator, metrics, judges = _chosen_models(values, chosen.references, words.conf, every=download != ALL)
     from reno.device.choice import choose_device
     from reno.running.checking.checking import DIFFERS, CheckRequest, check_all
@@ -73,6 +70,7 @@ def _check(words: Words) -> int:
     from reno.running.checking.published import published_values
     from reno.screen.checking import show_checks
     from reno.screen.console import say
+    from reno.weights.checkpoints import CheckpointFinder
 
     pictures = PictureSource(images, download != NOTHING, say)
     request = CheckRequest(
@@ -82,8 +80,8 @@ def _check(words: Words) -> int:
         pictures,
         choose_device(device),
         published_values(),
+        CheckpointFinder() if download == ALL else CheckpointFinder(fetching=False, tell=lambda line: None),
         named=values["metrics"] is not None or values["evaluators"] is not None,
-        fetching=download == ALL,
     )
     return int(any(result.verdict == DIFFERS for result in show_checks(check_all(request))))
 

@@ -20,6 +20,7 @@ from reno.running.checking.pictures import NoPicture, PictureSource
 from reno.running.checking.published import KnownPicture, PublishedValue, PublishedValues, published_values
 from reno.spec.job import Checkpoint, GeneratorSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.weights.architectures import NAMES
+from reno.weights.checkpoints import CheckpointFinder
 from reno.weights.images import Preprocessing, from_uint8
 
 CPU = torch.device("cpu")
@@ -144,7 +145,7 @@ def checked(tiny, tmp_path, cache):
         metrics = {"clip": MetricSpec("clip", (MetricTerm("clip", model),))}
         generator = GeneratorSpec("reno.metrics.clip", None)  # no pipeline is known for it
         pictures = PictureSource(images, False)
-        results = list(check_all(CheckRequest(generator, metrics, (), pictures, CPU, published)))
+        results = list(check_all(CheckRequest(generator, metrics, (), pictures, CPU, published, CheckpointFinder())))
         assert [result.verdict for result in results[:2]] == ["skipped", "ok"]
         return results[2:]
 
@@ -239,7 +240,7 @@ def test_an_image_that_is_not_the_pipelines_differs(tiny, monkeypatch, shift, ve
     model = NamedCheckpoint("generator", Checkpoint(str(tiny / "sd_turbo")), "models.generator")
     request = CheckRequest(
         GeneratorSpec("stable_diffusion", model, {"timestep": 499}), {}, (), PictureSource(None, False), CPU,
-        published_values(),
+        published_values(), CheckpointFinder(),
     )  # fmt: skip
     (result,) = check_all(request)
     assert (result.check, result.verdict) == ("generator: an image", verdict), result

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from reno.running.plan import LocatedEvaluator, locate_evaluator, locate_generat
 from reno.spec.errors import BadInput, reason
 from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, MetricSpec, MetricTerm
 from reno.weights.architectures import architecture, build
-from reno.weights.checkpoints import Located, locate
+from reno.weights.checkpoints import CheckpointFinder, Located
 from reno.weights.images import Preprocessing, from_uint8
 from reno.weights.kinds import module_of
 
@@ -72,10 +72,9 @@ class CheckRequest:
     pictures: PictureSource
     device: torch.device
     published: PublishedValues
+    finder: CheckpointFinder
     named: bool = False
     """Whether the user named the metrics and judges: then each has a row, also where there is nothing to compare."""
-    fetching: bool = False
-    """Whether weights may be fetched."""
 
 
 class NotHere(BadInput):
@@ -109,17 +108,20 @@ def _found(request: CheckRequest, locate_spec: Callable[..., Any], spec: Any) ->
     """What `locate_spec` finds, or why a checkpoint of the hub is not there. Raises BadInput for a folder that is not
     there."""
 
-    def find(checkpoint: Checkpoint, knob: str, folders: tuple[str, ...] = ("",)) -> Located:
+    def find(checkpoint: Checkpoint, knob: str, folders: Sequence[str] = ("",)) -> Located:
         try:
-            return locate(checkpoint, knob, folders)
+            located = request.finder(checkpoint, knob, folders)
         except BadInput as error:
             path = checkpoint.path
             if path.count("/") != 1 or path.startswith((".", "/", "~")) or Path(path).is_dir():
                 raise
-            absent = (
-                f"{path} is not on this disk; download=all fetches it if it is named, {knob}.path=FOLDER gives a copy"
+            raise NotHere(str(error)) from None
+        if located.to_fetch is not None:
+            raise NotHere(
+                f"not on this disk ({located.to_fetch}); download=all fetches it if it is named, {knob}.path=FOLDER "
+                "gives a copy"
             )
-            raise NotHere(str(error) if request.fetching else absent) from None
+        return located
 
     try:
         return locate_spec(spec, find)
