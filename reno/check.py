@@ -16,7 +16,7 @@ from typing import Any
 from reno.config.checks import device_name, flag, folder, one_of
 from reno.config.command import run_command
 from reno.config.conf import Conf, names_in
-from reno.config.job import Checkpoints, chosen_generator, evaluator, named_metric
+from reno.config.job import Checkpoints, NoCheckpoint, chosen_generator, evaluator, named_metric
 from reno.config.page import Page
 from reno.config.sections import Section
 from reno.config.words import Words
@@ -112,10 +112,10 @@ def _chosen_models(values: dict[str, Any], references: frozenset[str], conf: Con
 
 
 def _metric_or_reason(name: str, checkpoints: Checkpoints, conf: Conf) -> MetricSpec | str:
-    """A metric, or why these models cannot have it."""
+    """A metric, or why these models cannot have it. Raises BadInput."""
     try:
         return named_metric(name, checkpoints, conf)
-    except BadInput as error:
+    except NoCheckpoint as error:
         return str(error).partition(";")[0]
 
 

@@ -29,6 +29,10 @@ from reno.spec.prompts import Prompt, prompt_from_text
 OPTIMIZERS = {"adam": ("betas", "eps"), "sgd": ("momentum", "nesterov")}
 
 
+class NoCheckpoint(BadInput):
+    """Models that take no published checkpoint have none of their own for a metric."""
+
+
 def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     """Checks a composed configuration and freezes it. Raises BadInput."""
     values = config.values
@@ -187,7 +191,7 @@ def _term(metric: str, section: Section, own: dict[str, Any], checkpoints: Check
     options, model = section.rest(), None
     if name is not None and checkpoints.closed and not checkpoints.has(name):
         known = [known for known in checkpoints.given.values if checkpoints.has(known)]
-        raise BadInput(
+        raise NoCheckpoint(
             f"these models have no checkpoint for metric {metric}: they have {', '.join(known)}; choose one of "
             f"these metrics, another models, or give one with models.checkpoints.{name}.path=FOLDER"
         )

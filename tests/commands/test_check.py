@@ -46,7 +46,7 @@ def test_the_testbed_is_checked_as_far_as_it_goes(capsys):
     found = rows(capsys.readouterr().out)
     assert all(found[one].endswith(" ok") for one in ("generator: an image [1]", "clip: pixel values [2]"))
     assert "skipped: the checkpoint has other sizes" in found["clip: published values"]
-    assert "these models have no checkpoint for" in found["metric blip_large"]
+    assert "skipped: these models have no" in found["metric blip_large"]
 
 
 def test_weights_that_are_not_here_are_skipped_and_not_fetched(capsys):
@@ -92,6 +92,11 @@ def test_bad_input_gets_one_sentence(words, typed, sentence, capsys):
     assert main([*words, "metrics=[]", "evaluators=[]", typed]) == 2
     said = capsys.readouterr()
     assert said.err.startswith(f"error: {sentence}") and said.err.count("\n") == 1 and not said.out
+
+
+def test_a_wrong_checkpoint_is_refused_also_where_no_metric_is_named(capsys):
+    assert main(["evaluators=[]", "models.checkpoints.clip=3"]) == 2
+    assert capsys.readouterr().err.startswith("error: models.checkpoints.clip must hold keys and values, not 3")
 
 
 def test_a_metric_that_closed_models_do_not_have_is_refused_where_it_is_named(capsys):
