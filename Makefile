@@ -18,6 +18,11 @@ ARGS ?=
 MAIN_JOB := -m metric=clip,blip lr=0.01,0.05
 RESULTS ?= results
 OUT ?= report
+# These values reach a recipe through the environment, as they were typed: neither make nor the shell expands them.
+# ARGS is a list of words, which the shell reads.
+TYPED := PYTHON TORCH_INDEX PROJECT ENTITY RESULTS OUT
+$(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
+export $(TYPED)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -31,9 +36,9 @@ help: ## list the targets
 setup: $(READY) ## make .venv with the pinned dependencies
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} found; use make PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@"$$PYTHON" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} found; use make PYTHON=python3.12")'
+	test -x $(BIN)/python || "$$PYTHON" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $${TORCH_INDEX:+--index-url "$$TORCH_INDEX"} torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
 
@@ -41,10 +46,10 @@ run: setup ## the main job: metric x learning rate on the embedded models (ARGS=
 	$(BIN)/python -m reno.run $(or $(ARGS),$(MAIN_JOB))
 
 report: setup ## page, PDF, tables and figures of the stored trials: RESULTS=results OUT=report
-	$(BIN)/python -m analysis "results=$(RESULTS)" "out=$(OUT)"
+	$(BIN)/python -m analysis "results=$$RESULTS" "out=$$OUT"
 
 readme-answer: setup ## the report, and its figure and headline table into README.md: RESULTS=results
-	$(BIN)/python -m analysis "results=$(RESULTS)" "out=$(OUT)" readme=README.md
+	$(BIN)/python -m analysis "results=$$RESULTS" "out=$$OUT" readme=README.md
 
 test: setup ## the fast tests, in two processes
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
@@ -65,12 +70,12 @@ bench-gpu: setup ## the same on a CUDA GPU at SD-Turbo's size, with random weigh
 	@$(BIN)/python -m benchmarks --gpu $(ARGS)
 
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
-	@$(BIN)/python scripts/build_dashboard.py --project "$(PROJECT)" $(if $(ENTITY),--entity "$(ENTITY)")
+	@$(BIN)/python scripts/build_dashboard.py --project "$$PROJECT" $${ENTITY:+--entity "$$ENTITY"}
 
 mutants: setup ## mutation testing: faults put into the code one at a time, over an hour; goes on where it stopped
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'
 	mkdir -p mutants/tiny
-	RENO_TINY=$(CURDIR)/mutants/tiny OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(ARGS)
+	RENO_TINY="$$PWD/mutants/tiny" OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(ARGS)
 	@$(BIN)/mutmut results
 
 lint: setup ## style, obvious mistakes, and which room may import which

@@ -7,16 +7,22 @@ Under OUT it writes index.html, report.pdf, tables/, figures/, pics/, claims.md 
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reno.config.checks import folder
+from reno.config.checks import folder, one_of
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
 from reno.spec.errors import BadInput
-from reno.tracking import TrackingSpec
+from reno.tracking import MODES, TrackingSpec, check_place
 
 PAGE = Page(
     name="report",
@@ -27,6 +33,10 @@ PAGE = Page(
     texts=("results", "out", "readme", "project", "entity"),
 )
 UNTRACKED = TrackingSpec(mode="disabled")
+WRITTEN = {"index.html", "report.pdf", "claims.md", "claims.csv", "tables", "figures", "pics", "wandb"}
+"""What lies in a report's folder. wandb: the summary's run, where the trials come from a project."""
+MARKS_OF_A_REPORT = {"claims.csv", "tables"}
+"""What every report has, and hardly any other folder."""
 IMAGES_TIMEOUT = 120
 """Seconds one W&B call may take: the images of a report are many."""
 
@@ -41,9 +51,14 @@ def _report(words: Words) -> int:
     from reno.config.compose import composed
 
     values = composed(PAGE, words).values
+    one_of("track", values["track"], MODES)
+    check_place("project", values["project"])
+    if values["entity"] is not None:
+        check_place("entity", values["entity"])
     tracking = TrackingSpec(values["track"], values["project"], values["entity"], timeout=IMAGES_TIMEOUT)
     readme = None if values["readme"] is None else folder("readme", values["readme"])
     root, out = folder("results", values["results"]), folder("out", values["out"])
+    refuse_foreign(out)
     try:
         report(root, out, tracking, readme)
     except OSError as error:
@@ -51,6 +66,19 @@ def _report(words: Words) -> int:
             raise
         raise BadInput(f"{error.filename} cannot be written ({error.strerror}); give another out=DIR") from error
     return 0
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raises BadInput for a folder that holds anything but a report: hundreds of files would be written among it."""
+    try:
+        held = set(os.listdir(out))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BadInput(f"out={out} cannot be written to ({error.strerror}); give a folder: out=DIR") from None
+    if held and not held >= MARKS_OF_A_REPORT and not held <= WRITTEN:
+        foreign = min(held - WRITTEN)
+        raise BadInput(f"out={out} holds {foreign!r}, and is no report; give a new folder: out=DIR")
 
 
 def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Path | None = None) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import argparse
 import dataclasses
 import json
@@ -18,6 +23,7 @@ from benchmarks.readme import check_readme, write_readme
 from benchmarks.rows import Found, markdown, row_from
 from benchmarks.setting import Setting, full_size, testbed, threads_knob
 from benchmarks.timing import say
+from reno.config.script import Options, a_path, run_script, threads
 from reno.spec.errors import BadInput, did_you_mean
 
 VERSION = 2
@@ -28,39 +34,38 @@ EFFORTS = {False: ("testbed", "full", "gpu"), True: ("quick",)}
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures, and answers with the exit status: 0, 1 if a part failed, 2 for what cannot be used, 130 interrupted."""
-    asked = _arguments(arguments)
-    try:
-        if asked.gpu:
-            _need_a_gpu()
-        parts = _parts(asked.only)
-        if asked.readme:
-            check_readme(asked.readme, asked.gpu)
-        work = [(part, setting) for setting in _settings(asked) for part in parts if measures(part, setting.effort)]
-        _prepare(asked.out)
-        return _measure(work, asked)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return 130
+    return run_script(lambda: _bench(_arguments(arguments)))
+
+
+def _bench(asked: argparse.Namespace) -> int:
+    if asked.gpu:
+        _need_a_gpu()
+    parts = _parts(asked.only)
+    if asked.readme:
+        check_readme(asked.readme, asked.gpu)
+    work = [(part, setting) for setting in _settings(asked) for part in parts if measures(part, setting.effort)]
+    _prepare(asked.out)
+    return _measure(work, asked)
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     explained = "\n".join(f"  {name:<9} {text}" for name, text in PARTS.items())
-    parser = argparse.ArgumentParser(
+    parser = Options(
         prog="python -m benchmarks",
         description=what_it_is,
         epilog=f"parts:\n{explained}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", metavar="PART,PART", help="these parts (default: all)")
-    parser.add_argument("--full-size", type=Path, metavar="FOLDER", help="SD-Turbo's size too; made there if missing")
+    parser.add_argument("--full-size", type=a_path, metavar="FOLDER", help="SD-Turbo's size too; made there if missing")
     parser.add_argument("--gpu", action="store_true", help="on a CUDA GPU, at full size")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: bench, on a GPU bench-gpu")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--out", type=a_path, metavar="FOLDER", help="default: bench, on a GPU bench-gpu")
+    parser.add_argument("--threads", type=threads, help="CPU threads (default: torch's choice)")
     parser.add_argument(
-        "--readme", type=Path, metavar="FILE", help="also write the table between its marks in this page: docs/cost.md"
+        "--readme",
+        type=a_path,
+        metavar="FILE",
+        help="also write the table between the marks of a page: docs/cost.md",
     )
     parser.add_argument("--again", action="store_true", help="measure anew what is there already")
     parser.add_argument("--quick", action="store_true", help="one round of the least: to see that it runs")
@@ -79,7 +84,7 @@ def _need_a_gpu() -> None:
 
 
 def _parts(only: str | None) -> list[str]:
-    wanted = only.split(",") if only else list(PARTS)
+    wanted = list(PARTS) if only is None else only.split(",")
     for name in wanted:
         if name not in PARTS:
             raise BadInput(f"--only {name}: the parts are {', '.join(PARTS)}{did_you_mean(name, list(PARTS))}")
@@ -94,8 +99,6 @@ def _prepare(out: Path) -> None:
 
 
 def _settings(asked: argparse.Namespace) -> list[Setting]:
-    if asked.threads is not None and asked.threads < 1:
-        raise BadInput("--threads must be 1 or more")
     if asked.gpu:
         return [full_size(asked.full_size or asked.out / "checkpoints", "cuda", asked.threads)]
     found = [testbed(asked.threads, asked.quick)]
@@ -146,8 +149,8 @@ def _write_tables(asked: argparse.Namespace) -> str:
     """Page, CSV and JSON of every part that was measured in this folder with as many threads, by this command or by one
     before; answers with the table."""
     paths = [asked.out / "parts" / f"{effort}-{part}.json" for part in PARTS for effort in EFFORTS[asked.quick]]
-    threads = threads_knob(asked.threads)
-    answers = [a for a in map(_read, paths) if a and threads in a["question"]["setting"]["words"]]
+    knob = threads_knob(asked.threads)
+    answers = [a for a in map(_read, paths) if a and knob in a["question"]["setting"]["words"]]
     if not answers:
         return "nothing was measured"
     found = [

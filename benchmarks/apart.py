@@ -5,6 +5,11 @@ python -m benchmarks.apart MODULE:FUNCTION ARGUMENTS.json ANSWER.json
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import importlib
 import json
 import subprocess

@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     arguments: None for those of the process.
     """
+    if arguments is None:
+        reno.end_on_interrupt()  # until the command's modules are imported
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     program = "python -m reno" if Path(sys.argv[0]).name == "__main__.py" else "reno"
     try:

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from reno.config.checks import device_name, flag, folder, one_of
+from reno.config.checks import device_name, flag, folder, names, one_of
 from reno.config.command import run_command
-from reno.config.conf import Conf, names_in
+from reno.config.conf import Conf
 from reno.config.job import Checkpoints, NoCheckpoint, chosen_generator, evaluator, named_metric
 from reno.config.page import Page
 from reno.config.sections import Section
@@ -93,20 +93,20 @@ def _chosen_models(values: dict[str, Any], references: frozenset[str], conf: Con
     closed = flag("models.closed", models.take("closed", False))
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
     generator = chosen_generator(models, conf)
-    usual = {knob: names_in(models.take(knob, None)) for knob in ("record", "evaluators")}
+    usual = {knob: names(f"models.{knob}", models.take(knob, None)) for knob in ("record", "evaluators")}
     for knob in ("name", "batch_size", "reference_seconds"):
         models.take(knob, None)
     models.end()
     given = values["metrics"]
     if given is None:
-        names = conf.options("metric") if every else usual["record"]
-        metrics = {name: _metric_or_reason(name, checkpoints, conf) for name in names}
+        known = conf.options("metric") if every else usual["record"]
+        metrics = {name: _metric_or_reason(name, checkpoints, conf) for name in known}
     else:
-        metrics = {name: named_metric(name, checkpoints, conf, "metrics") for name in names_in(given)}
+        metrics = {name: named_metric(name, checkpoints, conf, "metrics") for name in names("metrics", given)}
     given = values["evaluators"]
     if given is None:
         given = conf.options("evaluator") if every else usual["evaluators"]
-    judges = tuple(evaluator(name, checkpoints, conf) for name in names_in(given))
+    judges = tuple(evaluator(name, checkpoints, conf) for name in names("evaluators", given))
     checkpoints.end()
     return generator, metrics, judges
 

@@ -10,12 +10,16 @@ is sent to Weights & Biases.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import sys
 from collections.abc import Sequence
 
-from reno.config.checks import device_name, folder, whole_number
+from reno.config.checks import device_name, folder, names, whole_number
 from reno.config.command import run_command
-from reno.config.conf import names_in
 from reno.config.job import Checkpoints, evaluator
 from reno.config.page import Page
 from reno.config.sections import Section
@@ -31,6 +35,7 @@ PAGE = Page(
         "not change."
     ),
     examples="exit status  0 all trials are judged, 1 some failed, 2 the input cannot be used, 130 interrupted\n",
+    resumes=True,
     lists=("evaluators",),
     texts=("results",),
 )
@@ -64,13 +69,13 @@ def request_of(words: Words):
     from reno.running.judging import Request
 
     values = composed(PAGE, words).values
-    names = names_in(values["evaluators"])
-    if not names:
+    chosen = names("evaluators", values["evaluators"])
+    if not chosen:
         raise BadInput("evaluators is empty; name a judge, for example evaluators=blip_vqa")
     models = Section(values["models"], "models")
     checkpoints = Checkpoints(models.section("checkpoints", {}), False, words.conf)
     models.end()
-    judges = tuple(evaluator(name, checkpoints, words.conf) for name in names)
+    judges = tuple(evaluator(name, checkpoints, words.conf) for name in chosen)
     checkpoints.given.end()  # refuses a checkpoint that no chosen judge loads
     return Request(
         judges,

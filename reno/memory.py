@@ -7,6 +7,11 @@ It takes every knob of reno.run. The job runs on tensors without values: no GPU 
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -19,6 +24,8 @@ from reno.screen.quiet import quieten_libraries
 
 PAGE = dataclasses.replace(
     RUN,
+    sweeps=False,
+    resumes=False,
     usage="python -m reno.memory [-cd FOLDER] [knob=value ...]",
     purpose=(
         "Predicts the memory of a job: its peak, which common cards have enough, and the largest batch on each. "

@@ -7,6 +7,12 @@ TRIAL is an id, the start of one, or the trial's folder. Nothing is written.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +77,7 @@ def _reproduce(words: Words) -> int:
 def _stored(trial: str, results: Path) -> Stored:
     """The trial in the folder `trial` if there is one, else the stored trial whose id starts so. Raises BadInput."""
     place = Path(trial)
-    return whole(read_trial(place.resolve())) if (place / "trial.json").exists() else Store(results).match(trial)
+    return whole(read_trial(place.resolve())) if os.path.exists(place / "trial.json") else Store(results).match(trial)
 
 
 if __name__ == "__main__":

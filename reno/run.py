@@ -7,6 +7,11 @@ python -m reno.run --help                             every knob
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import os
 import shlex
 import sys
@@ -15,16 +20,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reno import was_interrupted
 from reno.config.command import run_command, unforeseen
 from reno.config.conf import OWN, Conf
 from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.programs import as_called
-from reno.config.sweep import SweepFolder, begin_status, end_status, worst_status
+from reno.config.sweep import SweepFolder, begin_status, end_status, remove_if_empty, worst_status
 from reno.config.words import Words, search_path
 from reno.screen.console import say
 from reno.screen.quiet import quieten_libraries
-from reno.spec.errors import INTERRUPTED, REFUSED, BadInput
+from reno.spec.errors import INTERRUPTED, REFUSED, BadInput, in_one_line
 
 COMMAND = "RENO_COMMAND"
 """The environment variable with the command that the user typed. A job reads it in the process that a launcher starts;
@@ -37,18 +43,25 @@ _pools: list[Any] = []
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one job, or the jobs of a sweep. Returns the exit status: 0, 1, 2 or 130."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    os.environ[COMMAND] = f"{as_called('python -m reno.run')} {shlex.join(arguments)}".rstrip()
-    return run_command(RUN, arguments, _run_with_hydra)
+
+    def act(words: Words) -> int:
+        os.environ[COMMAND] = f"{as_called('python -m reno.run')} {shlex.join(arguments)}".rstrip()
+        return _run_with_hydra(words)
+
+    return run_command(RUN, arguments, act)
 
 
 def _run_with_hydra(words: Words) -> int:
     import hydra
 
+    from reno.config.compose import hydras_own
+    from reno.config.overrides import check
     from reno.config.search import prepare_hydra
 
+    check(RUN, words)
     prepare_hydra()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
-    SweepFolder.latest = None
+    SweepFolder.latest = SweepFolder.there = None
     statuses: list[int] = []
 
     def job(config) -> int:
@@ -56,17 +69,19 @@ def _run_with_hydra(words: Words) -> int:
         return statuses[-1]
 
     flags = ["-m"] * words.multirun + [*words.flags]
-    argv, sys.argv = sys.argv, ["reno.run", *flags, *search_path(words.conf), *words.knobs]
+    argv, sys.argv = sys.argv, ["reno.run", *search_path(words.conf), *words.knobs, *flags]
     try:
         hydra.main(version_base="1.3", config_path=str(OWN), config_name="config")(job)()
     except SystemExit as stop:  # Hydra's own flags, such as --cfg and --info
         return int(stop.code or 0)
     except OSError as error:
-        if error.filename is None:
-            raise
+        if error.filename is None or str(error.filename).endswith(".yaml"):
+            raise hydras_own(error, words) from error
         raise BadInput(
             f"{error.filename} cannot be written ({error.strerror}); give another results folder: results=DIR"
         ) from error
+    except Exception as error:
+        raise hydras_own(error, words) from error
     finally:
         sys.argv = argv
         left = 0 if SweepFolder.latest is None else worst_status(SweepFolder.latest)
@@ -99,17 +114,20 @@ def run_composed(config) -> int:
         status = INTERRUPTED
         raise
     except (Exception, SystemExit) as error:  # a module of the user's may end the process; it must not end the sweep
+        if was_interrupted():
+            status = INTERRUPTED
+            raise KeyboardInterrupt from error
         if config.get("debug") is True:
             traceback.print_exc()
         sentence = explain(error, RUN, conf)
         where = f"job {context.job.num}: " if sweeping else ""
-        print(f"error: {where}{as_called(sentence or unforeseen(error))}", file=sys.stderr)
+        print(in_one_line(f"error: {where}{as_called(sentence or unforeseen(error))}"), file=sys.stderr)
         status = 1 if sentence is None else REFUSED
     finally:
         if sweeping:
             end_status(folder, status)
         else:
-            _remove_if_empty(folder)
+            remove_if_empty(folder)  # a job that was refused: Hydra made it before the job could check its input
     return status
 
 
@@ -159,15 +177,6 @@ def _dry_run(plan, store) -> int:
     estimate = estimate_seconds(plan, everything.values(), sum(map(len, batches)))
     show_dry_run(plan, finished, estimate)
     return 0
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Removes the folder of a job that was refused: Hydra made it before the job could check its input."""
-    for empty in (folder, folder.parent, folder.parent.parent):
-        try:
-            empty.rmdir()
-        except OSError:
-            return
 
 
 __all__ = ["main"]

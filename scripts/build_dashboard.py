@@ -9,12 +9,23 @@ config, and `{judge}/bound/{image}` in the summary.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while; a checkout need not be installed
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from reno.spec.errors import first_line
+from reno.config.script import Options, run_script
+from reno.spec.errors import BadInput, first_line
+from reno.tracking import check_place
 
 NAME = "CLIP vs BLIP: which metric binds"
 JUDGES = ("oracle", "blip_vqa", "detector", "detector_open")
@@ -118,7 +129,11 @@ def spec_json(built: Any) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Saves or shows the dashboard. Exit status 0, or 2 with one sentence if it cannot be saved."""
-    parser = argparse.ArgumentParser(description="Build the W&B dashboard of a project.")
+    return run_script(lambda: _build(arguments))
+
+
+def _build(arguments: Sequence[str] | None) -> int:
+    parser = Options(description="Build the W&B dashboard of a project.")
     parser.add_argument("--project", default="reno", help="the project (default: reno)")
     parser.add_argument("--entity", help="its user or team (default: the key's own)")
     parser.add_argument("--study", help="only the runs of this study")
@@ -126,6 +141,12 @@ def main(arguments: list[str] | None = None) -> int:
                         help=f"whose judgements to draw (default: {' '.join(JUDGES)})")  # fmt: skip
     parser.add_argument("--print", action="store_true", dest="only_print", help="show what would be saved, as JSON")
     options = parser.parse_args(arguments)
+    check_place("--project", options.project)
+    if options.entity is not None:
+        check_place("--entity", options.entity)
+    for name in (options.study, *options.judges):
+        if name is not None and not name.strip():
+            raise BadInput("--study and --judges need names that are not empty; leave them out for all")
     try:
         import wandb_workspaces  # noqa: F401
     except ImportError:

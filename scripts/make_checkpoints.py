@@ -16,7 +16,15 @@ float32, the largest single file, takes 26 s and 4.1 GiB.
 
 from __future__ import annotations
 
-import argparse
+if __name__ == "__main__":  # before the imports below, which take a while; a checkout need not be installed
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import hashlib
 import json
 import math
@@ -29,9 +37,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-if __name__ == "__main__":  # so that it runs from a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from reno.config.script import Options, a_path, run_script
 from reno.spec.errors import BadInput
 from reno.weights.architectures import NAMES, Architecture, ModelPart, architecture, build, unknown
 from reno.weights.folders import write_json, write_other_files
@@ -152,30 +158,27 @@ def _random(module: nn.Module, key: str, parameter: torch.Tensor, name: str) -> 
 
 def main(arguments: list[str] | None = None) -> int:
     """Make what the arguments ask for and print a line for each. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description="Make checkpoints with random weights in the published format and size, offline."
-    )
+    return run_script(lambda: _make(arguments))
+
+
+def _make(arguments: list[str] | None) -> int:
+    parser = Options(description="Make checkpoints with random weights in the published format and size, offline.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)} (default: all)")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="each becomes DIR/NAME")
+    parser.add_argument("--out", required=True, type=a_path, metavar="DIR", help="each becomes DIR/NAME")
     parser.add_argument("--size", required=True, help="full (as published, GB each), or tiny (1 MB each)")
     parser.add_argument("--dtype", default="float32", help="of the weights: float32 (default) or float16")
     parser.add_argument("--seed", type=int, default=0, help="decides the weights (default 0)")
     asked = parser.parse_args(arguments)
     _silence_libraries()
-    try:
-        wanted = [architecture(name, asked.size) for name in asked.names or NAMES]
-        for what in wanted:
-            started = time.perf_counter()
-            was_there = (asked.out / what.name).exists()
-            place = make_checkpoint(what.name, asked.size, asked.out, asked.dtype, asked.seed)
-            seconds = time.perf_counter() - started
-            size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-            state = "complete already" if was_there else f"made in {seconds:.1f} s"
-            count = parameters(what)
-            print(f"{what.name:<11} {place}  {count:,} parameters  {size:,} bytes  {state}", flush=True)
-    except BadInput as error:
-        print(f"make_checkpoints: {error}", file=sys.stderr)
-        return 2
+    for what in [architecture(name, asked.size) for name in asked.names or NAMES]:
+        started = time.perf_counter()
+        was_there = (asked.out / what.name).exists()
+        place = make_checkpoint(what.name, asked.size, asked.out, asked.dtype, asked.seed)
+        seconds = time.perf_counter() - started
+        size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+        state = "complete already" if was_there else f"made in {seconds:.1f} s"
+        count = parameters(what)
+        print(f"{what.name:<11} {place}  {count:,} parameters  {size:,} bytes  {state}", flush=True)
     return 0
 
 

@@ -9,7 +9,15 @@ written once and hard-linked into the trials that share them.
 
 from __future__ import annotations
 
-import argparse
+if __name__ == "__main__":  # before the imports below, which take a while; a checkout need not be installed
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import hashlib
 import itertools
 import math
@@ -24,9 +32,9 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from reno.config.prompt_sets import load_prompts
+from reno.config.script import Options, a_path, run_script, whole
+from reno.spec.errors import BadInput
 from reno.spec.judgements import Judgement, Verdict
 from reno.spec.prompts import Prompt
 from reno.spec.trial import TrialSpec
@@ -409,14 +417,17 @@ def _noise() -> bytes:
 
 def main(arguments: list[str] | None = None) -> int:
     """Writes the store. Exit status 0, or 2 with one sentence if the arguments cannot be used."""
-    parser = argparse.ArgumentParser(description="Write a results store of made-up trials with known effects.")
-    parser.add_argument("out", type=Path, help="the results folder to make; must not hold trials yet")
-    parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
+    return run_script(lambda: _write(arguments), "interrupted; remove the folder before you start again")
+
+
+def _write(arguments: list[str] | None) -> int:
+    parser = Options(description="Write a results store of made-up trials with known effects.")
+    parser.add_argument("out", type=a_path, help="the results folder to make; must not hold trials yet")
+    parser.add_argument("--trials", type=whole(1), default=10_000)
+    parser.add_argument("--seed", type=whole(0), default=0)
     options = parser.parse_args(arguments)
-    if options.trials < 1 or (options.out / "trials").exists():
-        print(f"error: give a new folder and one trial or more; {options.out} is there already", file=sys.stderr)
-        return 2
+    if (options.out / "trials").exists():
+        raise BadInput(f"give a new folder; {options.out} holds trials already")
     print(f"{synthesise(options.out, options.trials, seed=options.seed)} trials in {options.out}")
     return 0
 

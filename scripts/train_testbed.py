@@ -12,6 +12,15 @@ on them (reno.run, into build/training/results). `cards` writes what was measure
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while; a checkout need not be installed
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import argparse
 import importlib
 import json
@@ -19,12 +28,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if __name__ == "__main__":  # so that it runs from a checkout that is not installed
-    sys.path.insert(0, str(ROOT))
+from reno.config.script import Options, a_path, run_script, threads
+from reno.screen.quiet import quieten_libraries
+from reno.spec.errors import BadInput
 
-from reno.screen.quiet import quieten_libraries  # noqa: E402
-from reno.spec.errors import BadInput  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 WAVES = (("vae",), ("generator", "judge"), ("clip", "blip"), ("export",), ("measure",), ("cards",))
 """The stages in order. Those of one wave do not need each other."""
@@ -32,28 +40,32 @@ STAGES = tuple(stage for wave in WAVES for stage in wave)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Train the models of the embedded world.")
+    """Trains. Returns the exit status: 0, 2 if a stage failed or the input cannot be used, 130 if it was stopped."""
+    return run_script(lambda: _train(arguments))
+
+
+def _train(arguments: list[str] | None) -> int:
+    parser = Options(description="Train the models of the embedded world.")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"which of {', '.join(STAGES)} (default: all)")
-    parser.add_argument("--build", type=Path, default=ROOT / "build" / "training", help="where checkpoints are kept")
+    parser.add_argument("--build", type=a_path, default=ROOT / "build" / "training", help="where checkpoints are kept")
     parser.add_argument(
-        "--weights", type=Path, default=ROOT / "reno" / "testbed" / "weights", help="where `export` writes the models"
+        "--weights",
+        type=a_path,
+        default=ROOT / "reno" / "testbed" / "weights",
+        help="where `export` writes the models",
     )
     parser.add_argument("--smoke", action="store_true", help="a few steps of every stage, to see that it runs")
-    parser.add_argument("--threads", type=int, help="CPU threads of a stage that runs alone (default: torch's choice)")
+    parser.add_argument("--threads", type=threads, help="CPU threads of a stage that runs alone")
     options = parser.parse_args(arguments)
     if unknown := [stage for stage in options.stages if stage not in STAGES]:
         parser.error(f"no stage is called {unknown[0]!r}; there are {', '.join(STAGES)}")
     wanted = options.stages or list(STAGES)
-    try:
-        for wave in WAVES:
-            stages = [stage for stage in wave if stage in wanted]
-            if len(stages) == 1:
-                run_stage(stages[0], options)
-            elif stages:
-                run_side_by_side(stages, options)
-    except BadInput as error:
-        print(f"train_testbed: {error}", file=sys.stderr)
-        return 2
+    for wave in WAVES:
+        stages = [stage for stage in wave if stage in wanted]
+        if len(stages) == 1:
+            run_stage(stages[0], options)
+        elif stages:
+            run_side_by_side(stages, options)
     return 0
 
 

@@ -53,7 +53,7 @@ def _job_order(path: Path) -> tuple:
 def _nothing(root: Path, jobs: Sequence[JobRecord], damaged: Sequence[str]) -> str:
     """Why there is nothing to report, in one sentence."""
     if not root.is_dir():
-        return f"there is no folder {root}; give the one that `python -m reno.run` wrote to: RESULTS=DIR"
+        return f"there is no folder {root}; give the one that `python -m reno.run` wrote to: results=DIR"
     if damaged:
         return f"{root} holds no whole trial, only {len(damaged)} damaged ones, the first being: {damaged[0]}"
     failed = [trial for job in jobs for trial in job.trials if trial.state == FAILED]

@@ -6,7 +6,10 @@ programs.py   the commands by name, and what messages call them
 completion.py    tab completion of `reno`
 page.py       the knobs of a command, read from its page in conf/, with their defaults and help
 words.py      what a user types -> flags, folders and knobs
+quoting.py    texts as Hydra reads them
+overrides.py  refuses flags, knobs and sweeps that cannot be used, before Hydra composes
 command.py    what all commands share: help, errors, exit status
+script.py     the same for scripts and the bench, whose options argparse reads
 compose.py    words -> plain values; the sentence for words that cannot be used
 sections.py   reads nested values; refuses a key that nothing reads
 checks.py     checks single values

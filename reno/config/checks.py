@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reno.spec.errors import BadInput, did_you_mean
+from reno.spec.prompts import whole_text
+
+LONGEST, LONGEST_PATH = 255, 4000
+"""Bytes of one name of a path, and letters of a whole path, that every disk takes."""
 
 
 def whole_number(knob: str, value: object, at_least: int, below: float = math.inf) -> int:
@@ -50,11 +54,53 @@ def one_of(knob: str, value: object, known: Iterable[str]) -> str:
     return str(value)
 
 
+def text(knob: str, value: object) -> str:
+    """A text that is not empty; a whole number counts as one. Raises BadInput if it holds half of a character, which no
+    file can hold."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise BadInput(f"{knob} must be a text, not {value!r}")
+    if not whole_text(value):
+        raise BadInput(f"{knob} holds half of a character, which cannot be stored: {value!r}")
+    return value
+
+
+def names(knob: str, value: object) -> list[str]:
+    """The names in a knob's value: one, a list, or none. Raises BadInput if one is no text, or twice."""
+    listed = value if isinstance(value, list) else [value]
+    found = [text(knob, name) for name in listed if name not in (None, "none")]
+    return distinct(knob, found)
+
+
+def distinct(knob: str, values: list) -> list:
+    """The values. Raises BadInput if one is there twice: the second would count for nothing."""
+    found = set()
+    for value in values:
+        if value in found:
+            raise BadInput(f"{knob} has {value!r} twice; leave one of them out")
+        found.add(value)
+    return values
+
+
 def folder(knob: str, value: object) -> Path:
     """The path of a folder. It need not exist."""
     if not isinstance(value, str) or not value.strip():
         raise BadInput(f"{knob} must be a folder, not {value!r}; for example {knob}={knob}")
-    return Path(value).expanduser()
+    return at_home(knob, value)
+
+
+def at_home(knob: str, path: str) -> Path:
+    """The path with the user's home for `~`. Raises BadInput for the home of somebody who is not there, and for a text
+    that is no path on any disk."""
+    if "\0" in path or not whole_text(path):
+        raise BadInput(f"{knob} must be a path, not {path!r}")
+    if any(len(part.encode()) > LONGEST for part in path.split("/")) or len(path) > LONGEST_PATH:
+        raise BadInput(f"{knob} must be a path, and its {len(path)} letters are more than a disk takes")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise BadInput(f"{knob}={path}: there is no user of that name; give the folder's whole path") from None
 
 
 def device_name(device: object) -> str:

@@ -8,11 +8,13 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from reno import raise_on_interrupt, was_interrupted
 from reno.config.conf import Conf
 from reno.config.page import Page
 from reno.config.programs import as_called
+from reno.config.script import STOPPED
 from reno.config.words import Words, parse
-from reno.spec.errors import INTERRUPTED, REFUSED
+from reno.spec.errors import INTERRUPTED, REFUSED, in_one_line, typed_line
 
 
 def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Words], int]) -> int:
@@ -22,6 +24,7 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
     arguments: None for those of the process.
     """
     words = None
+    raise_on_interrupt()
     try:
         words = parse(page, sys.argv[1:] if arguments is None else arguments)
         if words.help:
@@ -29,21 +32,27 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
             return 0
         return act(words)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted(page)
     except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if was_interrupted():
+            return _interrupted(page)
         from reno.config.compose import explain  # Hydra is slow to import, and --help does not need it
 
         if words is not None and words.debug:
             traceback.print_exc()
         sentence = explain(error, page, words.conf if words else Conf())
-        print(f"error: {as_called(sentence or unforeseen(error))}", file=sys.stderr)
+        print(in_one_line(f"error: {as_called(sentence or unforeseen(error))}"), file=sys.stderr)
         return 1 if sentence is None else REFUSED
+
+
+def _interrupted(page: Page) -> int:
+    print(STOPPED if page.resumes else "interrupted", file=sys.stderr)
+    return INTERRUPTED
 
 
 def unforeseen(error: BaseException) -> str:
     """The sentence for an error that is not the user's."""
-    return f"{type(error).__name__}: {error}; add debug=true for the traceback"
+    return f"{typed_line(error)}; add debug=true for the traceback"

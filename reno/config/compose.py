@@ -7,7 +7,9 @@ values = values_of(config, RUN)            # for a configuration that Hydra comp
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Iterable, Sequence
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -16,21 +18,45 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from reno.config.conf import OWN, Chosen, Conf, references_in
+from reno.config.overrides import check
 from reno.config.page import RUN, Page
 from reno.config.search import prepare_hydra
-from reno.config.words import Words, search_path
-from reno.spec.errors import BadInput, did_you_mean, first_line
+from reno.config.words import TEXTS, Words, search_path
+from reno.spec.errors import BadInput, did_you_mean, first_line, typed_line
+
+PLUGINS = {
+    "hydra/launcher": {
+        "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
+        "submitit_slurm": "hydra-submitit-launcher", "ray": "hydra-ray-launcher", "ray_aws": "hydra-ray-launcher",
+        "rq": "hydra-rq-launcher",
+    },
+    "hydra/sweeper": {
+        "optuna": "hydra-optuna-sweeper", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper",
+    },
+}  # fmt: skip
+"""The packages that bring Hydra's launchers and sweepers, by group and name."""
 
 
 def composed(page: Page, words: Words) -> Chosen:
     """The plain values of one command's knobs. Raises BadInput, or an error that `explain` knows."""
-    if words.multirun:
-        raise BadInput(f"{page.usage.split(' [')[0]} cannot sweep; leave out -m and give each knob one value")
-    if words.flags:
-        raise BadInput(f"{words.flags[0]} is not a flag of this command; knobs are typed as knob=value")
+    check(dataclasses.replace(page, sweeps=False), words)
     prepare_hydra()
-    with initialize_config_dir(str(OWN), version_base="1.3"):
-        return values_of(compose(page.name, [*search_path(words.conf), *words.knobs]), page)
+    try:
+        with initialize_config_dir(str(OWN), version_base="1.3"):
+            config = compose(page.name, [*search_path(words.conf), *words.knobs])
+    except Exception as error:
+        raise hydras_own(error, words) from error
+    return values_of(config, page)
+
+
+def hydras_own(error: Exception, words: Words) -> Exception:
+    """The error of a Hydra that was given settings of its own, or a user's files: BadInput that names them, unless
+    `explain` knows it."""
+    typed = [word for word in words.knobs if word.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    typed += [f"-cd {folder}" for folder in words.conf.folders[1:]]
+    if not typed or explain(error) is not None:
+        return error
+    return BadInput(f"Hydra cannot use {' '.join(typed)} ({typed_line(error)})")
 
 
 def values_of(config, page: Page) -> Chosen:
@@ -51,9 +77,7 @@ def explain(error: Exception, page: Page = RUN, conf: Conf = Conf()) -> str | No
     if isinstance(error, BadInput):
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        known = conf.options(group) or sorted(error.options or [])
-        return f"{group}={name} is not known; use {', '.join(known) or 'none'}{did_you_mean(name, known)}"
+        return _of_missing(str(error.missing_cfg_file), error.options or [], page, conf)
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override!r} cannot be read as knob=value; put a value with commas, quotes or brackets in two "
@@ -62,18 +86,48 @@ def explain(error: Exception, page: Page = RUN, conf: Conf = Conf()) -> str | No
     if isinstance(error, YAMLError | UnicodeDecodeError):
         return f"a YAML file cannot be read: {' '.join(str(error).split())}"
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return _of_hydra(str(error), page) or first_line(error)
+        return _of_hydra(error, page) or first_line(error)
+    if isinstance(error, OSError) and str(error.filename or "").endswith(".yaml"):
+        return f"{error.filename} cannot be read ({error.strerror})"
     return None
 
 
-def _of_hydra(text: str, page: Page) -> str | None:
+def _of_missing(file: str, options: Iterable[str], page: Page, conf: Conf) -> str:
+    """A choice that has no file. file: GROUP/NAME; a name may hold slashes."""
+    groups = [knob.name for knob in page.knobs() if knob.group]
+    group, name = file.rpartition("/")[::2]
+    group, name = next(((one, file[len(one) + 1 :]) for one in groups if file.startswith(f"{one}/")), (group, name))
+    if group in PLUGINS:
+        return _of_plugin(group, name, sorted(options))
+    known = conf.options(group) or sorted(options)
+    return f"{group}={name} is not known; use {', '.join(known) or 'none'}{did_you_mean(name, known)}"
+
+
+def _of_plugin(group: str, name: str, installed: Sequence[str]) -> str:
+    kind, packages = group.partition("/")[2], PLUGINS[group]
+    if name in packages:
+        return f"{group}={name} needs a package that is not installed; `pip install {packages[name]}` brings it"
+    more = ", ".join(f"{one} ({package})" for one, package in packages.items() if one not in installed)
+    return f"{group}={name} is not known; use {', '.join(installed)}, or install the package of another {kind}: {more}"
+
+
+def _of_hydra(error: Exception, page: Page) -> str | None:
+    text = str(error)
+    if match := re.match(r"Error merging override (?:\+\+)?(.*)", text):
+        reason = error.__cause__ or error.__context__
+        why = f" ({first_line(reason)})" if isinstance(reason, OmegaConfBaseException) else ""
+        return f"{match[1]} cannot be used here{why}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"the value of {error.full_key} cannot be read ({first_line(error)})"
     if match := re.search(r"An item is already at '([\w.]+)'", text):
         return f"{match[1]} is a knob already; leave out the +"
     if match := re.search(r"Ambiguous value for argument '(.*)'\n1\. ", text, re.S):
         name, _, value = match[1].partition("=")
-        sweep = "add -m to sweep over them" if page is RUN else "give it one"
+        sweep = "add -m to sweep over them" if page.sweeps else "give it one"
+        if name in page.texts or name.rpartition(".")[2] in TEXTS:
+            return f"{name} has several values; {sweep}, or quote a comma that belongs to one: {name}='\"a, b\"'"
         listed = f", or write one list: '{name}=[{value}]'" if name in ("prompt", "seed", *page.lists) else ""
-        return f"{name} has several values; {sweep}{listed}"
+        return f"{name.lstrip('+')} has several values; {sweep}{listed}"
     if match := re.search(r"Could not (?:override|append to config\.?|delete[^']*) *'?([\w.@/]+)'?", text):
         name, known = match[1].split("@")[0], page.names()
         if name in known:

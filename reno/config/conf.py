@@ -62,7 +62,7 @@ class Conf:
         try:
             config = OmegaConf.create({group: OmegaConf.load(path)})
             values = OmegaConf.to_container(config, resolve=True)[group]
-        except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
+        except (OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
             raise BadInput(f"{path} cannot be read ({first_line(error)})") from None
         if not isinstance(values, dict):
             raise BadInput(f"{path} must hold keys and values")
@@ -85,9 +85,3 @@ def register_resolver() -> None:
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("checkout", lambda: str(PACKAGE.parent), replace=True)
-
-
-def names_in(value: object) -> list[str]:
-    """The names in a knob's value: one, a list, or none."""
-    listed = value if isinstance(value, list) else [value]
-    return [str(name) for name in listed if name not in (None, "none")]

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
-from reno.config.checks import device_name, flag, folder, number, one_of, whole_number
-from reno.config.conf import Chosen, Conf, names_in
+from reno.config.checks import (
+    at_home,
+    device_name,
+    distinct,
+    flag,
+    folder,
+    names,
+    number,
+    one_of,
+    text,
+    whole_number,
+)
+from reno.config.conf import Chosen, Conf
 from reno.config.prompt_sets import load_prompts
 from reno.config.sections import Section
 from reno.spec.errors import BadInput, did_you_mean, first_line
@@ -46,20 +59,20 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         prompt_set=prompt_set,
         seeds=_seeds(values["seed"]),
         own_noise=flag("own_noise", values["own_noise"]),
-        models=str(models.take("name")),
+        models=models.text("name"),
         generator=chosen_generator(models, conf),
         metric=_metric(Section(values["metric"], "metric", config.references), checkpoints, conf),
-        recorded=tuple(named_metric(name, checkpoints, conf) for name in names_in(values["record"])),
-        evaluators=tuple(evaluator(name, checkpoints, conf) for name in names_in(values["evaluators"])),
+        recorded=tuple(named_metric(name, checkpoints, conf) for name in names("record", values["record"])),
+        evaluators=tuple(evaluator(name, checkpoints, conf) for name in names("evaluators", values["evaluators"])),
         settings=_settings(values, config.references),
         batch_size=_batch_size(values["batch_size"]),
         device=device_name(values["device"]),
         dtype=one_of("dtype", values["dtype"], DTYPES),
         threads=None if values["threads"] is None else whole_number("threads", values["threads"], at_least=1),
         results=folder("results", values["results"]),
-        study=None if values["study"] is None else str(values["study"]),
+        study=None if values["study"] is None else text("study", values["study"]),
         claims=_claims(values["claims"], conf),
-        tracking=dict(values["tracking"]),
+        tracking=Section(values["tracking"], "tracking").values,
         dry_run=flag("dry_run", values["dry_run"]),
         execution=Execution(
             checkpointing=_checkpointing(values["checkpointing"]),
@@ -72,6 +85,8 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         models.take(knob, None)
     checkpoints.end()
     models.end()
+    distinct("record", [metric.name for metric in job.recorded])  # two files may give one name
+    distinct("evaluators", [judge.name for judge in job.evaluators])
     return job
 
 
@@ -89,8 +104,8 @@ class Checkpoints:
         """The checkpoint of that name; `own` is what the YAML of its metric or judge says. for_metric: whether it may
         have `options` for the metric's term."""
         knob = f"models.checkpoints.{name}"
-        typed = self.given.take(name, {})
-        given = {key: value for key, value in Section(typed, knob).values.items() if value is not None}
+        given = {key: value for key, value in self.given.section(name, {}).values.items() if value is not None}
+        own = Section(own, f"checkpoints.{name}").values
         options = {}
         if for_metric:
             # A copy in a folder was trained as the published checkpoint was, unless its own entry says otherwise.
@@ -120,47 +135,58 @@ class Checkpoints:
 
 
 def checkpoint(section: Section) -> Checkpoint:
-    """A checkpoint's path, revision and variant. Raises BadInput."""
+    """A checkpoint's path, revision and variant. Raises BadInput, also for the revision of a folder."""
     path = section.take("path", None)
-    if not isinstance(path, str) or not path:
+    if not isinstance(path, str) or not path.strip():
         raise BadInput(f"{section.where}.path must be a folder or a name on the model hub, not {path!r}")
-    revision, variant = (section.take(key, None) for key in ("revision", "variant"))
+    revision, variant = (section.text(key, None) for key in ("revision", "variant"))
     section.end()
-    return Checkpoint(path, *(None if value is None else str(value) for value in (revision, variant)))
+    if os.path.isdir(at_home(f"{section.where}.path", path)) and revision is not None:
+        raise BadInput(
+            f"{section.where}.revision={revision} means nothing for the folder {path}, as only checkpoints of the hub "
+            f"have revisions; leave it out, or say {section.where}.revision=null"
+        )
+    return Checkpoint(path, revision, variant)
 
 
 def chosen_generator(models: Section, conf: Conf) -> GeneratorSpec:
     """The generator of the chosen models. Raises BadInput."""
-    return _generator(models.section("generator"), _usual_generator(models.values, conf))
-
-
-def _generator(section: Section, usual: dict[str, Any]) -> GeneratorSpec:
-    kind = str(section.take("kind"))
+    section = models.section("generator")
+    kind = section.text("kind")
     own = {key: section.take(key, None) for key in ("path", "revision", "variant")}
-    if own["path"] != usual.get("path") and own["revision"] == usual.get("revision"):
-        own["revision"] = None  # another path is another checkpoint: the file's revision is not a revision of it
+    if own["revision"] is not None and _revision_of_another(own, conf):
+        own["revision"] = None
     model = None
-    if own["path"] is not None:
+    if own["path"] is None:
+        for key in ("revision", "variant"):
+            if own[key] is not None:
+                raise BadInput(
+                    f"{section.where}.{key}={own[key]} needs {section.where}.path=FOLDER, or a name on the hub"
+                )
+    else:
         model = NamedCheckpoint("generator", checkpoint(Section(own, section.where)), section.where)
     return GeneratorSpec(kind, model, section.rest())
 
 
-def _usual_generator(models: dict[str, Any], conf: Conf) -> dict[str, Any]:
-    """What conf/models/<name>.yaml says of the generator; nothing if the models are not those of a file."""
-    name = models.get("name")
-    if name not in conf.options("models"):
-        return {}
-    usual = conf.named("models", "models", name).values.get("generator")
-    return usual if isinstance(usual, dict) else {}
+def _revision_of_another(own: dict[str, Any], conf: Conf) -> bool:
+    """Whether a file of conf/models gives the revision to another path, so that it is not a revision of this one."""
+    paths = []
+    for name in conf.options("models"):
+        with contextlib.suppress(BadInput):  # a file that this job does not use may be broken
+            listed = conf.named("models", "models", name).values.get("generator")
+            if isinstance(listed, dict) and listed.get("revision") == own["revision"]:
+                paths.append(listed.get("path"))
+    return bool(paths) and own["path"] not in paths
 
 
 def _metric(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:
-    name = str(section.take("name"))
+    name = section.text("name")
     own = section.section("checkpoints", {}).values
     listed = section.take("terms")
     if not isinstance(listed, list) or not listed:
         raise BadInput(f"metric.terms must list the metric's models, each with kind, model and weight, not {listed!r}")
-    terms = tuple(_term(name, Section(term, "metric.terms", section.references), own, checkpoints) for term in listed)
+    places = [Section(term, f"metric.terms.{place}", section.references) for place, term in enumerate(listed)]
+    terms = tuple(_term(name, place, own, checkpoints) for place in places)
     _refuse_misplaced(section, terms)
     section.end()
     return MetricSpec(name + _suffix(name, terms, conf), terms)
@@ -185,8 +211,8 @@ def named_metric(name: str, checkpoints: Checkpoints, conf: Conf, knob: str = "r
 
 
 def _term(metric: str, section: Section, own: dict[str, Any], checkpoints: Checkpoints) -> MetricTerm:
-    kind = str(section.take("kind"))
-    name = section.take("model", None)
+    kind = section.text("kind")
+    name = section.text("model", None)
     weight = number(f"weight of metric {metric}", section.take("weight", 1.0), above=0.0)
     options, model = section.rest(), None
     if name is not None and checkpoints.closed and not checkpoints.has(name):
@@ -196,7 +222,7 @@ def _term(metric: str, section: Section, own: dict[str, Any], checkpoints: Check
             f"these metrics, another models, or give one with models.checkpoints.{name}.path=FOLDER"
         )
     if name is not None:
-        model = checkpoints.choose(str(name), own.get(name) or {}, for_metric=True)
+        model = checkpoints.choose(name, own.get(name) or {}, for_metric=True)
         for key in model.options:  # another metric may load the checkpoint, and have none of these options
             if key not in options and (near := did_you_mean(key, options)):
                 raise BadInput(f"{model.knob}.options.{key} is not an option of metric {metric}{near}")
@@ -209,7 +235,9 @@ def _suffix(name: str, terms: tuple[MetricTerm, ...], conf: Conf) -> str:
     other weights and checkpoints apart.)"""
     if name not in conf.options("metric"):
         return ""
-    usual = conf.named("metric", "metric", name).values["terms"]
+    usual = conf.named("metric", "metric", name).values.get("terms")
+    if not isinstance(usual, list) or not all(isinstance(own, dict) for own in usual):
+        return ""
     found = []
     for term, own in zip(terms, usual, strict=False):
         trained = term.model.options if term.model else {}
@@ -226,7 +254,7 @@ def evaluator(name: str, checkpoints: Checkpoints, conf: Conf) -> EvaluatorSpec:
     section = Section(conf.named("evaluators", "evaluator", name).values, f"evaluator {name}")
     own = section.section("checkpoints", {}).values
     models = tuple(checkpoints.choose(model, values or {}) for model, values in own.items())
-    return EvaluatorSpec(str(section.take("name")), str(section.take("kind")), section.rest(), models)
+    return EvaluatorSpec(section.text("name"), section.text("kind"), section.rest(), models)
 
 
 # --- Method -----------------------------------------------------------------------------------------------------------
@@ -236,14 +264,14 @@ def _settings(values: dict[str, Any], references: frozenset[str]) -> MethodSetti
     method = Section(values["method"], "method", references)
     optimizer, optimizer_settings = _optimizer(Section(values["optimizer"], "optimizer", references))
     return MethodSettings(
-        method=str(method.take("name")),
+        method=method.text("name"),
         iterations=whole_number("iterations", values["iterations"], at_least=0),
         lr=number("lr", values["lr"], above=0.0),
         regularization=number("regularization", values["regularization"], at_least=0.0),
         grad_clip=None if values["grad_clip"] is None else number("grad_clip", values["grad_clip"], above=0.0),
         optimizer=optimizer,
         optimizer_settings=optimizer_settings,
-        kind=str(method.take("kind", "")),
+        kind=method.text("kind", ""),
         options=method.rest(),
     )
 
@@ -278,7 +306,9 @@ def _prompts(prompt: object, prompts: object, conf: Conf) -> tuple[tuple[Prompt,
         texts = prompt if isinstance(prompt, list) else [prompt]
         if not texts:
             raise BadInput("prompt=[] holds no prompt; give one text, or leave it out to use prompts")
-        return _distinct_prompts(prompt_from_text(text, "prompt") for text in texts), None
+        found = [prompt_from_text(one, "prompt") for one in texts]
+        distinct("prompt", [prompt.text for prompt in found])
+        return tuple(found), None
     if not isinstance(prompts, str):
         raise BadInput(f"prompts must name one set or file, not {prompts!r}; to type several prompts use prompt=[a,b]")
     return _distinct_prompts(load_prompts(prompts, conf)), prompts
@@ -297,17 +327,15 @@ def _seeds(seed: object) -> tuple[int, ...]:
     seeds = seed if isinstance(seed, list) else [seed]
     if not seeds:
         raise BadInput("seed=[] holds no seed; give one whole number or a list such as seed=[0,1]")
-    return _distinct(whole_number("seed", value, at_least=0, below=2**63) for value in seeds)
-
-
-def _distinct(values) -> tuple:
-    return tuple(dict.fromkeys(values))
+    return tuple(distinct("seed", [whole_number("seed", value, at_least=0, below=2**63) for value in seeds]))
 
 
 def _claims(claims: object, conf: Conf) -> tuple[dict[str, Any], ...]:
     """The claims of conf/claim_sets/<claims>.yaml, or those that a study lists itself."""
     if claims is None:
         return ()
+    if claims == []:
+        raise BadInput("claims=[] states no claim; name a file of conf/claim_sets, or leave it out")
     if isinstance(claims, list):
         return _stated(claims, "claims")
     path = None if "/" in str(claims) else conf.path("claim_sets", f"{claims}.yaml")
@@ -316,7 +344,7 @@ def _claims(claims: object, conf: Conf) -> tuple[dict[str, Any], ...]:
         raise BadInput(f"claims={claims} is not known; use {', '.join(known)}{did_you_mean(claims, known)}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise BadInput(f"the claims in {path} cannot be read ({first_line(error)})") from None
     listed = values.get("claims") if isinstance(values, dict) else values
     return _stated(listed, str(path))

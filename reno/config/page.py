@@ -47,6 +47,10 @@ class Page:
     """Knobs that take several values separated by commas, without brackets."""
     texts: tuple[str, ...] = ()
     """Knobs whose value is any text: a folder, a name."""
+    sweeps: bool = False
+    """Whether -m sweeps over several values of a knob, separated by commas."""
+    resumes: bool = False
+    """Whether the same command goes on where an interrupted one stopped."""
     studies: bool = False
     """Whether +experiments=NAME chooses a study."""
 
@@ -86,13 +90,16 @@ class Page:
 
 RUN = Page(
     name="config",
+    sweeps=True,
+    resumes=True,
     studies=True,
     texts=("results", "prompts", "study"),
     usage="python -m reno.run [-m] [-cd FOLDER] [knob=value ...]",
     purpose=(
         "Optimises the noise of a one-step text-to-image model against an image-text metric (ReNO), for prompts x "
         "seeds, and stores every image, curve and judgement. The same command again runs only the trials that are "
-        "missing. `-m` sweeps: each knob may have several values, separated by commas. `-cd FOLDER` adds a folder like "
+        "missing. `-m` sweeps: each knob may have several values, separated by commas; a value that holds a comma has "
+        'two pairs of quotes, as in prompt=\'"a, b","c"\'. `-cd FOLDER` adds a folder like '
         "conf/ with your own metrics, judges, methods, models, prompt sets and experiments."
     ),
     examples="""\

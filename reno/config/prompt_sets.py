@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reno.config.conf import Conf
 from reno.spec.errors import BadInput, did_you_mean
-from reno.spec.prompts import Binding, Prompt, prompt_from_text
+from reno.spec.prompts import Binding, Prompt, prompt_from_text, whole_text
 
 GROUP = "prompt_sets"
 SUFFIXES = (".txt", ".jsonl")
@@ -61,8 +61,11 @@ def _from_json(line: str, where: str) -> Prompt:
         prompt = prompt_from_text(entry["prompt"], where)
         if "bindings" not in entry:
             return prompt
-        return Prompt(prompt.text, tuple(Binding(str(attribute), str(thing)) for attribute, thing in entry["bindings"]))
+        bindings = tuple(Binding(str(attribute), str(thing)) for attribute, thing in entry["bindings"])
     except BadInput:
         raise
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(f"{where} is not a JSON object such as {example}") from None
+    if not all(whole_text(binding.attribute + binding.object) for binding in bindings):
+        raise BadInput(f"{where}: a binding holds half of a character, which cannot be stored; type it again")
+    return Prompt(prompt.text, bindings)

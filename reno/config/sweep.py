@@ -1,4 +1,5 @@
-"""The exit status of a sweep. Its jobs may run in other processes, so each job writes its status to its folder.
+"""The folders that Hydra makes, and the exit status of a sweep. A sweep's jobs may run in other processes, so each job
+writes its status to its folder.
 
 status.json is `null` while the job runs, then its exit status. A job without a status has failed.
 """
@@ -16,17 +17,38 @@ HYDRAS_OWN = "multirun.yaml"
 
 
 class SweepFolder:
-    """A Hydra callback that remembers the folder of the latest sweep."""
+    """A Hydra callback that remembers the folder of the latest sweep, and which folders were there before Hydra made
+    those of the latest job or sweep."""
 
     latest: Path | None = None
+    there: frozenset[Path] | None = None
+
+    def on_run_start(self, config, **_: Any) -> None:
+        SweepFolder.there = _there(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config, **_: Any) -> None:
         SweepFolder.latest = Path(config.hydra.sweep.dir)
+        SweepFolder.there = _there(SweepFolder.latest)
 
     def __getattr__(self, name: str):
         if name.startswith("on_"):
             return lambda *_, **__: None
         raise AttributeError(name)
+
+
+def _there(folder: Path) -> frozenset[Path]:
+    return frozenset(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Removes a folder, and the folders above it, as far as they are empty and Hydra has made them."""
+    for empty in (folder.absolute(), *folder.absolute().parents):
+        if SweepFolder.there is None or empty in SweepFolder.there:
+            return
+        try:
+            empty.rmdir()
+        except OSError:
+            return
 
 
 def begin_status(folder: Path) -> None:
@@ -46,9 +68,8 @@ def _write(folder: Path, status: int | None) -> None:
 
 
 def worst_status(sweep: Path) -> int | None:
-    """The highest status of a sweep's jobs, at any depth of folders; a job without a status counts as 1. None if
-    there is no job at all. Removes the
-    status files, and every folder that is then empty, the sweep's own included."""
+    """The highest status of a sweep's jobs, at any depth of folders; a job without a status counts as 1. None if there
+    is no job at all. Removes the status files, and every folder that is then empty, the sweep's own included."""
     found = sorted(sweep.rglob(STATUS))
     statuses = [_read(path) for path in found]
     for path in found:
@@ -56,8 +77,7 @@ def worst_status(sweep: Path) -> int | None:
         _remove_empty(path.parent, sweep)
     if [path.name for path in sweep.glob("*")] == [HYDRAS_OWN]:
         (sweep / HYDRAS_OWN).unlink()
-    for folder in (sweep, sweep.parent, sweep.parent.parent):
-        _remove_empty(folder, folder)
+    remove_if_empty(sweep)
     return max((1 if status is None else status for status in statuses), default=None)
 
 

@@ -8,15 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reno.config.checks import at_home
 from reno.config.conf import OWN, Conf
 from reno.config.page import Page
+from reno.config.quoting import as_text, as_value, each, quote
 from reno.spec.errors import BadInput
 
 MULTIRUN = ("-m", "--multirun")
 FOLDER = ("-cd", "--config-dir")
-NESTED = re.compile(r"\+{0,2}((?:models|metric|method|optimizer|tracking)\.[\w.@+-]+=.*)", re.S)
+VALUED = ("-c", "--cfg", "-p", "--package")
+"""Flags of Hydra's that take the next word."""
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+"""What `--info` may show."""
+NESTED = re.compile(r"\+{0,2}((?:models|metric|method|optimizer|tracking)\.[\w.@+-]+)=(.*)", re.S)
 """Knobs inside a choice, such as metric.head. Hydra gets them with `++`, because a choice's file need not list all its
 keys. A key that nothing reads is refused later."""
+TEXTS = ("path", "revision", "variant", "name", "kind", "project", "entity")
+"""Keys of knobs inside a choice whose values are texts: the revision 12e4567 is no number."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,10 @@ class Words:
 
 
 def parse(page: Page, words: Sequence[str]) -> Words:
-    """Sorts a command's words. Raises BadInput if a folder of -cd is not there."""
+    """Sorts a command's words. Raises BadInput if one of them is no text, or if a folder of -cd is not there."""
     knobs, flags, folders = [], [], [OWN]
     positional = list(page.positional)
-    rest = list(words)
+    rest = list(map(_text, words))
     multirun = bool(set(MULTIRUN) & set(rest))
     while rest:
         word = rest.pop(0)
@@ -47,45 +55,44 @@ def parse(page: Page, words: Sequence[str]) -> Words:
         if name in FOLDER:
             folders.append(_folder(value if equals else rest.pop(0) if rest else ""))
         elif word.startswith("-"):
-            flags += [word, *([rest.pop(0)] if word in ("--cfg", "-c", "--package", "-p") and rest else [])]
-        elif not equals and positional and not word.startswith(("~", "+")):
+            takes = rest and (word in VALUED or (word in ("-i", "--info") and rest[0] in INFO))
+            flags += [word, *([rest.pop(0)] if takes else [])]
+        elif positional and (word.startswith(("/", ".")) or not equals) and not word.startswith(("~", "+")):
             knobs.append(f"{positional.pop(0)}={quote(word)}")
         else:
             knobs.append(as_hydra_reads(page, word, multirun))
     asked = {"-h", "--help"} & set(words)
     debug = "debug=true" in [word.lower() for word in words]
-    conf = Conf(tuple(folders))
-    _refuse_no_names(page, knobs, conf)
-    return Words(tuple(knobs), conf, multirun, bool(asked), debug, tuple(flags))
+    return Words(tuple(knobs), Conf(tuple(folders)), multirun, bool(asked), debug, tuple(flags))
 
 
-def _refuse_no_names(page: Page, knobs: Sequence[str], conf: Conf) -> None:
-    """Raises BadInput for a choice whose value cannot be the name of a file, such as null or 3."""
-    groups = {knob.name for knob in page.knobs() if knob.group}
-    for word in knobs:
-        name, equals, text = word.partition("=")
-        if equals and name in groups and re.fullmatch(r"null|true|false|[\d.]*|[\[{].*", text, re.S):
-            raise BadInput(f"{name}={text} is not known; use {', '.join(conf.options(name))}")
+def _text(word: str) -> str:
+    """The word itself. Raises BadInput if it holds a byte that is no UTF-8: Python shows that as half a character."""
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError:
+        shown = word.encode("utf-8", "backslashreplace").decode()
+        raise BadInput(f"'{shown}' holds a byte that is no UTF-8; type it in a terminal that is set to UTF-8") from None
+    if "\0" in word:
+        raise BadInput(f"{word!r} holds a NUL character; leave it out")
+    return word
 
 
 def as_hydra_reads(page: Page, word: str, sweeping: bool) -> str:
-    """One word in Hydra's grammar: a prompt gets quotes, a list gets brackets, a knob inside a choice gets `++`. In a
-    sweep a comma separates values, so the user types the quotes and brackets."""
+    """One word in Hydra's grammar: a text gets quotes where it needs them, a list gets brackets, a knob inside a choice
+    gets `++`. Where a command can sweep, a comma separates values; a value that holds one is typed in quotes."""
     if match := NESTED.fullmatch(word):
-        return f"++{match[1]}"
+        return f"++{match[1]}={each(match[2], as_text if match[1].rpartition('.')[2] in TEXTS else as_value)}"
     name, equals, text = word.partition("=")
-    if not equals or sweeping or text[:1] in ("[", "'", '"') or text == "null":
+    if not equals:
         return word
-    if name == "prompt" or (name in page.texts and not re.fullmatch(r"[A-Za-z0-9_./:@+-]*", text) and "," not in text):
-        return f"{name}={quote(text)}"
-    return f"{name}=[{text}]" if name in page.lists and "," in text else word
-
-
-def quote(text: str) -> str:
-    """A text as a quoted value of Hydra's override grammar."""
-    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no reference to another value, whatever stands before it
-    text = re.sub(r"(\\+)(?='|\Z)", r"\1\1", text)  # backslashes count only before a quote
-    return "'" + text.replace("'", "\\'") + "'"
+    if name in page.lists and not sweeping and "," in text and text[:1] not in ("[", "'", '"'):
+        return f"{name}={each(f'[{text}]', as_value)}"
+    if name != "prompt" and name not in page.texts:
+        return f"{name}={each(text, as_value)}"
+    if sweeping or text[:1] == "[" or (page.sweeps and name != "prompt"):
+        return f"{name}={each(text, as_text)}"
+    return f"{name}={as_text(text)}"
 
 
 def search_path(conf: Conf) -> list[str]:
@@ -95,7 +102,7 @@ def search_path(conf: Conf) -> list[str]:
 
 
 def _folder(typed: str) -> Path:
-    folder = Path(typed).expanduser()
+    folder = at_home("-cd", typed)
     if not typed or not folder.is_dir():
         raise BadInput(f"-cd {typed} is not a folder; give one like conf/, with your own YAML files: -cd MYCONF")
     return folder.resolve()

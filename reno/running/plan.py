@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from reno import methods
 from reno.device.choice import choose_device, choose_dtype
 from reno.evaluators import JUDGING
+from reno.spec.errors import BadInput
 from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.spec.trial import TrialSpec, digest
 from reno.store.store import Damaged, Store, Stored, whole
@@ -166,15 +167,19 @@ def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerat
     """Locates a generator's weights and checks its options. Raises BadInput."""
     module = module_of("generator", spec.kind, "reno.generators")
     check_options(f"generator {spec.kind}", spec.options, module.load, ("folder", "variant", "dtype", "device"))
+    if spec.model is None:
+        _refuse_without_weights(module, f"generator {spec.kind}", "models.generator.path=FOLDER")
     folders = getattr(module, "FOLDERS", ("",))
     return LocatedGenerator(spec, find(spec.model.checkpoint, spec.model.knob, folders) if spec.model else None)
 
 
 def locate_metric(spec: MetricSpec, find: Find = locate) -> LocatedMetric:
     """Locates a metric's weights and checks its options. Raises BadInput."""
-    for term in spec.terms:
-        load = module_of("metric", term.kind, "reno.metrics").load
-        check_options(f"metric {spec.name}", term.options, load, ("folder", "dtype", "device"))
+    for place, term in enumerate(spec.terms):
+        module = module_of("metric", term.kind, "reno.metrics")
+        check_options(f"metric {spec.name}", term.options, module.load, ("folder", "dtype", "device"))
+        if term.model is None:
+            _refuse_without_weights(module, f"metric {spec.name}", f"metric.terms.{place}.model=NAME")
     return LocatedMetric(spec, tuple(_found(term.model, find) for term in spec.terms))
 
 
@@ -183,6 +188,12 @@ def locate_evaluator(spec: EvaluatorSpec, find: Find = locate) -> LocatedEvaluat
     load = module_of("evaluator", spec.kind, "reno.evaluators").load
     check_options(f"evaluator {spec.name}", spec.options, load, ("name", "checkpoints", "device"))
     return LocatedEvaluator(spec, {model.name: _found(model, find) for model in spec.models})
+
+
+def _refuse_without_weights(module: ModuleType, owner: str, knob: str) -> None:
+    """Raises BadInput for a kind of this program's own; only a user's kinds may need no weights."""
+    if module.__name__.startswith("reno."):
+        raise BadInput(f"{owner} needs weights; give them with {knob}")
 
 
 def _found(model: NamedCheckpoint | None, find: Find) -> Located | None:

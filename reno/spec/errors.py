@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from reno import INTERRUPTED
+
+__all__ = ["INTERRUPTED", "REFUSED", "BadInput", "did_you_mean", "first_line", "in_one_line", "reason", "typed_line"]
+
 REFUSED = 2
 """Exit status of input that cannot be used."""
-INTERRUPTED = 130
-"""Exit status of a command that the user stopped, as a shell has it for SIGINT."""
 
 
 class BadInput(ValueError):
@@ -16,6 +18,11 @@ class BadInput(ValueError):
 
     It ends the command with exit status 2, before anything is written.
     """
+
+
+def in_one_line(sentence: str) -> str:
+    """The sentence with every character that is not printable, a line's end among them, as an escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in sentence)
 
 
 def first_line(error: BaseException) -> str:

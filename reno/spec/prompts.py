@@ -58,10 +58,17 @@ def parse_bindings(text: str) -> tuple[Binding, ...]:
     return tuple(bindings)
 
 
+def whole_text(text: str) -> bool:
+    """Whether a text can be written to a file. Half of a character, as in JSON's "\\ud800", cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def prompt_from_text(text: object, where: str) -> Prompt:
     """The prompt that a user typed. where: its origin, for the error. Raises BadInput if it is empty or not a text."""
     if not isinstance(text, str):
         raise BadInput(f"{where} must be a text, not {text!r}; put it in quotes, as in prompt='\"1234\"'")
+    if not whole_text(text):
+        raise BadInput(f"{where} holds half of a character, which cannot be stored: {text!r}; type it again")
     if not text.strip():
         raise BadInput(f'{where} is empty; give a text such as "a gold bench and a green clock"')
     return Prompt(text, parse_bindings(text))

@@ -31,9 +31,16 @@ import numpy as np
 from reno.spec.errors import BadInput, did_you_mean
 from reno.tracking.folder import logged
 
-__all__ = ["NullTracker", "Tracker", "TrackingSpec", "TrialCard", "logged", "make_tracker"]
+__all__ = ["NullTracker", "Tracker", "TrackingSpec", "TrialCard", "check_place", "logged", "make_tracker"]
 
 MODES = ("auto", "online", "offline", "disabled")
+
+
+def check_place(knob: str, name: object) -> None:
+    """Raises BadInput for a project, user or team that W&B cannot have."""
+    fits = isinstance(name, str) and 0 < len(name) <= 128 and name.strip() and name.isprintable()
+    if not fits or set(name) & set("/\\#?%:"):
+        raise BadInput(f"{knob}={name!r} must be 1 to 128 characters and none of /\\#?%:")
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,9 @@ class TrackingSpec:
         if self.mode not in MODES:
             hint = did_you_mean(self.mode, list(MODES)) or f"; it is one of {', '.join(MODES)}"
             raise BadInput(f"tracking.mode={self.mode!r} is not known{hint}")
-        for knob, name in (("project", self.project), ("entity", self.entity)):
-            if name is None and knob == "entity":
-                continue
-            if not isinstance(name, str) or not 0 < len(name) <= 128 or set(name) & set("/\\#?%:\n\r"):
-                raise BadInput(f"tracking.{knob}={name!r} must be 1 to 128 characters and none of /\\#?%:")
+        check_place("tracking.project", self.project)
+        if self.entity is not None:
+            check_place("tracking.entity", self.entity)
         if not isinstance(self.images, bool):
             raise BadInput(f"tracking.images={self.images!r} must be true or false")
         number = isinstance(self.timeout, int | float) and not isinstance(self.timeout, bool)

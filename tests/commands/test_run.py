@@ -19,8 +19,9 @@ from PIL import Image
 from reno.config.compose import composed
 from reno.config.conf import Conf
 from reno.config.page import RUN
+from reno.config.quoting import quote
 from reno.config.sweep import begin_status, end_status, worst_status
-from reno.config.words import parse, quote
+from reno.config.words import parse
 from reno.run import main
 from reno.spec.errors import BadInput
 from reno.store.store import Store

@@ -39,11 +39,11 @@ UNREADABLE = (
         (["zzz.x=3"], "zzz.x is not a knob; --help lists them all"),
         (["~zzz"], "zzz is not a knob; --help lists them all"),
         (["~lr"], "lr has no value; leave out ~lr"),
-        (["lr"], f"'lr' {UNREADABLE}"),
+        (["lr"], "'lr' is not knob=value; --help lists the knobs; did you mean 'lr=...'?"),
         (["prompt=[a"], f"'prompt=[a' {UNREADABLE}"),
         (["-m", "lr=1,2"], "python -m reno.run cannot sweep; leave out -m and give each knob one value"),
         (["--resolve"], "--resolve is not a flag of this command; knobs are typed as knob=value"),
-        (["lr=${nothing}"], "Interpolation key 'nothing' not found"),
+        (["lr=${nothing}"], "the value of lr cannot be read (Interpolation key 'nothing' not found)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_composed_is_one_sentence(typed, says):
@@ -52,7 +52,7 @@ def test_what_cannot_be_composed_is_one_sentence(typed, says):
 
 def test_another_command_has_its_own_knobs_and_words():
     assert sentence(EVALUATE, "lr=3") == "lr is not a knob; --help lists them all"
-    assert sentence(EVALUATE, "results=a,b") == "results has several values; give it one"
+    assert sentence(EVALUATE, "device=cpu,cuda") == "device has several values; give it one"
     assert "cannot sweep; leave out -m and give each knob one value" in sentence(EVALUATE, "-m")
     assert sentence(EVALUATE, "evalutors=x") == "evalutors is not a knob; did you mean 'evaluators'?"
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from reno.config.conf import OWN, Conf, names_in, references_in
+from reno.config.conf import OWN, Conf, references_in
 from reno.config.search import StudySource
 from reno.spec.errors import BadInput
 
@@ -77,14 +77,6 @@ def test_references_are_found_at_any_depth():
 def test_the_checkouts_folder_has_a_name(both):
     (both.folders[0] / "metric" / "a.yaml").write_text("place: ${checkout:}/x\n")
     assert both.named("metric", "metric", "a").values == {"place": f"{OWN.parent}/x"}
-
-
-@pytest.mark.parametrize(
-    ("value", "names"),
-    [(None, []), ("none", []), ([], []), ("a", ["a"]), (["a", "b"], ["a", "b"]), ([None, "a", 3], ["a", "3"])],
-)
-def test_a_knob_may_name_one_several_or_none(value, names):
-    assert names_in(value) == names
 
 
 def test_studies_lie_beside_conf_and_in_the_users_own_folders(tmp_path):

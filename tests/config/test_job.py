@@ -88,7 +88,7 @@ def test_the_papers_preset_is_one_knob_and_its_parts_can_be_overridden(compose):
 
 def test_every_knob_reaches_the_job(compose, tmp_path):
     job = compose(
-        "prompt=[a red car,a cup,a red car]", "seed=[3,1,3]", "own_noise=true", "lr=2", "iterations=7",
+        "prompt=[a red car,a cup]", "seed=[3,1]", "own_noise=true", "lr=2", "iterations=7",
         "regularization=0.5", "grad_clip=0.25", "record=blip", "evaluators=oracle", "batch_size=auto", "device=cuda:1",
         "dtype=bfloat16", "checkpointing=true", "compile=true", "channels_last=true", "threads=3",
         f"results={tmp_path}", "study=mine", "claims=clip_vs_blip", "dry_run=true", "tracking=offline",
@@ -288,10 +288,34 @@ def test_a_judges_checkpoint_is_its_own_until_another_is_given(compose):
         ("models.closed=3", "models.closed must be true or false, not 3"),
         ("metric.checkpoints=3", "metric.checkpoints must hold keys and values, not 3"),
         ("metric.terms=3", "metric.terms must list the metric's models, each with kind, model and weight, not 3"),
-        ("metric.terms=[3]", "metric.terms must hold keys and values, not 3"),
+        ("metric.terms=[3]", "metric.terms.0 must hold keys and values, not 3"),
         ("models.generator.kind=flow",
          "generator kind 'flow' is not a module; use stable_diffusion or the dotted path of "
          "your own module"),
+        ("study=[]", "study must be a text, not []"),
+        ("study=''", "study must be a text, not ''"),
+        ("study=true", "study must be a text, not True"),
+        ("claims=[]", "claims=[] states no claim; name a file of conf/claim_sets, or leave it out"),
+        ("seed=[3,1,3]", "seed has 3 twice; leave one of them out"),
+        ("prompt=[a red car,a cup,a red car]", "prompt has 'a red car' twice; leave one of them out"),
+        ("record=[clip,blip,clip]", "record has 'clip' twice; leave one of them out"),
+        ("evaluators=[oracle,oracle]", "evaluators has 'oracle' twice; leave one of them out"),
+        ("evaluators=true", "evaluators must be a text, not True"),
+        ("record={}", "record must be a text, not {}"),
+        ("models.name=null", "models.name must be a text, not None"),
+        ("metric.name=[]", "metric.name must be a text, not []"),
+        ("method.kind=[]", "method.kind must be a text, not []"),
+        ("metric.terms.0.model=[]", "metric.terms.0.model must be a text, not []"),
+        ("metric.terms.0.kind=null", "metric.terms.0.kind must be a text, not None"),
+        ("metric.terms=[{}]", "metric.terms.0 has no kind; give it one: metric.terms.0.kind=..."),
+        ("models.generator=null", "models.generator must hold keys and values, not None"),
+        ("models.generator.path=null",
+         "models.generator.variant=fp16 needs models.generator.path=FOLDER, or a name on the hub"),
+        ("models.generator={kind: stable_diffusion,gain: .nan}",
+         "models.generator.gain must be a finite number, not nan"),
+        ("method={name: reno,1: x}", "method has the key 1, which is not a text; put it in quotes"),
+        ("results=~nobody-here/x",
+         "results=~nobody-here/x: there is no user of that name; give the folder's whole path"),
         ("tracking.mode=ofline", "tracking.mode='ofline' is not known; did you mean 'offline'?"),
     ],
 )  # fmt: skip
@@ -302,6 +326,9 @@ def test_a_bad_value_gets_a_sentence(refusal_of, override, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["models.generator.path=null", "models.generator.variant=null"],
+         "generator stable_diffusion needs weights; give them with models.generator.path=FOLDER"),
+        (["metric.terms.0.model=null"], "metric clip needs weights; give them with metric.terms.0.model=NAME"),
         (["metric=blip", "metric.head=foo"], "metric blip_foo: head=foo is not known; use itm or itc"),
         (["optimizer=sgd_nesterov", "optimizer.momentum=0"],
          "optimizer.nesterov=true needs optimizer.momentum > 0; for example 0.9"),
@@ -459,3 +486,26 @@ def test_a_method_may_have_a_key_that_only_its_own_options_refer_to(compose, own
     assert compose(*own("method", "mine", values), "method=mine").settings.options == {"base": 2}
     values = {"name": "mine", "kind": "reno", "base": 2, "twice": "${method.base}"}
     assert compose(*own("method", "mine", values), "method=mine").settings.options == {"twice": 2}
+
+
+# --- Revisions --------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_has_no_revision(refusal, tiny):
+    for knob in ("models.generator", "models.checkpoints.clip"):
+        path = tiny / ("sd_turbo" if knob == "models.generator" else "clip")
+        assert refusal(f"{knob}.revision=abc") == (
+            f"{knob}.revision=abc means nothing for the folder {path}, as only checkpoints of the hub have revisions; "
+            f"leave it out, or say {knob}.revision=null"
+        )
+
+
+def test_the_revision_of_a_file_of_conf_models_is_that_of_its_own_path_only(compose, own, tiny):
+    ours = {"name": "mine", "generator": {"kind": "stable_diffusion", "path": "me/mine", "revision": "abc"}}
+    folder = own("models", "mine", {**ours, "record": [], "evaluators": [], "batch_size": 1})
+    here = compose(*folder, "models=mine").generator.model.checkpoint
+    assert (here.path, here.revision) == (str(tiny / "sd_turbo"), None)  # the fixture types another path
+    there = compose(*folder, "models=mine", "models.generator.path=me/mine").generator.model.checkpoint
+    assert there.revision == "abc"
+    typed = compose(*folder, "models=mine", "models.generator.path=a/b", "models.generator.revision=def")
+    assert typed.generator.model.checkpoint.revision == "def"

@@ -58,11 +58,20 @@ def test_a_bad_line_of_a_file_is_named(tmp_path, line):
         load_prompts(str(path))
 
 
-@pytest.mark.parametrize(("line", "says"), [('{"prompt": ""}', "is empty"), ('{"prompt": 3}', "must be a text, not 3")])
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"prompt": ""}', "is empty"),
+        ('{"prompt": 3}', "must be a text, not 3"),
+        ('{"prompt": "a\\ud800"}', "holds half of a character, which cannot be stored"),
+        ('{"prompt": "a", "bindings": [["\\ud800", "b"]]}', ": a binding holds half of a character"),
+        ("[" * 100_000, "is not a JSON object such as"),
+    ],
+)
 def test_a_line_whose_prompt_is_no_text_is_named(tmp_path, line, says):
     path = tmp_path / "mine.jsonl"
     path.write_text(line)
-    with pytest.raises(BadInput, match=re.escape(f"{path}, line 1 {says}")):
+    with pytest.raises(BadInput, match=re.escape(f"{path}, line 1{says if says[0] == ':' else f' {says}'}")):
         load_prompts(str(path))
 
 
@@ -84,3 +93,10 @@ def test_a_set_that_is_not_there_is_refused_with_those_that_are():
     )
     with pytest.raises(BadInput, match=r"^prompts=\.\./prompt_sets/report is neither"):
         load_prompts("../prompt_sets/report")
+
+
+def test_a_prompt_that_is_there_twice_with_other_bindings_is_refused(tmp_path, compose):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"prompt": "a", "bindings": [["red", "car"]]}\n{"prompt": "a", "bindings": [["blue", "car"]]}\n')
+    with pytest.raises(BadInput, match="the prompt 'a' is there twice, with different bindings"):
+        compose(f"prompts={path}")
