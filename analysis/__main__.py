@@ -21,6 +21,7 @@ from reno.config.checks import folder, one_of
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
+from reno.letters.output import say, warn
 from reno.spec.errors import BadInput
 from reno.tracking import MODES, TrackingSpec, check_place
 
@@ -92,38 +93,33 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
     from analysis.report.readme import MARKS, write_readme
     from analysis.report.summary_run import log_summary_run
     from analysis.tables import all_tables
-    from analysis.tables.files import write_table
+    from analysis.tables.files import csv_text, write_table
 
     if readme:
         MARKS.check(readme)  # before minutes of work
     results = load(root)
     counts = ", ".join(f"{count} {state}" for state, count in results.lacking.items()) or "none missing"
-    print(f"{len(results.trials)} trials in {root}; of those planned: {counts}")
+    say(f"{len(results.trials)} trials in {root}; of those planned: {counts}")
     for sentence in results.damaged:
-        print(f"left out: {sentence}", file=sys.stderr)
+        warn(f"left out: {sentence}")
     cut = slices(results)
     tables = list(all_tables(results, cut))
     files = [path for table in tables for path in write_table(table, out / "tables")]
     found = claims(cut)
-    (out / "claims.md").write_bytes(claims_markdown(found).encode("utf-8", "replace"))
-    table = claims_frame(found).to_csv(index=False, lineterminator="\n")
-    (out / "claims.csv").write_bytes(table.encode("utf-8", "replace"))
+    (out / "claims.md").write_bytes(claims_markdown(found).encode("utf-8", "backslashreplace"))
+    (out / "claims.csv").write_bytes(csv_text(claims_frame(found)).encode("utf-8", "backslashreplace"))
     figures = list(write_figures(results, cut, tables, out / "figures"))
-    print(f"{len(files)} files in {out / 'tables'}, {2 * len(figures)} in {out / 'figures'}, and {out / 'claims.md'}")
+    say(f"{len(files)} files in {out / 'tables'}, {2 * len(figures)} in {out / 'figures'}, and {out / 'claims.md'}")
     page, paper, pics = write_report(results, cut, tables, found, figures, out)
     for claim in found:
-        print(f"({claim.key}) {claim.sentence}")
+        say(f"({claim.key}) {claim.sentence}")
     if readme:
         write_readme(results, cut, tables, found, figures, readme)
-        print(f"the answer is in {readme} as well")
-    print(f"{pics} has the images in words; on paper: {paper}; open {page}")
+        say(f"the answer is in {readme} as well")
+    say(f"{pics} has the images in words; on paper: {paper}; open {page}")
     beside = root if root.is_dir() else out  # with the store's runs, for one `wandb sync`
-    for line in log_summary_run(results, tables, figures, found, tracking, beside, _warn):
-        print(line)
-
-
-def _warn(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+    for line in log_summary_run(results, tables, figures, found, tracking, beside, warn):
+        say(line)
 
 
 if __name__ == "__main__":

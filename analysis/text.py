@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+
+from reno.letters.harmless import visible
 
 MISSING = "–"
 
@@ -23,7 +24,7 @@ LATEX = {
 
 def latex_text(text: object) -> str:
     """A text for LaTeX, on one line. A character that a plain pdfLaTeX cannot set becomes its code point."""
-    return "".join(_latex_char(char) for char in _one_line(text))
+    return "".join(_latex_char(char) for char in visible(str(text)))
 
 
 def _latex_char(char: str) -> str:
@@ -36,7 +37,7 @@ def _latex_char(char: str) -> str:
 
 def markdown_text(text: object) -> str:
     """A text for a cell of a Markdown table, on one line, in which nothing is markup or HTML."""
-    text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = visible(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*_{}\[\]#|~!$])", r"\\\1", text)
     text = re.sub(r"^(\s*)([-+](?=\s|$)|\d+(?=[.)](?:\s|$)))", _not_a_list, text)
     return re.sub(r"(?i)\b(https?|ftp)(://)|\b(www)(\.)", _unlinked, text)
@@ -50,11 +51,6 @@ def _not_a_list(match: re.Match) -> str:
 def _unlinked(match: re.Match) -> str:
     """Escapes an address, which GitHub would make a link of."""
     return f"{match[1]}:&#47;/" if match[1] else f"{match[3]}&#46;"
-
-
-def _one_line(text: object) -> str:
-    """Without line breaks, invisible characters and those that reverse the text's direction."""
-    return "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs") else char for char in str(text))
 
 
 def file_name(*parts: object) -> str:

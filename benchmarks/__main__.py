@@ -24,6 +24,7 @@ from benchmarks.rows import Found, markdown, row_from
 from benchmarks.setting import Setting, full_size, testbed, threads_knob
 from benchmarks.timing import say
 from reno.config.script import Options, a_path, run_script, threads
+from reno.letters.output import say_page, warn
 from reno.spec.errors import BadInput, did_you_mean
 
 VERSION = 2
@@ -113,14 +114,14 @@ def _measure(work: list[tuple[str, Setting]], asked: argparse.Namespace) -> int:
         kept = asked.out / "parts" / f"{setting.effort}-{part}.json"
         question = {"version": VERSION, "part": part, "setting": json.loads(json.dumps(dataclasses.asdict(setting)))}
         if not asked.again and (_read(kept) or {}).get("question") == question:
-            print(f"{title}: kept", file=sys.stderr)
+            warn(f"{title}: kept")
             continue
-        print(title, file=sys.stderr, flush=True)
+        warn(title)
         started = time.perf_counter()
         try:
             answer = apart("benchmarks.parts:measured", part=part, setting=question["setting"])
         except (Failed, BadInput) as error:
-            print(f"failed: {part}, {setting.name}: {error}", file=sys.stderr)
+            warn(f"failed: {part}, {setting.name}: {error}")
             failed = True
             continue
         seconds = round(time.perf_counter() - started, 1)
@@ -132,7 +133,7 @@ def _measure(work: list[tuple[str, Setting]], asked: argparse.Namespace) -> int:
         }
         _write(kept, json.dumps(answer, indent=1))
         _write_tables(asked)
-    print(_write_tables(asked).rstrip())
+    say_page(_write_tables(asked).rstrip())
     return int(failed)
 
 

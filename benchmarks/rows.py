@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from reno.letters.harmless import cell
+
 COLUMNS = ("part", "on", "what", "measured", "against", "ratio", "target", "reached")
 
 
@@ -77,7 +79,8 @@ def as_csv(found: Iterable[Found]) -> str:
     table.writeheader()
     for one in found:
         for row in one.rows:
-            table.writerow({"part": one.part, "on": one.on, "reached": row.reached, **vars(row)})
+            values = {"part": one.part, "on": one.on, "reached": row.reached, **vars(row)}
+            table.writerow({name: cell(value) for name, value in values.items()})
     return page.getvalue()
 
 

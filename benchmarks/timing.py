@@ -3,10 +3,10 @@ line; and this process's peak memory."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from statistics import median
 
+from reno.letters.output import warn
 from reno.spec.errors import BadInput
 
 MIB = 2**20
@@ -14,7 +14,7 @@ MIB = 2**20
 
 def say(line: str) -> None:
     """Prints a line of progress to stderr, apart from the result on stdout."""
-    print(f"  {line}", file=sys.stderr, flush=True)
+    warn(f"  {line}")
 
 
 def in_turn(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

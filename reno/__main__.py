@@ -8,7 +8,6 @@ reno completion bash                          prints what makes <TAB> complete c
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import reno
 from reno.config.completion import SHELLS, completions, script
 from reno.config.programs import called_as, programs
+from reno.letters.output import ready, say, say_page, warn
 from reno.spec.errors import INTERRUPTED, REFUSED, did_you_mean
 
 COMPLETION = "completion"
@@ -30,14 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reno.end_on_interrupt()  # until the command's modules are imported
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     program = "python -m reno" if Path(sys.argv[0]).name == "__main__.py" else "reno"
+    ready()
     try:
         return _dispatch(program, arguments)
     except KeyboardInterrupt:  # while a command is being imported
-        print("interrupted", file=sys.stderr)
+        warn("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _dispatch(program: str, arguments: Sequence[str]) -> int:
@@ -47,13 +45,13 @@ def _dispatch(program: str, arguments: Sequence[str]) -> int:
         with called_as(program):
             return importlib.import_module(known[name].entry).main(rest)
     if name in ("-h", "--help"):
-        print(_help(program))
+        say_page(_help(program))
     elif name == "--version":
-        print(f"reno-bench {reno.__version__}")
+        say(f"reno-bench {reno.__version__}")
     elif name == COMPLETION:
         return _complete(program, rest)
     else:
-        print(f"error: {_refusal(program, name, [*known, COMPLETION])}", file=sys.stderr)
+        warn(f"error: {_refusal(program, name, [*known, COMPLETION])}")
         return REFUSED
     return 0
 
@@ -82,12 +80,13 @@ def _complete(program: str, words: Sequence[str]) -> int:
     shell, *typed = words or [""]
     if shell not in SHELLS:
         said = f"{shell} is not a shell that is known here" if shell else "a shell is missing"
-        print(f"error: {said}; write {program} {COMPLETION} {' or '.join(SHELLS)}", file=sys.stderr)
+        warn(f"error: {said}; write {program} {COMPLETION} {' or '.join(SHELLS)}")
         return REFUSED
     if typed:
-        print("".join(f"{one}\n" for one in completions(typed[0], shell, *typed[1:2])), end="")
+        if found := list(completions(typed[0], shell, *typed[1:2])):
+            say_page("\n".join(found))
     else:
-        print(script(shell), end="")
+        say_page(script(shell).rstrip("\n"))
     return 0
 
 

@@ -24,6 +24,7 @@ from reno.config.job import Checkpoints, evaluator
 from reno.config.page import Page
 from reno.config.sections import Section
 from reno.config.words import Words
+from reno.letters.output import say
 from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import BadInput
 
@@ -59,7 +60,7 @@ def _evaluate(words: Words) -> int:
         judge_all(request, judgings, ModelPool(), bar.tell)
     for judging in judgings:
         show_judging(judging)
-    print(f"judgements     {request.results / 'judgements'}")
+    say(f"judgements     {request.results / 'judgements'}")
     return max(judging.outcome.status for judging in judgings)
 
 

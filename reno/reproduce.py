@@ -21,6 +21,7 @@ from reno.config.checks import device_name, folder
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
+from reno.letters.output import say
 from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import BadInput
 from reno.store.store import Store, Stored, read_trial, whole
@@ -59,18 +60,18 @@ def _reproduce(words: Words) -> int:
     from reno.running.reproducing import reproduce
 
     spec = stored.record.spec
-    print(f"running {stored.id[:12]} again: {spec.prompt!r}, seed {spec.seed}")
+    say(f"running {stored.id[:12]} again: {spec.prompt!r}, seed {spec.seed}")
     comparison = reproduce(stored, ModelPool(), device)
     if comparison.identical:
-        print(f"identical: {len(stored.trace())} iterations, both images and both noises agree to the last bit")
+        say(f"identical: {len(stored.trace())} iterations, both images and both noises agree to the last bit")
     else:
-        print("not identical; largest absolute differences:")
+        say("not identical; largest absolute differences:")
         for name, value in comparison.columns.items():
-            print(f"  {name:<12} {value:.3g}")
-        print(f"  {'pixels':<12} {comparison.levels} of 255 levels")
-        print(f"  {'noise':<12} {comparison.noise:.3g}")
+            say(f"  {name:<12} {value:.3g}")
+        say(f"  {'pixels':<12} {comparison.levels} of 255 levels")
+        say(f"  {'noise':<12} {comparison.noise:.3g}")
     for line in comparison.surroundings:
-        print(f"differs: {line}")
+        say(f"differs: {line}")
     return 0 if comparison.identical else 1
 
 

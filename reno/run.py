@@ -28,9 +28,9 @@ from reno.config.page import RUN
 from reno.config.programs import as_called
 from reno.config.sweep import SweepFolder, begin_status, end_status, remove_if_empty, worst_status
 from reno.config.words import Words, search_path
-from reno.screen.console import say
+from reno.letters.output import say, warn, warn_page
 from reno.screen.quiet import quieten_libraries
-from reno.spec.errors import INTERRUPTED, REFUSED, BadInput, in_one_line
+from reno.spec.errors import INTERRUPTED, REFUSED, BadInput
 
 COMMAND = "RENO_COMMAND"
 """The environment variable with the command that the user typed. A job reads it in the process that a launcher starts;
@@ -46,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def act(words: Words) -> int:
         os.environ[COMMAND] = f"{as_called('python -m reno.run')} {shlex.join(arguments)}".rstrip()
-        return _run_with_hydra(words)
+        from reno.config.combinations import is_dry
+
+        return _dry_run(words) if is_dry(words) and not words.flags else _run_with_hydra(words)
 
     return run_command(RUN, arguments, act)
 
@@ -118,10 +120,10 @@ def run_composed(config) -> int:
             status = INTERRUPTED
             raise KeyboardInterrupt from error
         if config.get("debug") is True:
-            traceback.print_exc()
+            warn_page(traceback.format_exc())
         sentence = explain(error, RUN, conf)
         where = f"job {context.job.num}: " if sweeping else ""
-        print(in_one_line(f"error: {where}{as_called(sentence or unforeseen(error))}"), file=sys.stderr)
+        warn(f"error: {where}{as_called(sentence or unforeseen(error))}")
         status = 1 if sentence is None else REFUSED
     finally:
         if sweeping:
@@ -143,20 +145,22 @@ def _run_job(config, conf: Conf, folder: Path, group: str) -> int:
 
     job = job_from_config(values_of(config, RUN), conf)
     quieten_libraries()
+    from reno.running.forecast import Foresight
     from reno.running.plan import make_plan
     from reno.running.pool import ModelPool
     from reno.running.runner import Runner
+    from reno.running.unloaded import Unloaded
     from reno.screen.log import JobLog
     from reno.screen.screen import Screen
     from reno.store.store import Store
     from reno.tracking import TrackingSpec
     from reno.tracking.listener import Tracking
-    from reno.weights.checkpoints import foresee, locate
 
     tracking = TrackingSpec.from_knobs(job.tracking)
-    plan, store = make_plan(job, foresee if job.dry_run else locate), Store(job.results)
     if job.dry_run:
-        return _dry_run(plan, store)
+        _foresee(job, Foresight(), Unloaded())  # a file of choices said so; what is typed never comes here
+        return 0
+    plan, store = make_plan(job), Store(job.results)
     if not _pools:
         _pools.append(ModelPool())
     listeners = [JobLog(), Tracking(tracking), Screen()]
@@ -165,18 +169,51 @@ def _run_job(config, conf: Conf, folder: Path, group: str) -> int:
     return runner.run().status
 
 
-def _dry_run(plan, store) -> int:
-    """Shows what would run. Writes nothing."""
-    from reno.running.plan import cut, estimate_seconds, missing
-    from reno.screen.screen import show_dry_run
-    from reno.store.store import Stored, whole
+def _dry_run(words: Words) -> int:
+    """Shows what the jobs of a command would run, and refuses what they would refuse. Loads no weights, makes no folder
+    and starts no launcher. Returns the exit status."""
+    from reno.config.combinations import combinations
+    from reno.config.compose import explain
 
-    everything = {found.trial if not isinstance(found, Stored) else found.id: found for found in store}
-    finished = {trial.id: whole(everything[trial.id]) for trial in plan.trials if trial.id in everything}
-    batches = missing(cut(plan.trials, plan.job.batch_size or 1), finished)
-    estimate = estimate_seconds(plan, everything.values(), sum(map(len, batches)))
-    show_dry_run(plan, finished, estimate)
-    return 0
+    quieten_libraries()
+    from reno.running.forecast import Foresight
+    from reno.running.unloaded import Unloaded
+    from reno.screen.forecast import show_total
+
+    seen, unloaded, statuses, number = Foresight(), Unloaded(), [0], None
+    for job in combinations(words):
+        number = job.number
+        if number is None:
+            _foresee(job_from_config(job.values(), words.conf), seen, unloaded)
+            continue
+        say(f"job {number}: {job.typed}")
+        try:
+            _foresee(job_from_config(job.values(), words.conf), seen, unloaded)
+        except Exception as error:
+            sentence = explain(error, RUN, words.conf)
+            warn(f"error: job {number}: {as_called(sentence or unforeseen(error))}")
+            statuses.append(1 if sentence is None else REFUSED)
+    if number is not None:
+        show_total(seen, refused=len(statuses) - 1)
+    for note in unloaded.notes:
+        say(f"note: {note}")
+    return max(statuses)
+
+
+def _foresee(job, seen, unloaded) -> None:
+    """Shows what one job would run. Raises BadInput for what it would refuse."""
+    from reno.running.plan import make_plan
+    from reno.screen.forecast import show_forecast
+    from reno.tracking import TrackingSpec
+    from reno.weights.checkpoints import foresee
+
+    TrackingSpec.from_knobs(job.tracking)
+    plan = make_plan(job, foresee)
+    found = seen.look(plan)
+    if len(found.finished) < len(plan.trials):  # else a run loads nothing either
+        unloaded.check(plan)
+    seen.add(found)
+    show_forecast(found)
 
 
 __all__ = ["main"]

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reno.config.script import Options, run_script
+from reno.letters.output import say, say_page, warn
 from reno.spec.errors import BadInput, first_line
 from reno.tracking import check_place
 
@@ -152,7 +153,7 @@ def _build(arguments: Sequence[str] | None) -> int:
     except ImportError:
         return _refuse("the dashboard needs wandb-workspaces; `pip install 'reno-bench[dashboard]'` installs it")
     if options.only_print:
-        print(spec_json(workspace(options.entity or "me", options.project, options.judges, options.study)))
+        say_page(spec_json(workspace(options.entity or "me", options.project, options.judges, options.study)))
         return 0
     return _save(options)
 
@@ -173,12 +174,12 @@ def _save(options: argparse.Namespace) -> int:
         built.save()
     except Exception as error:  # whatever the client, the network or the server raise
         return _refuse(f"the dashboard could not be saved to {options.project}: {first_line(error)}")
-    print(f"The dashboard is at {built.url}")
+    say(f"The dashboard is at {built.url}")
     return 0
 
 
 def _refuse(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    warn(f"error: {sentence}")
     return 2
 
 

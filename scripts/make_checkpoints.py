@@ -38,6 +38,7 @@ import torch
 from torch import nn
 
 from reno.config.script import Options, a_path, run_script
+from reno.letters.output import say
 from reno.spec.errors import BadInput
 from reno.weights.architectures import NAMES, Architecture, ModelPart, architecture, build, unknown
 from reno.weights.folders import write_json, write_other_files
@@ -178,7 +179,7 @@ def _make(arguments: list[str] | None) -> int:
         size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
         state = "complete already" if was_there else f"made in {seconds:.1f} s"
         count = parameters(what)
-        print(f"{what.name:<11} {place}  {count:,} parameters  {size:,} bytes  {state}", flush=True)
+        say(f"{what.name:<11} {place}  {count:,} parameters  {size:,} bytes  {state}")
     return 0
 
 

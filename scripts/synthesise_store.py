@@ -34,6 +34,7 @@ import numpy as np
 
 from reno.config.prompt_sets import load_prompts
 from reno.config.script import Options, a_path, run_script, whole
+from reno.letters.output import say
 from reno.spec.errors import BadInput
 from reno.spec.judgements import Judgement, Verdict
 from reno.spec.prompts import Prompt
@@ -428,7 +429,7 @@ def _write(arguments: list[str] | None) -> int:
     options = parser.parse_args(arguments)
     if (options.out / "trials").exists():
         raise BadInput(f"give a new folder; {options.out} holds trials already")
-    print(f"{synthesise(options.out, options.trials, seed=options.seed)} trials in {options.out}")
+    say(f"{synthesise(options.out, options.trials, seed=options.seed)} trials in {options.out}")
     return 0
 
 

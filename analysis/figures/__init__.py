@@ -73,12 +73,19 @@ def figures_of(cell: Sequence[Slice], results: Results, tables: Sequence[Table])
     return draw
 
 
+def texts_of(results: Results) -> list[str]:
+    """Every text of the trials, each once, for which a figure may need a font."""
+    texts = results.trials.select_dtypes(exclude="number").drop(columns=["trial", "terms"], errors="ignore")
+    return [str(text) for name in texts for text in texts[name].unique()]
+
+
 def write_figures(results: Results, slices: Sequence[Slice], tables: Sequence[Table], folder: Path) -> Iterator[Figure]:
     """Draws every figure into folder, as PDF and PNG, yielding each as it is done."""
+    texts = texts_of(results)
     for cell in cells(slices):
         first = cell[0]
         for (name, judge), draw in figures_of(cell, results, tables).items():
-            with style():
+            with style(texts):
                 figure = draw()
                 if figure is None:
                     continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import textwrap
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -11,6 +10,7 @@ from matplotlib import pyplot as plt
 from analysis.data import Results
 from analysis.figures.style import FAINT, INK, PAGE, heading, metric_colors, plain
 from analysis.numbers.slices import Slice, families_of
+from reno.letters.lines import lines_of, width_of
 from reno.spec.errors import BadInput
 
 ROWS = 8
@@ -44,7 +44,7 @@ def contact_sheet(one: Slice, results: Results, rows: int = ROWS, seed: int = 0)
         start = half * (columns + 1)
         text = figure.add_subplot(grid[line, start])
         text.axis("off")
-        words = textwrap.fill(plain(prompt), 15, max_lines=5, placeholder=" …")
+        words = "\n".join(lines_of(plain(prompt), lambda line: width_of(line) <= 15, most=5))
         text.text(1, 0.5, f"{words}\nseed {noise_seed}", ha="right", va="center", fontsize=6, transform=text.transAxes)
         for column, which in enumerate(("before", *metrics)):
             part = chosen[metrics[0] if which == "before" else which]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+
+from reno.letters.fonts import Fonts, of_this_machine
 
 COLUMN, PAGE = 3.4, 7.0
 """Widths in inches, of a paper's column and of its page."""
@@ -36,13 +38,17 @@ def method_markers(methods: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def style(texts: Iterable[str] = (), fonts: Fonts | None = None) -> Iterator[None]:
+    """The style, with the fonts that these texts need beside DejaVu Sans. A PDF holds those as shapes (type 3): most
+    Chinese fonts are of a kind that matplotlib cannot embed, and their letters would be missing.
+    fonts: None for those of this machine."""
+    families = (fonts or of_this_machine()).families("".join(texts))
     settings = {
         "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
-        "legend.fontsize": 7, "legend.title_fontsize": 7, "figure.titlesize": 8.5, "font.family": "DejaVu Sans",
+        "legend.fontsize": 7, "legend.title_fontsize": 7, "figure.titlesize": 8.5, "font.family": families,
         "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "axes.linewidth": 0.6, "lines.linewidth": 1.4,
-        "grid.linewidth": 0.4, "pdf.fonttype": 42, "figure.dpi": 100, "savefig.dpi": 200, "text.parse_math": False,
-        "figure.constrained_layout.use": True,
+        "grid.linewidth": 0.4, "pdf.fonttype": 42 if len(families) == 1 else 3, "figure.dpi": 100, "savefig.dpi": 200,
+        "text.parse_math": False, "figure.constrained_layout.use": True,
     }  # fmt: skip
     with sns.axes_style("whitegrid", {"grid.color": "#E5E5E5"}), plt.rc_context(settings):
         yield
@@ -59,8 +65,8 @@ def save(figure, path: Path) -> list[Path]:
 
 
 def plain(text: object) -> str:
-    """The text with a box for each character that the font does not have, which would cost a warning."""
-    return "".join(char if char.isprintable() and ord(char) < 0x2500 else "□" for char in str(text))
+    """The text on one line, with the code point of each character that no font of this machine has."""
+    return of_this_machine().drawable(text)
 
 
 def heading(figure, title: str, note: str = "") -> None:

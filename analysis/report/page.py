@@ -28,6 +28,7 @@ from analysis.report.sources import Sources
 from analysis.report.thumbnails import data_uri, ends, figure_uri, strip, thumbnail
 from analysis.tables import Table
 from analysis.tables.table import MOST_ROWS
+from reno.letters.harmless import visible
 from reno.spec.errors import BadInput
 
 MOST_CARDS = 120
@@ -53,6 +54,7 @@ def write_page(
     environment = Environment(
         loader=DictLoader({"page.html": (room / "page.html").read_text("utf-8")}),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -73,8 +75,14 @@ def write_page(
         script=Markup((room / "page.js").read_text("utf-8")),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(html.encode("utf-8", "replace"))
+    path.write_bytes(html.encode("utf-8", "backslashreplace"))
     return path
+
+
+def _shown(value: Any) -> Any:
+    """A value as the page shows it: nothing in a text steers, as characters do that reverse its direction. What is not
+    a text, and what this room wrote itself, stays."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _by_judge(found: Sequence[Claim]) -> list[dict[str, Any]]:

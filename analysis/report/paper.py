@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from analysis.claims import Claim
 from analysis.figures import Figure
@@ -19,6 +20,7 @@ from analysis.numbers.tuning import reported
 from analysis.report.page import shown_table
 from analysis.report.sources import Sources
 from analysis.tables import Table
+from reno.letters.fonts import FIRST, of_this_machine
 
 MOST_ROWS = 24
 """Rows of a table on paper."""
@@ -70,13 +72,23 @@ def write_paper(
             "missing": list(rests_on.missing),
             "commands": list(rests_on.commands),
         }
-        # Lone surrogates, which no UTF-8 has, become question marks.
-        text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
-        (room / "data.json").write_bytes(text)
+        texts, fonts = _drawable(data), of_this_machine()
+        text = json.dumps(texts, ensure_ascii=False)
+        (room / "data.json").write_text(text, encoding="utf-8")
         source = room / "paper.typ"
         source.write_bytes((files("analysis.report") / "paper.typ").read_bytes())
-        path.write_bytes(typst.compile(str(source), root=str(room)))
+        folders = {str(font.parent) for font in (FIRST, *fonts.paths(text))}
+        path.write_bytes(typst.compile(str(source), root=str(room), font_paths=sorted(folders)))
     return path
+
+
+def _drawable(value: Any) -> Any:
+    """JSON values whose texts hold only what some font has; nothing in them steers."""
+    if isinstance(value, dict):
+        return {name: _drawable(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_drawable(one) for one in value]
+    return of_this_machine().drawable(value) if isinstance(value, str) else value
 
 
 def _paper_table(table: Table) -> dict:

@@ -14,6 +14,7 @@ from analysis.numbers.slices import KIN_MARK
 from analysis.report.exhibits import Exhibit
 from analysis.report.outcomes import BeforeAndAfter, JudgedChanges, in_words
 from analysis.text import file_name, listed
+from reno.letters.harmless import visible
 
 SEEDS = 4
 """Seeds of a prompt whose images are copied."""
@@ -33,7 +34,7 @@ def write_prompt_folders(results: Results, shown: Sequence[Exhibit], judged: Jud
         here = folder / slug(prompt)
         here.mkdir(parents=True, exist_ok=True)
         text = analysis_text(prompt, several, judged) + "".join(_images(results, several, here))
-        (here / "analysis.txt").write_bytes(text.encode("utf-8", "replace"))
+        (here / "analysis.txt").write_bytes(visible(text, keep="\n").encode("utf-8", "backslashreplace"))
     return folder
 
 
@@ -69,7 +70,7 @@ def _copy(results: Results, one: Exhibit, here: Path, prefix: str) -> Iterator[s
 
 def analysis_text(prompt: str, shown: Sequence[Exhibit], judged: JudgedChanges) -> str:
     """What each metric got right and wrong, from the judgements alone."""
-    lines = [f"Prompt: {' '.join(prompt.split())}"]
+    lines = [f"Prompt: {visible(prompt)}"]
     for models, those in groupby(shown, key=lambda one: one.models):
         several = _once(those)
         first = several[0]

@@ -23,6 +23,7 @@ from analysis.tables import Table
 from analysis.tables.files import markdown_table
 from analysis.tables.notes import cautions
 from analysis.text import markdown_text
+from reno.letters.harmless import typed
 
 MARKS = Marks("<!-- answer: made by `make readme-answer` -->", "<!-- end of the answer -->")
 FIGURE = "wins"
@@ -79,7 +80,7 @@ def _table(table: Table, one: Slice, slices: Sequence[Slice]) -> str:
 
 def _commands(results: Results) -> list[str]:
     """Those that filled the store, without knobs that are of one machine."""
-    return list(dict.fromkeys(map(_plain, results.commands)))
+    return list(dict.fromkeys(typed(_plain(command)) for command in results.commands))
 
 
 def _plain(command: str) -> str:

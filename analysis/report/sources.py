@@ -15,6 +15,7 @@ from analysis.numbers.slices import Slice
 from analysis.numbers.tuning import reported
 from analysis.tables import cells
 from analysis.tables.notes import cautions
+from reno.letters.harmless import typed
 from reno.spec.errors import BadInput
 from reno.store.records import Origin, Provenance
 
@@ -36,7 +37,9 @@ class Sources:
 
 def sources(results: Results, slices: Sequence[Slice], out: Path) -> Sources:
     careful = tuple(_cautions(cells(reported(slices))))
-    return Sources(tuple(_facts(results)), tuple(_commands(results, out)), tuple(_missing(results)), careful)
+    return Sources(
+        tuple(_facts(results)), tuple(map(typed, _commands(results, out))), tuple(_missing(results)), careful
+    )
 
 
 def _cautions(shown: Sequence[Sequence[Slice]]) -> Iterator[str]:

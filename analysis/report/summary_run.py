@@ -26,6 +26,7 @@ from analysis.figures import Figure
 from analysis.tables import Table
 from analysis.tables.files import table_stem
 from analysis.text import file_name
+from reno.letters.harmless import cell
 from reno.spec.errors import BadInput
 from reno.tracking import TrackingSpec, TrialCard, make_tracker
 from reno.tracking.shown import Grid, Picture
@@ -113,7 +114,7 @@ def _trials(results: Results) -> pd.DataFrame:
 def _as_table(frame: pd.DataFrame, images: _Images) -> Grid:
     """Every column of the frame; where a row is of one trial, its images too, for the first MOST_TRIALS rows."""
     rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
-    columns = [str(name) for name in frame.columns]
+    columns = [cell(str(name)) for name in frame.columns]
     if "trial" in columns:
         place = columns.index("trial")
         columns += ["before", "after"]
@@ -123,10 +124,10 @@ def _as_table(frame: pd.DataFrame, images: _Images) -> Grid:
 
 
 def _cell(value: Any) -> Any:
-    """A value as JSON has it; a missing one is None."""
+    """A value as JSON has it; a missing one is None. W&B gives a table as CSV: its texts are made safe for that."""
     if pd.api.types.is_scalar(value):
-        return None if pd.isna(value) else getattr(value, "item", lambda: value)()
-    return str(value)
+        return None if pd.isna(value) else cell(getattr(value, "item", lambda: value)())
+    return cell(str(value))
 
 
 class _Images:

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.marks import markdown_rows
 from analysis.tables.table import Table
 from analysis.text import file_name, latex_text, markdown_text
+from reno.letters.harmless import cell
 
 LATEX_ROWS = 40
 """Rows of a table in a paper: more of them, with their notes, do not fit on a page."""
@@ -68,8 +69,16 @@ def markdown_table(table: Table, shown: pd.DataFrame) -> list[str]:
 
 
 def to_csv(table: Table) -> str:
-    """Every column of the frame, at full precision; reads back with pandas.read_csv."""
-    return table.frame.to_csv(index=False, lineterminator="\n")
+    """Every column of the frame, at full precision."""
+    return csv_text(table.frame)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV that pandas.read_csv reads and that is safe to open in a spreadsheet: a text that would begin a
+    formula has an apostrophe before it, and control characters are shown as escapes."""
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    safe = frame.assign(**{name: frame[name].map(cell) for name in texts}).rename(columns=cell)
+    return safe.to_csv(index=False, lineterminator="\n")
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import traceback
@@ -14,7 +13,8 @@ from reno.config.page import Page
 from reno.config.programs import as_called
 from reno.config.script import STOPPED
 from reno.config.words import Words, parse
-from reno.spec.errors import INTERRUPTED, REFUSED, in_one_line, typed_line
+from reno.letters.output import ready, say_page, silence, warn, warn_page
+from reno.spec.errors import INTERRUPTED, REFUSED, typed_line
 
 
 def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Words], int]) -> int:
@@ -23,18 +23,19 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
 
     arguments: None for those of the process.
     """
+    ready()
     words = None
     raise_on_interrupt()
     try:
         words = parse(page, sys.argv[1:] if arguments is None else arguments)
         if words.help:
-            print(as_called(page.help(words.conf, shutil.get_terminal_size((110, 40)).columns)))
+            say_page(as_called(page.help(words.conf, shutil.get_terminal_size((110, 40)).columns)))
             return 0
         return act(words)
     except KeyboardInterrupt:
         return _interrupted(page)
     except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return 0
     except Exception as error:
         if was_interrupted():
@@ -42,14 +43,14 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
         from reno.config.compose import explain  # Hydra is slow to import, and --help does not need it
 
         if words is not None and words.debug:
-            traceback.print_exc()
+            warn_page(traceback.format_exc())
         sentence = explain(error, page, words.conf if words else Conf())
-        print(in_one_line(f"error: {as_called(sentence or unforeseen(error))}"), file=sys.stderr)
+        warn(f"error: {as_called(sentence or unforeseen(error))}")
         return 1 if sentence is None else REFUSED
 
 
 def _interrupted(page: Page) -> int:
-    print(STOPPED if page.resumes else "interrupted", file=sys.stderr)
+    warn(STOPPED if page.resumes else "interrupted")
     return INTERRUPTED
 
 

@@ -53,7 +53,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     closed = flag("models.closed", models.take("closed", False))
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
     prompts, prompt_set = _prompts(values["prompt"], values["prompts"], conf)
-    seconds = models.take("reference_seconds", None)
+    seconds, size = models.take("reference_seconds", None), models.take("reference_bytes", None)
     job = JobSpec(
         prompts=prompts,
         prompt_set=prompt_set,
@@ -80,6 +80,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
             channels_last=flag("channels_last", values["channels_last"]),
         ),
         reference_seconds=None if seconds is None else number("models.reference_seconds", seconds, above=0.0),
+        reference_bytes=None if size is None else number("models.reference_bytes", size, above=0.0),
     )
     for knob in ("record", "evaluators", "batch_size"):  # defaults of the knobs of these names
         models.take(knob, None)

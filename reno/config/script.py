@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from reno import raise_on_interrupt, was_interrupted
-from reno.spec.errors import INTERRUPTED, REFUSED, BadInput, in_one_line
+from reno.letters.output import ready, silence, warn
+from reno.spec.errors import INTERRUPTED, REFUSED, BadInput
 
 STOPPED = "interrupted; the same command goes on where this one stopped"
 
@@ -27,20 +28,21 @@ def run_script(act: Callable[[], int], stopped: str = STOPPED) -> int:
     used, 130 if the user stopped it. Raises an error that is not the user's.
 
     stopped: what Ctrl-C prints."""
+    ready()
     raise_on_interrupt()
     try:
         return act()
     except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) or was_interrupted():
-            print(stopped, file=sys.stderr)
+            warn(stopped)
             return INTERRUPTED
         sentence = _sentence(error)
         if sentence is None:
             raise
-        print(in_one_line(f"error: {sentence}"), file=sys.stderr)
+        warn(f"error: {sentence}")
         return REFUSED
 
 

@@ -4,6 +4,9 @@ A judge is one module here, with
 
     load(name, *, checkpoints, device, **options) -> Evaluator    # checkpoints: each model's folder, by its name
 
+    reader(name, *, checkpoints, **options)    # optional: what has its check_prompt and check_size, without its
+                                               # weights; a dry run asks it
+
 and one file in conf/evaluator that gives its kind, checkpoints and options. `kind:` in that file may be the dotted path
 of a module elsewhere. A copy of the file with another threshold is another judge, under another name.
 

@@ -35,8 +35,9 @@ from reno.spec.judgements import Judgement, Verdict
 from reno.spec.prompts import Binding, Prompt, with_article
 from reno.weights.images import Preprocessing
 from reno.weights.loading import load_model
-from reno.weights.texts import check_length, load_tokenizer, text_limit
+from reno.weights.texts import TextReader, check_length, load_tokenizer, read_config, text_limit
 
+READER = "BLIP-VQA's text encoder"
 QUESTIONS_AT_ONCE = 64
 """Questions answered side by side; each holds its image's features, about 3 MB at 480 pixels."""
 
@@ -53,11 +54,7 @@ class BlipVqa(Evaluator):
         self.preprocess = Preprocessing.from_folder(folder)
         vision, text = self.model.config.vision_config, self.model.config.text_config
         if image_size is not None:
-            if image_size % vision.patch_size:
-                raise BadInput(
-                    f"{name}: image_size={image_size} is not a multiple of {vision.patch_size}, the patch size "
-                    f"of {folder}; use for example {max(1, image_size // vision.patch_size) * vision.patch_size}"
-                )
+            _check_image_size(name, folder, image_size, vision.patch_size)
             self.preprocess = replace(self.preprocess, size=(image_size, image_size), crop=None)
         self.interpolate = self.preprocess.size != (vision.image_size, vision.image_size)
         self.limit = text_limit(self.tokenizer, text)
@@ -73,7 +70,7 @@ class BlipVqa(Evaluator):
     def check_prompt(self, prompt: Prompt) -> None:
         """Raises BadInput if a question would be cut."""
         for question in questions(prompt.bindings):
-            check_length(self.tokenizer, question, self.limit, "BLIP-VQA's text encoder")
+            check_length(self.tokenizer, question, self.limit, READER)
 
     def judge(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:
         """Judges images (B, 3, H, W) in [0, 1] against their B prompts."""
@@ -190,3 +187,31 @@ def load(
     """threshold: the least probability that counts as yes; image_size: pixels per side, None for the checkpoint's own.
     Raises BadInput."""
     return BlipVqa(name, checkpoints["blip_vqa"], device=device, threshold=threshold, image_size=image_size)
+
+
+class QuestionReader(Evaluator):
+    """What checks the questions about a prompt, without the weights: it cannot judge."""
+
+    def __init__(self, name: str, folder: Path):
+        self.name, self._reader = name, TextReader(READER, folder)
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        for question in questions(prompt.bindings):
+            self._reader.check_prompt(question)
+
+
+def reader(name: str, checkpoints: dict[str, Path], image_size: int | None = 480, **_: object) -> QuestionReader:
+    """What checks prompts, without the weights. Raises BadInput for an image size that cannot be used."""
+    folder = checkpoints["blip_vqa"]
+    patch = (read_config(folder).get("vision_config") or {}).get("patch_size")
+    if image_size is not None and isinstance(patch, int):
+        _check_image_size(name, folder, image_size, patch)
+    return QuestionReader(name, folder)
+
+
+def _check_image_size(name: str, folder: Path, image_size: int, patch_size: int) -> None:
+    if image_size % patch_size:
+        raise BadInput(
+            f"{name}: image_size={image_size} is not a multiple of {patch_size}, the patch size of {folder}; "
+            f"use for example {max(1, image_size // patch_size) * patch_size}"
+        )

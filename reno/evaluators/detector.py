@@ -33,7 +33,7 @@ from PIL import ImageColor
 from torch.nn.functional import normalize
 
 from reno.evaluators import Evaluator
-from reno.evaluators.finders import Detection, Finder, load_finder
+from reno.evaluators.finders import Detection, Finder, ObjectNames, load_finder, read_names
 from reno.metrics.clip import ClipMetric
 from reno.spec.errors import BadInput, did_you_mean
 from reno.spec.judgements import Judgement, Verdict
@@ -110,7 +110,15 @@ def crop_of(image: torch.Tensor, detection: Detection) -> torch.Tensor:
 class Detector(Evaluator):
     kin = "clip"
 
-    def __init__(self, name: str, finder: Finder, reader: ColorReader, *, threshold: float, colors: Sequence[str]):
+    def __init__(
+        self,
+        name: str,
+        finder: Finder | ObjectNames,
+        reader: ColorReader | None,
+        *,
+        threshold: float,
+        colors: Sequence[str],
+    ):
         self.name, self.finder, self.reader = name, finder, reader
         self.threshold, self.colors = threshold, tuple(colors)
 
@@ -205,3 +213,11 @@ def load(
     reader = ColorReader(folders.pop("clip_vit_l"), device)
     (folder,) = folders.values()
     return Detector(name, load_finder(folder, device, image_size), reader, threshold=threshold, colors=colors)
+
+
+def reader(
+    name: str, checkpoints: dict[str, Path], colors: Sequence[str] = COLORS, threshold: float = 0.3, **_: object
+) -> Detector:
+    """What checks prompts, without the weights: it cannot judge. Raises BadInput."""
+    (folder,) = (folder for model, folder in checkpoints.items() if model != "clip_vit_l")
+    return Detector(name, read_names(folder), None, threshold=threshold, colors=colors)

@@ -18,8 +18,9 @@ from torch.nn.functional import interpolate, pad
 from reno.spec.errors import BadInput, did_you_mean
 from reno.weights.images import Preprocessing
 from reno.weights.loading import load_model, model_type
-from reno.weights.texts import check_length, load_tokenizer, text_limit
+from reno.weights.texts import TextReader, check_length, load_tokenizer, read_config, text_limit
 
+READER = "the detector's text encoder"
 MASK_STRIDE = 32
 """Mask2Former's coarsest features are this many pixels apart; the image's sides become multiples of it."""
 PADDING = 0.5
@@ -53,13 +54,56 @@ class Finder(Protocol):
 
 def load_finder(folder: Path, device: torch.device, image_size: int | None) -> Finder:
     """image_size: pixels of the shorter side of the model's input, None for the checkpoint's own. Raises BadInput."""
-    kind = model_type(folder)
+    kind = finder_kind(folder)
     if kind == "mask2former":
         return Segmenter(folder, device, image_size)
-    if kind in ("owlv2", "owlvit"):
-        return WordDetector(folder, device, image_size, square=kind == "owlv2")
-    found = f"{folder} holds a {kind} model" if kind else f"{folder / 'config.json'} names no model_type"
-    raise BadInput(f"{found}; the detector can use mask2former, owlv2 or owlvit")
+    return WordDetector(folder, device, image_size, square=kind == "owlv2")
+
+
+def finder_kind(folder: Path) -> str:
+    """mask2former, owlv2 or owlvit. Raises BadInput for another."""
+    kind = model_type(folder)
+    if kind not in ("mask2former", "owlv2", "owlvit"):
+        found = f"{folder} holds a {kind} model" if kind else f"{folder / 'config.json'} names no model_type"
+        raise BadInput(f"{found}; the detector can use mask2former, owlv2 or owlvit")
+    return kind
+
+
+def check_label(name: str, labels: Sequence[str]) -> None:
+    """Raises BadInput if a finder that knows these objects does not know `name`."""
+    if name not in labels:
+        raise BadInput(
+            f"the detector knows {len(labels)} objects and {name!r} is not one of them"
+            f"{did_you_mean(name, labels)}; detector_open and blip_vqa judge any object"
+        )
+
+
+def query(name: str) -> str:
+    """The words that a detector of any words looks for."""
+    return f"a photo of a {name}"
+
+
+class ObjectNames:
+    """Which objects a finder can look for, without its weights."""
+
+    def __init__(self, labels: Sequence[str] | None, reader: TextReader):
+        """labels: None for a finder of any words."""
+        self._labels, self._reader = labels, reader
+
+    def check(self, name: str) -> None:
+        """Raises BadInput as Finder.check does."""
+        if self._labels is None:
+            self._reader.check_prompt(query(name))
+        else:
+            check_label(name, self._labels)
+
+
+def read_names(folder: Path) -> ObjectNames:
+    """The names that the finder in a folder knows, by its config.json. Raises BadInput for another model."""
+    labels = None
+    if finder_kind(folder) == "mask2former":
+        labels = list(read_config(folder).get("id2label", {}).values())
+    return ObjectNames(labels, TextReader(READER, folder))
 
 
 class Segmenter:
@@ -77,11 +121,7 @@ class Segmenter:
         self.labels = [name for _, name in sorted(self.model.config.id2label.items())]
 
     def check(self, name: str) -> None:
-        if name not in self.labels:
-            raise BadInput(
-                f"the detector knows {len(self.labels)} objects and {name!r} is not one of them"
-                f"{did_you_mean(name, self.labels)}; detector_open and blip_vqa judge any object"
-            )
+        check_label(name, self.labels)
 
     @torch.no_grad()
     def find(self, images: torch.Tensor, objects: Sequence[Sequence[str]]) -> list[list[Detection]]:
@@ -138,7 +178,7 @@ class WordDetector:
         self.device, self.square = device, square
 
     def check(self, name: str) -> None:
-        check_length(self.tokenizer, self._query(name), self.limit, "the detector's text encoder")
+        check_length(self.tokenizer, query(name), self.limit, READER)
 
     @torch.no_grad()
     def find(self, images: torch.Tensor, objects: Sequence[Sequence[str]]) -> list[list[Detection]]:
@@ -166,7 +206,7 @@ class WordDetector:
         if self.square:
             across = down = max(height, width)
             image = pad(image, (0, across - width, 0, down - height), value=PADDING)
-        words = [self._query(name) for name in names]
+        words = [query(name) for name in names]
         tokens = self.tokenizer(words, padding="max_length", max_length=self.limit, return_tensors="pt").to(self.device)
         seen = self.model(
             input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, pixel_values=self.preprocess(image)
@@ -174,9 +214,6 @@ class WordDetector:
         centres, sides = seen.pred_boxes[0].cpu().double().split(2, dim=-1)  # (patches, 2) each, shares of the image
         corners = torch.cat([centres - sides / 2, centres + sides / 2], -1) * torch.tensor([across, down, across, down])
         return seen.logits[0].cpu().double().sigmoid(), corners
-
-    def _query(self, name: str) -> str:
-        return f"a photo of a {name}"
 
 
 def _inside(corner: Sequence[float], height: int, width: int) -> tuple[int, int, int, int] | None:

@@ -6,6 +6,8 @@ A generator is one module here and one file in conf/models. The module has
     FOLDERS = ("text_encoder", "unet", "vae")    # optional: the subfolders with weights; default: the folder itself.
                                                  # Fetched are these, and those of tokenizers, schedulers, processors
     DTYPES = ("bfloat16", "float32")             # optional: the dtypes it may run in, the first choice first
+    reader(folder, **options)    # optional: what has its check_prompt and image_size (None: not known), without its
+                                 # weights; a dry run asks it. Raises BadInput for options that `load` would refuse
 
 `kind:` in the file may be the dotted path of a module elsewhere.
 """

@@ -6,8 +6,9 @@ the same image. Only the parts that are used are loaded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,9 +18,10 @@ from reno.spec.errors import BadInput, typed_line
 from reno.weights.files import read_json
 from reno.weights.loading import load_part
 from reno.weights.reading import variant_in
-from reno.weights.texts import check_length, load_tokenizer, text_limit
+from reno.weights.texts import TextReader, check_length, load_tokenizer, read_config, text_limit
 
 FOLDERS = ("text_encoder", "unet", "vae")
+READER = "the generator's text encoder"
 
 
 class StableDiffusion(Generator):
@@ -75,28 +77,17 @@ class StableDiffusion(Generator):
                 f"cannot make the generator's scheduler of {path} ({typed_line(error)}); correct it"
             ) from None
         self.prediction = scheduler.config.prediction_type
-        if self.prediction not in ("epsilon", "v_prediction"):
-            raise BadInput(
-                f"the generator in {self.folder} predicts {self.prediction!r}; only epsilon and v_prediction are known"
-            )
-        if timestep is None and scheduler.config.get("timestep_spacing") != "trailing":
-            raise BadInput(
-                f"the scheduler in {self.folder} must have timestep_spacing trailing, because one step must start at "
-                "pure noise; or give the step with models.generator.timestep=999"
-            )
+        check_schedule(self.folder, scheduler.config, timestep)
         if timestep is None:
             scheduler.set_timesteps(1)
         else:
-            last = scheduler.config.num_train_timesteps - 1
-            if isinstance(timestep, bool) or not isinstance(timestep, int) or not 0 <= timestep <= last:
-                raise BadInput(f"models.generator.timestep must be a whole number, 0 to {last}, not {timestep!r}")
             scheduler.set_timesteps(timesteps=[timestep])
         self.timestep = scheduler.timesteps[0].to(self.device)
         self.sigma = float(scheduler.sigmas[0])
         self.init_noise_sigma = float(scheduler.init_noise_sigma)
 
     def check_prompt(self, text: str) -> None:
-        check_length(self.tokenizer, text, self.limit, "the generator's text encoder")
+        check_length(self.tokenizer, text, self.limit, READER)
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> torch.Tensor:
@@ -122,4 +113,39 @@ class StableDiffusion(Generator):
         return (decoded.to(latents.dtype) / 2 + 0.5).clamp(0, 1)
 
 
+def check_schedule(folder: Path, config: Mapping[str, Any], timestep: int | None) -> None:
+    """Raises BadInput if one step cannot be made with a scheduler of this configuration, or not at this timestep."""
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction"):
+        raise BadInput(f"the generator in {folder} predicts {prediction!r}; only epsilon and v_prediction are known")
+    if timestep is None and config.get("timestep_spacing") != "trailing":
+        raise BadInput(
+            f"the scheduler in {folder} must have timestep_spacing trailing, because one step must start at "
+            "pure noise; or give the step with models.generator.timestep=999"
+        )
+    last = config.get("num_train_timesteps", 1000) - 1
+    if timestep is not None and (
+        isinstance(timestep, bool) or not isinstance(timestep, int) or not 0 <= timestep <= last
+    ):
+        raise BadInput(f"models.generator.timestep must be a whole number, 0 to {last}, not {timestep!r}")
+
+
 load = StableDiffusion
+
+
+class PipelineReader(TextReader):
+    """A pipeline's tokenizer and the size of its images, without its weights."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(READER, folder / "tokenizer", folder / "text_encoder")
+        side = read_config(folder / "unet").get("sample_size")
+        blocks = read_config(folder / "vae").get("block_out_channels")
+        sides = (side, side) if isinstance(side, int) else side
+        self.image_size = tuple(2 ** (len(blocks) - 1) * one for one in sides) if sides and blocks else None
+
+
+def reader(folder: Path, *, timestep: int | None = None) -> PipelineReader:
+    """What checks prompts, without the weights. Raises BadInput for a scheduler or timestep that cannot be used."""
+    if schedule := read_config(folder / "scheduler", "scheduler_config.json"):
+        check_schedule(folder, schedule, timestep)
+    return PipelineReader(folder)

@@ -5,6 +5,8 @@ The module has
     load(folder, *, dtype, device, **options) -> Metric     # folder: of its checkpoint; None for a metric without one
     identity(options) -> dict                               # optional: the options that decide a score; default: all
 
+    reader(folder, **options)      # optional: what has its check_prompt, without its weights; a dry run asks it
+
 and conf/metric/NAME.yaml gives its checkpoint and its options. `kind:` in that file may be the dotted path of a module
 elsewhere.
 

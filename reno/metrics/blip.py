@@ -24,8 +24,9 @@ from reno.metrics import Metric
 from reno.spec.errors import BadInput
 from reno.weights.images import Preprocessing
 from reno.weights.loading import load_model
-from reno.weights.texts import check_length, load_tokenizer, text_limit
+from reno.weights.texts import TextReader, check_length, load_tokenizer, text_limit
 
+READER = "BLIP's text encoder"
 ITC_SCALE = 100.0
 """The checkpoints lack ITC's temperature. With CLIP's, both cosines have the same scale."""
 
@@ -72,7 +73,7 @@ class BlipMetric(Metric):
             self.reading = (self.model.text_encoder, self.model.text_proj)
 
     def check_prompt(self, text: str) -> None:
-        check_length(self.tokenizer, text, self.limit, "BLIP's text encoder")
+        check_length(self.tokenizer, text, self.limit, READER)
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> BlipText:
@@ -123,3 +124,8 @@ def identity(options: dict[str, Any]) -> dict[str, Any]:
 
 
 load = BlipMetric
+
+
+def reader(folder: Path, **_: object) -> TextReader:
+    """What checks prompts, without the weights."""
+    return TextReader(READER, folder)

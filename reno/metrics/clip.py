@@ -12,7 +12,9 @@ from reno.device.residence import send_away, visiting
 from reno.metrics import Metric
 from reno.weights.images import Preprocessing
 from reno.weights.loading import load_model
-from reno.weights.texts import check_length, load_tokenizer, text_limit
+from reno.weights.texts import TextReader, check_length, load_tokenizer, text_limit
+
+READER = "CLIP's text encoder"
 
 
 class ClipMetric(Metric):
@@ -31,7 +33,7 @@ class ClipMetric(Metric):
         self.logit_scale = self.model.logit_scale.detach()
 
     def check_prompt(self, text: str) -> None:
-        check_length(self.tokenizer, text, self.limit, "CLIP's text encoder")
+        check_length(self.tokenizer, text, self.limit, READER)
 
     def leave(self) -> None:
         send_away(self.device, (self.model,))  # its scale, too
@@ -59,3 +61,8 @@ def _at_least_float32(features: torch.Tensor) -> torch.Tensor:
 
 
 load = ClipMetric
+
+
+def reader(folder: Path, **_: object) -> TextReader:
+    """What checks prompts, without the weights."""
+    return TextReader(READER, folder)

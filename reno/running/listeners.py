@@ -9,12 +9,12 @@ a listener raises, a warning is printed and the listener is not called again; th
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reno.letters.output import warn
 from reno.running.outcome import Outcome
 from reno.running.plan import Batch, Plan
 from reno.spec.errors import typed_line
@@ -114,4 +114,4 @@ class Listeners:
         if self._listeners:
             self.tell("warned", sentence)
         else:
-            print(f"warning: {sentence}", file=sys.stderr)
+            warn(f"warning: {sentence}")

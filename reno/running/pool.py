@@ -45,12 +45,12 @@ class ModelPool:
         """The plan's models, loaded now or by an earlier job. Checks that every prompt fits the text encoders. Raises
         BadInput."""
         dtype = getattr(torch, plan.dtype)
-        generator = self._generator(plan.generator, dtype, device)
+        generator = self.generator(plan.generator, dtype, device)
         metric = self._metric(plan.metric, dtype, device)
         recorded = {
             located.spec.name: self._metric(located, dtype, device)
             for located in plan.recorded
-            if not _is_optimised(located, plan.metric)
+            if not is_optimised(located, plan.metric)
         }
         evaluators = tuple(self.evaluator(located, device) for located in plan.evaluators)
         for evaluator in evaluators:
@@ -59,7 +59,7 @@ class ModelPool:
             for reader in (generator, metric, *recorded.values()):
                 reader.check_prompt(prompt.text)
             for evaluator in evaluators:
-                _check_judged(evaluator, prompt)
+                check_judged(evaluator, prompt)
         self._make_room(generator, metric)
         execution = _run_as(plan.job.execution, generator, metric)
         return Models(generator, metric, recorded, evaluators, execution)
@@ -75,7 +75,8 @@ class ModelPool:
             self._judges[key] = _of_class(loaded, Evaluator, f"evaluator {spec.name}")
         return self._judges[key]
 
-    def _generator(self, located: LocatedGenerator, dtype: torch.dtype, device: torch.device) -> Generator:
+    def generator(self, located: LocatedGenerator, dtype: torch.dtype, device: torch.device) -> Generator:
+        """A generator, loaded now or by an earlier job. Raises BadInput."""
         key = ("generator", located.identity, dtype, device)
         if key not in self._optimised:
             checkpoint = located.checkpoint
@@ -89,11 +90,12 @@ class ModelPool:
         pairs = list(zip(located.spec.terms, located.checkpoints, strict=True))
         return WeightedSum(
             names=_distinct_names(located.spec.terms),
-            terms=tuple(self._term(term, checkpoint, dtype, device) for term, checkpoint in pairs),
+            terms=tuple(self.term(term, checkpoint, dtype, device) for term, checkpoint in pairs),
             weights=tuple(term.weight for term, _ in pairs),
         )
 
-    def _term(self, term: MetricTerm, checkpoint: Located | None, dtype: torch.dtype, device: torch.device) -> Metric:
+    def term(self, term: MetricTerm, checkpoint: Located | None, dtype: torch.dtype, device: torch.device) -> Metric:
+        """A metric's term, loaded now or by an earlier job. Raises BadInput."""
         identity = checkpoint.identity if checkpoint else None
         key = ("metric", term.kind, json.dumps(term.options, sort_keys=True), identity, dtype, device)
         if key not in self._optimised:
@@ -122,7 +124,7 @@ def _of_class(loaded: Any, base: type, owner: str) -> Any:
 _NOWHERE = {"folder": None, "variant": None}
 
 
-def _check_judged(evaluator: Evaluator, prompt: Prompt) -> None:
+def check_judged(evaluator: Evaluator, prompt: Prompt) -> None:
     """Raises BadInput, which names the prompt and the judge, if the judge cannot judge the prompt."""
     try:
         evaluator.check_prompt(prompt)
@@ -130,7 +132,7 @@ def _check_judged(evaluator: Evaluator, prompt: Prompt) -> None:
         raise BadInput(f"the judge {evaluator.name} cannot judge the prompt {prompt.text!r}: {error}") from None
 
 
-def _is_optimised(recorded: LocatedMetric, optimised: LocatedMetric) -> bool:
+def is_optimised(recorded: LocatedMetric, optimised: LocatedMetric) -> bool:
     """Whether a recorded metric is the optimised one. Raises BadInput if it only has the same name."""
     if recorded.spec.name != optimised.spec.name:
         return False

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
+from reno.letters.fonts import FIRST, Fonts, of_this_machine
+from reno.letters.lines import lines_of
 from reno.screen.words import number
 from reno.spec.errors import BadInput
 from reno.store.store import Stored
@@ -22,47 +22,69 @@ MOST_TRIALS = 60  # a longer sheet is hard to read
 INK, FAINT, GOOD, BAD = "#1a1a1a", "#6b6b6b", "#1b6e53", "#a33b20"
 
 
-def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path) -> Path:
-    """Draws the first MOST_TRIALS trials to a PNG at `path`."""
+def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path, fonts: Fonts | None = None) -> Path:
+    """Draws the first MOST_TRIALS trials to a PNG at `path`. fonts: None for those of this machine."""
     shown = trials[:MOST_TRIALS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     cell_width, cell_height = 2 * PICTURE + 4, PICTURE + TEXT
     width = max(columns * cell_width + (columns + 1) * GAP, 640)
-    sheet = Image.new("RGB", (width, HEADING + rows * (cell_height + GAP)), "white")
-    draw = ImageDraw.Draw(sheet)
+    sheet = Sheet(width, HEADING + rows * (cell_height + GAP), fonts or of_this_machine())
     labels = shown[0].record.labels
     more = f", the first {len(shown)} of {len(trials)}" if len(trials) > len(shown) else ""
-    draw.text((GAP, 10), f"{labels.models} · {labels.method} · metric {metric}{more}", INK, _font(20))
+    sheet.write(GAP, 10, f"{labels.models} · {labels.method} · metric {metric}{more}", INK, 20)
     caution = " · the weights are random, the scores mean nothing" if labels.random_weights else ""
-    draw.text((GAP, 34), f"left: initial noise · right: best image{caution}", FAINT, _font(13))
+    sheet.write(GAP, 34, f"left: initial noise · right: best image{caution}", FAINT, 13)
     for index, trial in enumerate(shown):
         left = GAP + index % columns * (cell_width + GAP)
         top = HEADING + index // columns * (cell_height + GAP)
-        _draw_trial(sheet, draw, trial, metric, left, top)
+        _draw_trial(sheet, trial, metric, left, top)
     part = path.with_suffix(".part")
-    sheet.save(part, "PNG")
+    sheet.image.save(part, "PNG")
     part.replace(path)
     return path
 
 
-def _draw_trial(sheet, draw, trial: Stored, metric: str, left: int, top: int) -> None:
+class Sheet:
+    """A white picture to write on, in any script that a font has."""
+
+    def __init__(self, width: int, height: int, fonts: Fonts) -> None:
+        self.image = Image.new("RGB", (width, height), "white")
+        self.fonts = fonts
+        self._draw = ImageDraw.Draw(self.image)
+
+    def write(self, left: float, top: int, text: str, colour: str, size: int) -> None:
+        """Writes one line. top: of DejaVu Sans; the letters of other fonts stand on the same line."""
+        base = top + _font(FIRST, size).getmetrics()[0]
+        for path, run in self.fonts.runs(self.fonts.drawable(text)):
+            self._draw.text((left, base), run, colour, _font(path, size), anchor="ls")
+            left += _font(path, size).getlength(run)
+
+    def lines(self, text: str, size: int, width: int, most: int) -> list[str]:
+        """The text in at most `most` lines of at most `width` pixels; a longer one ends in dots."""
+        return lines_of(self.fonts.drawable(text), lambda line: self._length(line, size) <= width, most)
+
+    def _length(self, text: str, size: int) -> float:
+        return sum(_font(path, size).getlength(run) for path, run in self.fonts.runs(text))
+
+
+def _draw_trial(sheet: Sheet, trial: Stored, metric: str, left: int, top: int) -> None:
     for offset, which in ((0, "initial"), (PICTURE + 4, "best")):
         picture = _picture(trial, which)
         enlarging = picture.width < PICTURE
         picture = picture.resize(
             (PICTURE, PICTURE), Image.Resampling.NEAREST if enlarging else Image.Resampling.LANCZOS
         )
-        sheet.paste(picture, (left + offset, top))
+        sheet.image.paste(picture, (left + offset, top))
     record = trial.record
-    lines = textwrap.wrap(_on_one_line(record.spec.prompt), 52, max_lines=2, placeholder=" …") or [""]
+    lines = sheet.lines(record.spec.prompt, 15, 2 * PICTURE + 4, most=2)
     for place, line in enumerate(lines):
-        draw.text((left, top + PICTURE + 4 + 18 * place), line, INK, _font(15))
+        sheet.write(left, top + PICTURE + 4 + 18 * place, line, INK, 15)
     before, after = (number(scores.get(metric)) for scores in (record.scores.initial, record.scores.best))
     text = f"seed {record.spec.seed} · {metric} {before} → {after} at iteration {record.best_iteration}"
-    draw.text((left, top + PICTURE + 4 + 18 * len(lines)), text, FAINT, _font(13))
+    sheet.write(left, top + PICTURE + 4 + 18 * len(lines), text, FAINT, 13)
     verdict, colour = _verdict(trial)
-    draw.text((left, top + PICTURE + 21 + 18 * len(lines)), verdict, colour, _font(13))
+    sheet.write(left, top + PICTURE + 21 + 18 * len(lines), verdict, colour, 13)
 
 
 def _picture(trial: Stored, which: str) -> Image.Image:
@@ -82,11 +104,6 @@ def _verdict(trial: Stored) -> tuple[str, str]:
     return "", FAINT
 
 
-def _on_one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
-
-
 @lru_cache
-def _font(size: int):
-    """DejaVu Sans, which comes with matplotlib, so that the sheet looks the same on every machine."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(path), size)

@@ -13,7 +13,7 @@ from reno.spec.job import JobSpec
 
 def show_prediction(job: JobSpec, found: Prediction) -> None:
     """Prints a job's memory at its peak, and which cards have enough."""
-    console = PatientConsole(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = PatientConsole()
     batch = job.batch_size or 1  # `auto` depends on the free memory of the machine that runs the job
     height, width = found.image_size
     checkpointing = "with" if found.execution.checkpointing else "without"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from reno.letters.output import say, warn
 from reno.running.judging import Judging
-from reno.screen.console import PatientConsole, say
+from reno.screen.console import PatientConsole
 from reno.screen.words import count
 
 LINE_EVERY = 30.0
@@ -21,7 +21,7 @@ class JudgingBar:
     """Progress of one judge after the other: a live bar on a terminal, elsewhere a line every LINE_EVERY seconds."""
 
     def __init__(self) -> None:
-        self.console = PatientConsole(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = PatientConsole()
         self.bar: Progress | None = None
         self.started = self.told = 0.0
 
@@ -49,7 +49,7 @@ class JudgingBar:
         skipped = len(judging.outcome.skipped)
         before = f", {skipped} judged before" if skipped else ""
         self.console.print(f"{judging.name}: {count(total, 'trial')} to judge{before}")
-        if self.console.is_terminal:
+        if self.console.live:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar.start()
@@ -66,9 +66,9 @@ def show_judging(judging: Judging) -> None:
     outcome = judging.outcome
     for place, (trial_id, reason) in enumerate(outcome.failed.items()):
         if place == MOST_REASONS:
-            print(f"... and {len(outcome.failed) - MOST_REASONS} more failed", file=sys.stderr)
+            warn(f"... and {len(outcome.failed) - MOST_REASONS} more failed")
             break
-        print(f"failed: {trial_id[:12]}: {reason}", file=sys.stderr)
+        warn(f"failed: {trial_id[:12]}: {reason}")
     parts = [f"{count(len(outcome.done), 'trial')} judged", f"{len(outcome.skipped)} judged before"]
     if outcome.failed:
         parts.append(f"{len(outcome.failed)} failed")

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import logging
 
+from reno.letters.harmless import visible
 from reno.running.listeners import Listener, RunningJob
 from reno.running.outcome import Outcome
+
+
+class HarmlessFormatter(logging.Formatter):
+    """A formatter whose lines drive no terminal: `cat job.log` is safe whatever a prompt holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n\t")
 
 
 class JobLog(Listener):
@@ -16,7 +24,7 @@ class JobLog(Listener):
 
     def job_begins(self, job: RunningJob) -> None:
         self.handler = logging.FileHandler(job.folder / "job.log", encoding="utf-8", errors="backslashreplace")
-        self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.handler.setFormatter(HarmlessFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root = logging.getLogger()
         self.level = root.level
         root.addHandler(self.handler)

@@ -8,19 +8,21 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from reno.letters.harmless import visible
+from reno.letters.output import warn
 from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import Plan
 from reno.screen.console import PatientConsole
-from reno.screen.contact_sheet import draw_contact_sheet
-from reno.screen.words import count, duration, number, printable
+from reno.screen.words import count, duration, number
 from reno.store.records import JudgedTrial
 from reno.store.store import Stored
 
@@ -32,10 +34,7 @@ class Screen(Listener):
     """Shows one job."""
 
     def __init__(self) -> None:
-        self.console = PatientConsole(
-            highlight=False, markup=False, emoji=False, soft_wrap=not (sys.stdout and sys.stdout.isatty())
-        )
-        self.errors = PatientConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = PatientConsole(soft_wrap=not (sys.stdout and sys.stdout.isatty()))
         self.bar: Progress | None = None
         self.started = time.perf_counter()
 
@@ -49,7 +48,9 @@ class Screen(Listener):
         self.say(f"{name_of(self.plan)}: {count(to_do, 'trial')} to run{stored}")
         if self.plan.random:
             self.say("note: these checkpoints hold random weights; the images are noise and the scores mean nothing")
-        if self.console.is_terminal:
+        if foreign := not_english(self.plan):
+            self.say(foreign)
+        if self.console.live:
             self._start_bar(to_do)
 
     def _start_bar(self, to_do: int) -> None:
@@ -90,7 +91,7 @@ class Screen(Listener):
         elapsed = time.perf_counter() - self.started
         left = elapsed / batch.number * (batch.of - batch.number)
         self.say(
-            f"  batch {batch.number} of {batch.of} · {printable(first.trial.prompt.text)} · "
+            f"  batch {batch.number} of {batch.of} · {visible(first.trial.prompt.text)} · "
             f"score {number(before)} -> {number(after)} · {duration(elapsed)} elapsed, {duration(left)} left"
         )
 
@@ -98,7 +99,7 @@ class Screen(Listener):
         self.say(message)
 
     def warned(self, message: str) -> None:
-        self.errors.print(f"warning: {message}")
+        warn(f"warning: {message}")
 
     def job_ends(self, outcome: Outcome) -> None:
         """Shows the table of results, the failed trials, and where the results are."""
@@ -114,11 +115,13 @@ class Screen(Listener):
         for trial in self.plan.trials:
             if trial.id in outcome.failed:
                 reason = outcome.failed[trial.id]
-                self.errors.print(f"failed: {printable(trial.prompt.text)} · seed {trial.seed}: {reason}")
+                warn(f"failed: {visible(trial.prompt.text)} · seed {trial.seed}: {reason}")
         self.say(_ending(self.plan, trials, outcome))
         self._say_unjudged(trials, judged)
         self.say(f"results        {self.plan.job.results / 'trials'}")
         if trials:
+            from reno.screen.contact_sheet import draw_contact_sheet  # matplotlib's fonts: a dry run needs none
+
             sheet = draw_contact_sheet(trials, self.plan.job.metric.name, self.job.folder / "contact_sheet.png")
             self.say(f"contact sheet  {_from_here(sheet)}")
         for line in outcome.places:
@@ -151,29 +154,22 @@ def _of_the_judges(command: str) -> list[str]:
     return kept
 
 
-def show_dry_run(plan: Plan, finished: dict[str, Stored], estimate: tuple[float, str] | None) -> None:
-    """Prints the trials, which of them are stored, and how long the others will take."""
-    screen = Screen()
-    table = Table("trial", "prompt", "seed", "state", box=None, pad_edge=False)
-    for trial in plan.trials:
-        state = "stored" if trial.id in finished else "to do"
-        table.add_row("?" if plan.to_fetch else trial.id[:12], printable(trial.prompt.text), str(trial.seed), state)
-    screen.console.print(table)
-    to_do = len(plan.trials) - len(finished)
-    line = f"{name_of(plan)}: {count(len(plan.trials), 'trial')}, {len(finished)} stored, {to_do} to do"
-    if to_do and estimate:
-        line += f"; about {duration(estimate[0])} ({estimate[1]})"
-    elif to_do:
-        line += "; it is not known yet how long a trial of these models takes"
-    screen.say(line)
-    _say_what_to_fetch(screen, plan)
+def not_english(plan: Plan) -> str | None:
+    """A note if prompts hold letters or signs that are not English, and CLIP or BLIP reads them."""
+    readers = [plan.generator.spec.kind, *(term.kind for term in plan.metric.spec.terms)]
+    foreign = [prompt for prompt in plan.job.prompts if any(map(_foreign, prompt.text))]
+    if not foreign or not {"stable_diffusion", "clip", "blip"} & {kind.rpartition(".")[2] for kind in readers}:
+        return None
+    are = "1 prompt holds" if len(foreign) == 1 else f"{len(foreign)} prompts hold"
+    return (
+        f"note: {are} letters or signs that are not English; CLIP and BLIP have learned English only, so images and "
+        "scores may not follow such a prompt"
+    )
 
 
-def _say_what_to_fetch(screen: Screen, plan: Plan) -> None:
-    for wanted in plan.to_fetch:
-        screen.say(f"to fetch first: {wanted}")
-    if plan.to_fetch:
-        screen.say("a trial's id follows from the weights, so which trials are stored is known once they are fetched")
+def _foreign(char: str) -> bool:
+    """A letter, mark or sign outside ASCII; quotation marks and dashes are none."""
+    return not char.isascii() and unicodedata.category(char)[0] in "LMS"
 
 
 def name_of(plan: Plan) -> str:
@@ -188,12 +184,12 @@ def _table(plan: Plan, trials: Sequence[Stored], judged: Sequence[dict[str, Judg
     table = Table(box=None, pad_edge=False)
     table.add_column("prompt", overflow="fold")
     for heading in ("seed", f"{metric} before", "after", *(f"bound before -> after ({judge})" for judge in judges)):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")  # a cut number says nothing
     for trial, said in zip(trials, judged, strict=False):
         scores, spec = trial.record.scores, trial.record.spec
         cells = [number(scores.initial.get(metric)), number(scores.best.get(metric))]
         cells += [_bound(trial, said.get(judge)) for judge in judges]
-        table.add_row(printable(spec.prompt), str(spec.seed), *cells)
+        table.add_row(visible(spec.prompt), str(spec.seed), *cells)
     return table
 
 

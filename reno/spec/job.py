@@ -150,6 +150,8 @@ class JobSpec:
     execution: Execution = Execution()
     reference_seconds: float | None = None
     """Seconds per image with these models, for the estimate of a first dry run; None: unknown."""
+    reference_bytes: float | None = None
+    """Bytes that a trial with these models writes per image, likewise."""
 
     def seeds_for(self, prompt: Prompt) -> tuple[int, ...]:
         """The seeds of one prompt's trials, one for each of `seeds`."""

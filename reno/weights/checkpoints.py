@@ -7,11 +7,11 @@ are fetched and loaded; this project never unpickles.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reno.letters.output import warn
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint
 from reno.weights.causes import Cause, cause_of
@@ -55,10 +55,6 @@ class Located:
         return self.identity, f"{self.source}@{self.commit}" + (f"[{self.variant}]" if self.variant else "")
 
 
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 @dataclass(frozen=True)
 class CheckpointFinder:
     """Finds checkpoints. It asks the hub for each checkpoint once, also for the jobs of a sweep."""
@@ -66,7 +62,7 @@ class CheckpointFinder:
     hub: Hub = field(default_factory=Hub)
     fetching: bool = True
     """Whether it may fetch; otherwise it says what a run would fetch and needs no hub."""
-    tell: Callable[[str], None] = _to_stderr
+    tell: Callable[[str], None] = warn
     """Called with a line before a download, and where the cache is used because the hub does not answer."""
     found: dict[tuple, Located] = field(default_factory=dict)
     """What it has found on the hub, by checkpoint and parts."""

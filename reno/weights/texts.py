@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from reno.spec.errors import BadInput, first_line
 from reno.weights.files import check_text, read_json
@@ -16,6 +18,11 @@ BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json
 LEAST_SHARE = 0.9
 """Of the text encoder's rows that the tokenizer's words must fill. BLIP has 2 of 30,524 rows that its tokenizer lacks,
 and word embeddings are often filled up to a round number."""
+
+SPECIAL_TOKENS = 4
+"""More than any tokenizer here adds to a text."""
+POSITIONS = "max_position_embeddings"
+"""The key of config.json that says how many tokens a text encoder has positions for."""
 
 
 def load_tokenizer(folder: Path):
@@ -72,3 +79,49 @@ def check_length(tokenizer, text: str, limit: int, reader: str) -> None:
 
 def _shortened(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+class TextReader:
+    """A text encoder's tokenizer and limit, without the encoder: what a dry run needs to refuse a prompt.
+
+    Both are loaded only for a text that may be too long, since transformers takes a second to import.
+    """
+
+    def __init__(self, name: str, folder: Path, encoder: Path | None = None) -> None:
+        """name: whose limit it is, for the error. folder: of the tokenizer. encoder: of the text encoder's config.json,
+        if it is another folder."""
+        self.name, self.folder, self.encoder = name, folder, encoder or folder
+
+    def check_prompt(self, text: str) -> None:
+        """Raises BadInput if the text encoder would cut the text, or if there is no tokenizer."""
+        if text.isascii() and len(text) + SPECIAL_TOKENS <= self._stated:
+            return  # every token stands for one letter at least
+        check_length(self._tokenizer, text, text_limit(self._tokenizer, self._config), self.name)
+
+    @cached_property
+    def _tokenizer(self):
+        return load_tokenizer(self.folder)
+
+    @cached_property
+    def _config(self):
+        from transformers import AutoConfig
+
+        try:
+            config = AutoConfig.from_pretrained(self.encoder, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise BadInput(f"cannot read {self.encoder / 'config.json'}: {first_line(error)}") from None
+        return getattr(config, "text_config", config)
+
+    @cached_property
+    def _stated(self) -> int:
+        """The limit as the two files state it; 0 if they leave it to transformers."""
+        config = read_config(self.encoder)
+        texts = config.get("text_config") or config
+        stated = read_config(self.folder, "tokenizer_config.json").get("model_max_length"), texts.get(POSITIONS)
+        return min(stated) if all(isinstance(number, int) for number in stated) else 0
+
+
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """A configuration in a folder as JSON values; empty if there is none. Raises BadInput if it is damaged."""
+    path = folder / name
+    return read_json(path) if path.is_file() else {}

@@ -81,6 +81,8 @@ def test_every_experiment_composes_in_all_its_combinations(knobs, tmp_path, stud
     jobs = {"report": 1, "clip_vs_blip": 2 * 3 * 2 * 2, "ablation": 2 * 2 * 2 * 2}[study]
     assert len(re.findall(r"^job \d+:", shown.out, re.MULTILINE)) == jobs
     assert shown.err == ""
+    if jobs > 1:
+        assert shown.out.splitlines()[-1].startswith(f"total: {jobs} jobs, ")
 
 
 def test_a_sweep_loads_its_models_once_and_ends_with_zero(knobs, tmp_path, monkeypatch, capsys):
@@ -375,11 +377,12 @@ def test_jobs_in_other_processes_tell_how_they_ended(knobs, tmp_path, lrs, statu
         monkeypatch.delitem(sys.modules, name, raising=False)
     Plugins.instance().register(importlib.import_module("hydra_plugins.elsewhere").Elsewhere)
     results = tmp_path / "results"
-    words = [*knobs, f"results={results}", "tracking=disabled", "prompt='a red car'", "dry_run=true"]
+    words = [*knobs, f"results={results}", "tracking=disabled", "prompt='a red car'", "iterations=0"]
+    assert main(["-m", *words, "lr=0.01,0.02"]) == 0  # the launched jobs find their trials stored, and are quick
     launched = ["hydra.launcher._target_=hydra_plugins.elsewhere.Elsewhere", f"hydra.sweep.subdir={subdir}"]
     assert main(["-m", *words, f"lr={lrs}", *launched]) == status
     assert ("error: job 1: lr must be" in capfd.readouterr().err) == (status == 2)
-    assert not results.exists()
+    assert not list(results.rglob("status.json"))
 
 
 def test_a_job_that_left_no_status_has_failed(tmp_path):

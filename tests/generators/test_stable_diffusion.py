@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from reno.generators.stable_diffusion import FOLDERS, StableDiffusion, load
+from reno.generators.stable_diffusion import FOLDERS, StableDiffusion, load, reader
 from reno.metrics.clip import ClipMetric
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint
@@ -231,3 +231,10 @@ def test_images_are_in_the_noises_dtype(tiny, generator, dtype):
     assert own.unet.dtype == own.vae.dtype == own.text_encoder.dtype == dtype and images.dtype == torch.float32
     difference = (images.double() - exact).abs()
     assert difference.mean() < (0.02 if dtype == torch.bfloat16 else 1e-5)
+
+
+def test_a_dry_run_knows_the_size_of_the_images_without_the_weights(tiny, generator):
+    read = reader(tiny / "sd_turbo")
+    assert read.image_size == generator.image_size
+    with pytest.raises(BadInput, match="0 to 999, not -1"):
+        reader(tiny / "sd_turbo", timestep=-1)

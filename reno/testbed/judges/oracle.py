@@ -26,7 +26,7 @@ Way = Literal["learned", "analytic"]
 class Oracle(Evaluator):
     kin = "none"
 
-    def __init__(self, name: str, judge: WorldJudge):
+    def __init__(self, name: str, judge: WorldJudge | None):
         self.name, self._judge = name, judge
 
     def check_prompt(self, prompt: Prompt) -> None:
@@ -70,3 +70,8 @@ def load(
     from reno.testbed.judges.analytic import AnalyticJudge
 
     return Oracle(name, AnalyticJudge())
+
+
+def reader(name: str, **_: object) -> Oracle:
+    """What checks prompts and sizes, without the weights: it cannot judge."""
+    return Oracle(name, None)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reno.letters.output import say
 from reno.testbed.training import labels, picture_pool
 from reno.testbed.world import caption, sample_pairs
 
@@ -80,9 +81,8 @@ class Climbers:
             records += [record for pair in zip(*twins, strict=True) for record in pair]
         self.learner.train().requires_grad_(True)
         nothing = np.mean([not record.shown for record in records[1::2]])
-        print(
+        say(
             f"{self.folder.name}  optimised the images of {self.count} prompts; {nothing:.0%} show nothing that may be "
-            "named",
-            flush=True,
+            "named"
         )
         return picture_pool.pooled(records, self.pool.naming)

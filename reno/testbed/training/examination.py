@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from reno.letters.output import say
 from reno.testbed.render import render
 from reno.testbed.training import captions, climbing, labels
 from reno.testbed.training.climbing import Score
@@ -189,5 +190,5 @@ def report(build_dir: Path, stage: str, scores: dict[str, Score], examined: int)
     samples(first, build_dir / stage / "samples.png", paint=paint)
     if paint is not None:
         numbers |= climbed(first, paint, build_dir / stage / "climbed.png", min(32, examined // 2))
-    print(f"{stage}: " + "  ".join(f"{key} {value:.3f}" for key, value in numbers.items()), flush=True)
+    say(f"{stage}: " + "  ".join(f"{key} {value:.3f}" for key, value in numbers.items()))
     return numbers

@@ -9,6 +9,8 @@ import shutil
 import time
 from pathlib import Path
 
+from reno.letters.output import say
+
 MODELS = ("generator", "clip", "blip", "judge")
 LIMIT = 30_000_000
 """Bytes that everything shipped may take together."""
@@ -27,7 +29,7 @@ def run(build_dir: Path, weights: Path) -> dict:
         beside.rename(weights / name)
         sizes[name] = size(weights / name)
     total = sum(sizes.values())
-    print(f"export: {', '.join(f'{name} {bytes_:,} bytes' for name, bytes_ in sizes.items())}; {total:,} in all")
+    say(f"export: {', '.join(f'{name} {bytes_:,} bytes' for name, bytes_ in sizes.items())}; {total:,} in all")
     if total > LIMIT:
         raise RuntimeError(f"the weights take {total:,} bytes together, more than {LIMIT:,}")
     return {"bytes": sizes, "total_bytes": total, "exported": time.strftime("%Y-%m-%d")}

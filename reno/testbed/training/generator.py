@@ -22,6 +22,7 @@ from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionPipe
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from reno.letters.output import say
 from reno.testbed import layout
 from reno.testbed.render import render
 from reno.testbed.tokenizers import LENGTH, clip_tokenizer
@@ -261,7 +262,7 @@ def report(build_dir: Path) -> dict:
     numbers = {"l1_to_law": (images - drawn).abs().mean().item(), "factor": paint.factor}
     rows = [row for at in range(0, 64, 16) for row in (drawn[at : at + 16], images[at : at + 16])]
     save_sheet(build_dir / "generator" / "samples.png", rows)
-    print(f"generator: {numbers}", flush=True)
+    say(f"generator: {numbers}")
     return numbers
 
 

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
+from reno.letters.output import say
 from reno.spec.prompts import Binding
 from reno.testbed.judges import JUNK, MIXED, SeenThing, WorldJudge, same_bindings, verdict
 from reno.testbed.judges.analytic import AnalyticJudge
@@ -188,7 +189,7 @@ def report(build_dir: Path, model: Network | None = None, count: int = 1050) -> 
     }
     numbers["agreement"] = round(_same(said, drawn), 4)
     _sheet(build_dir / "judge" / "samples.png", images[:56], [said["learned"][:56], said["analytic"][:56]])
-    print(f"judge: {numbers}", flush=True)
+    say(f"judge: {numbers}")
     return numbers
 
 

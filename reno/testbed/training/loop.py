@@ -21,6 +21,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from reno.letters.output import say
 from reno.spec.errors import BadInput
 from reno.weights.images import from_uint8, to_uint8
 
@@ -80,7 +81,7 @@ def train(
         now = time.monotonic()
         if now - shown > 30 or step == steps:
             means = "  ".join(f"{key} {total / seen:.4f}" for key, total in sums.items())
-            print(f"{name}  step {step}/{steps}  {(now - shown) / seen:.3f} s/step  {means}", flush=True)
+            say(f"{name}  step {step}/{steps}  {(now - shown) / seen:.3f} s/step  {means}")
             sums, seen, shown = {}, 0, now
         if now - saved > save_seconds or step == steps:
             _save(folder, parameters, averages, optimizer, step, spent + now - started)

@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 
 from reno.config.prompt_sets import load_prompts
+from reno.letters.output import say
 from reno.methods import settings_of
 from reno.spec.errors import INTERRUPTED
 from reno.spec.job import Checkpoint
@@ -247,7 +248,7 @@ def run_jobs(listed: str) -> int:
         if status == INTERRUPTED:
             return status
         worst = max(worst, status)
-        print(f"measure: job {number} of {len(wanted)} of {Path(listed).stem}: {' '.join(knobs[-5:])}", flush=True)
+        say(f"measure: job {number} of {len(wanted)} of {Path(listed).stem}: {' '.join(knobs[-5:])}")
     return worst
 
 

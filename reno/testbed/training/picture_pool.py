@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from reno.letters.output import say
 from reno.spec.errors import BadInput
 from reno.testbed.render import silhouette
 from reno.testbed.training import captions, picture_families
@@ -138,7 +139,7 @@ class PicturePool:
             if not self._path(family, index).exists():
                 rng = random.Random(f"{family} {index}")
                 pooled(makers[family](rng, chunk), naming).save(self._path(family, index))
-                print(f"pictures/{naming.name}  {family} {index}", flush=True)
+                say(f"pictures/{naming.name}  {family} {index}")
         self.families = {
             family: joined([load(self._path(family, index)) for index in range(sizes[family])]) for family in wanted
         }

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from reno.letters.output import say
+
 
 class Speed(msgspec.Struct, kw_only=True):
     """Seconds on a CPU. `alone`: of one trial; `batch_of_4`: of a trial in a batch of four."""
@@ -36,7 +38,7 @@ def speed(weights: Path, iterations: int) -> Speed:
 
 def print_speed(weights: str, iterations: str) -> None:
     """Prints the Speed as a line of JSON."""
-    print(json.dumps(timed(Path(weights), int(iterations))))
+    say(json.dumps(timed(Path(weights), int(iterations))))
 
 
 def timed(weights: Path, iterations: int) -> dict[str, float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL
 
+from reno.letters.output import say
 from reno.testbed.render import render
 from reno.testbed.training.loop import fingerprint, load_average, save_sheet, tensor_of, train
 from reno.testbed.world import COLORS, Scene, Thing, allowed, sample_scene
@@ -80,5 +81,5 @@ def report(build_dir: Path, model: AutoencoderKL | None = None) -> dict:
         "psnr": psnr.mean().item(), "psnr_worst_5%": psnr.quantile(0.05).item(), "latent_std": latents.std().item(),
         "latent_std_by_channel": [round(v, 3) for v in latents.std((0, 2, 3)).tolist()],
     }  # fmt: skip
-    print(f"vae: {numbers}", flush=True)
+    say(f"vae: {numbers}")
     return numbers

@@ -28,6 +28,7 @@ from analysis.tables import Table, cells
 from analysis.tables.cost import cost
 from analysis.tables.files import to_markdown
 from analysis.tables.headline import headline
+from reno.letters.harmless import visible
 from reno.spec.prompts import Binding, Prompt
 from reno.store.files import encode_frames, encode_png
 from reno.store.records import FileEntry
@@ -42,7 +43,9 @@ HOSTILE = (
     "a red car and a blue cup in the rain " * 8 + "🐶 ünïcödé 漢字 \u202e",
     "bytes that are no text: \udc80",
 )
-SHOWN = (*HOSTILE[:-1], "bytes that are no text: \\udc80")
+STORED = (*HOSTILE[:-1], "bytes that are no text: \\udc80")
+"""As the frames have them."""
+SHOWN = tuple(map(visible, STORED))
 SETTINGS = [one for one in configurations(iterations=(5,), lrs=(0.05,)) if one.method["name"] == "reno"]
 
 
@@ -124,7 +127,7 @@ def test_hostile_prompts_are_text_everywhere(written, page):
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     assert page.tags.count("script") == len(HOSTILE) * 2 + 1  # one a card and the page's own
     pics = written[2]
-    assert sorted(path.name for path in pics.iterdir()) == sorted(map(slug, SHOWN))
+    assert sorted(path.name for path in pics.iterdir()) == sorted(map(slug, STORED))
     assert {path.parent.parent for path in pics.rglob("*.png")} == {pics}
 
 

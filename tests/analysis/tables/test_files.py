@@ -17,6 +17,7 @@ from analysis.tables import all_tables
 from analysis.tables.files import to_csv, to_latex, to_markdown, write_table
 from analysis.tables.table import Table
 from analysis.text import file_name, latex_text, markdown_text, number
+from reno.letters.harmless import cell, visible
 from reno.spec.prompts import Binding, Prompt
 from scripts.synthesise_store import synthesise
 
@@ -45,11 +46,11 @@ def table(prompts):
 def test_markdown_renders_a_hostile_prompt_as_its_own_text(prompt):
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     cells = [token for token in parser.parse(to_markdown(table([prompt]))) if token.type == "inline"]
-    expected = " ".join(re.sub(r"[\r\n\t]", " ", prompt).split())
-    matching = [cell for cell in cells if " ".join("".join(part.content for part in cell.children).split()) == expected]
+    expected = " ".join(visible(prompt).split())
+    matching = [one for one in cells if " ".join("".join(part.content for part in one.children).split()) == expected]
     assert len(matching) == 2  # the cell and the note
-    for cell in matching:
-        assert {part.type for part in cell.children} <= {"text", "text_special"}
+    for one in matching:
+        assert {part.type for part in one.children} <= {"text", "text_special"}
 
 
 @pytest.mark.parametrize("prompt", HOSTILE)
@@ -68,14 +69,19 @@ def test_latex_tables_have_booktabs_and_one_line_a_row():
     assert len(body) == len(HOSTILE)
     assert all(line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) == 1 for line in body)
     assert latex_text("🐶 né") == "{[}U+1F436{]} né"
-    assert latex_text("a\u202eb\u0007c") == "a b c"
+    assert latex_text("a\u202eb\u0007c") == r"a\textbackslash{}u202eb\textbackslash{}x07c"
 
 
-def test_csv_comes_back_as_it_was():
-    given = table(HOSTILE)
-    back = pd.read_csv(io.StringIO(to_csv(given), newline=""))
-    assert [text.replace("\r\n", "\n") for text in back["prompt"]] == [text.replace("\r\n", "\n") for text in HOSTILE]
-    assert back["value"].tolist() == given.frame["value"].tolist()
+def test_csv_comes_back_with_every_digit_and_no_cell_is_a_formula():
+    given = table([*HOSTILE, "-0.5", "@a", "\x1b[31m\u202e"])
+    given.frame["=header"] = -1 / 7
+    text = to_csv(given)
+    back = pd.read_csv(io.StringIO(text, newline=""))
+    assert back["value"].tolist() == given.frame["value"].tolist() and back["'=header"].iloc[0] == -1 / 7
+    assert back["prompt"].tolist() == list(map(cell, given.frame["prompt"]))
+    assert back["prompt"].iloc[-3:].tolist() == ["-0.5", "'@a", r"\x1b[31m\u202e"]
+    assert text.count("\n") == 1 + len(given.frame)  # one line a row
+    assert visible(text, keep="\n") == text
 
 
 def test_files_have_safe_names_and_three_formats(tmp_path):

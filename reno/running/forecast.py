@@ -1,0 +1,92 @@
+"""What a job, or a sweep of jobs, would run: which trials are new, how long they take and how much they write. Nothing
+is loaded and nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from reno.running.plan import Plan, cut, estimate_seconds, missing
+from reno.store.store import Damaged, Store, Stored, whole
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one job would run."""
+
+    plan: Plan
+    finished: dict[str, Stored]
+    """The job's trials that are stored, by id."""
+    new: tuple[str, ...]
+    """The ids of those that are neither stored nor run by an earlier job of the sweep."""
+    seconds: tuple[float, str] | None
+    """How long it takes, and where that is known from; None if it is not known."""
+    size: int | None
+    """Bytes that the new trials write; None if that is not known."""
+
+
+@dataclass
+class Foresight:
+    """Looks at the jobs of a command one after the other. A trial that two jobs share counts for the first."""
+
+    forecasts: list[Forecast] = field(default_factory=list)
+    _stores: dict[Path, dict[str, Stored | Damaged]] = field(default_factory=dict)
+    _seen: dict[Path, set[str]] = field(default_factory=dict)
+
+    def look(self, plan: Plan) -> Forecast:
+        """What the plan would run after those that were added. Raises BadInput if a trial of it is damaged."""
+        root = plan.job.results.absolute()
+        everything = self._everything(root)
+        finished = {trial.id: whole(everything[trial.id]) for trial in plan.trials if trial.id in everything}
+        seen = self._seen.get(root, set())
+        ids = dict.fromkeys(trial.id for trial in plan.trials)
+        new = tuple(trial for trial in ids if trial not in finished and trial not in seen)
+        batches = missing(cut(plan.trials, plan.job.batch_size or 1), finished.keys() | seen)
+        seconds = estimate_seconds(plan, everything.values(), sum(map(len, batches)))
+        size = estimate_bytes(plan, everything.values())
+        return Forecast(plan, finished, new, seconds, None if size is None else len(new) * size)
+
+    def add(self, found: Forecast) -> None:
+        """Counts a job that can run: a later job that shares its trials finds them there."""
+        self.forecasts.append(found)
+        self._seen.setdefault(found.plan.job.results.absolute(), set()).update(trial.id for trial in found.plan.trials)
+
+    def _everything(self, root: Path) -> dict[str, Stored | Damaged]:
+        """The trials of a store, read once."""
+        if root not in self._stores:
+            self._stores[root] = {one.id if isinstance(one, Stored) else one.trial: one for one in Store(root)}
+        return self._stores[root]
+
+    @property
+    def stored(self) -> int:
+        """How many different trials of all jobs are stored."""
+        return len(_distinct((one.plan, one.finished) for one in self.forecasts))
+
+    @property
+    def trials(self) -> int:
+        """How many different trials all jobs have."""
+        return len(_distinct((one.plan, [trial.id for trial in one.plan.trials]) for one in self.forecasts))
+
+
+def _distinct(found: Iterable[tuple[Plan, Collection[str]]]) -> set[tuple[Path, str]]:
+    return {(plan.job.results.absolute(), trial) for plan, ids in found for trial in ids}
+
+
+def estimate_bytes(plan: Plan, everything: Iterable[Stored | Damaged]) -> int | None:
+    """The bytes that one trial writes; None if that is not known.
+
+    The source is stored trials of the same generator, those whose number of images is nearest, else the models'
+    `reference_bytes`.
+    """
+    sizes: dict[int, list[int]] = {}
+    for stored in everything:
+        if isinstance(stored, Stored) and stored.record.spec.generator == plan.generator.identity:
+            total = sum(entry.bytes for entry in stored.record.files.values())
+            sizes.setdefault(stored.record.timings.images, []).append(total)
+    if sizes:
+        nearest = min(sizes, key=lambda images: abs(images - plan.images))
+        return round(median(sizes[nearest]) * plan.images / nearest)
+    per_image = plan.job.reference_bytes
+    return None if per_image is None else round(per_image * plan.images)

@@ -1,0 +1,116 @@
+"""What a run would refuse only once its models are loaded, found without loading them: a prompt that is too long for a
+text encoder, a word that a judge does not know, an image size, an option.
+
+Modules of this project have a `reader`, which needs tokenizers and configurations only. A user's own module without one
+is loaded on torch's meta device, whose tensors hold nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from reno.running.plan import LocatedEvaluator, Plan
+from reno.running.pool import ModelPool, check_judged, is_optimised
+from reno.spec.errors import BadInput, typed_line
+from reno.weights.checkpoints import Located
+from reno.weights.kinds import module_of
+
+META = torch.device("meta")
+
+
+class Unloaded:
+    """Checks plans. What one job has read is kept for the next."""
+
+    def __init__(self) -> None:
+        self._pool = ModelPool()
+        self._kept: dict[str, Any] = {}
+        self.notes: list[str] = []
+        """A sentence for each module that could not be asked."""
+
+    def check(self, plan: Plan) -> None:
+        """Raises BadInput, with the sentence of a run, for what a run would refuse after loading its models."""
+        dtype = getattr(torch, plan.dtype)
+        located = plan.generator
+        generator = self._reader(
+            Part(f"generator {located.spec.kind}", located.module, located.checkpoint, located.spec.options),
+            lambda: self._pool.generator(located, dtype, META),
+        )
+        readers = [generator, *self._terms(plan, dtype)]
+        judges = [judge for located in plan.evaluators if (judge := self._judge(located))]
+        if size := getattr(generator, "image_size", None):
+            for judge in judges:
+                judge.check_size(*size)
+        for prompt in plan.job.prompts:
+            for reader in filter(None, readers):
+                reader.check_prompt(prompt.text)
+            for judge in judges:
+                check_judged(judge, prompt)
+
+    def _terms(self, plan: Plan, dtype: torch.dtype) -> Iterator[Any]:
+        recorded = [located for located in plan.recorded if not is_optimised(located, plan.metric)]
+        for located in (plan.metric, *recorded):
+            for term, checkpoint in zip(located.spec.terms, located.checkpoints, strict=True):
+                module = module_of("metric", term.kind, "reno.metrics")
+                yield self._reader(
+                    Part(f"metric {term.kind}", module, checkpoint, term.options),
+                    lambda term=term, checkpoint=checkpoint: self._pool.term(term, checkpoint, dtype, META),
+                )
+
+    def _judge(self, located: LocatedEvaluator) -> Any:
+        spec = located.spec
+        return self._reader(
+            Part(f"judge {spec.name}", located.module, located.checkpoints, spec.options),
+            lambda: self._pool.evaluator(located, META),
+            name=spec.name,
+        )
+
+    def _reader(self, part: Part, load: Callable[[], Any], **arguments: str) -> Any:
+        """What checks prompts for a part; None if it cannot be asked. load: loads it on META."""
+        if part.key not in self._kept:
+            self._kept[part.key] = self._made(part, load, arguments)
+        return self._kept[part.key]
+
+    def _made(self, part: Part, load: Callable[[], Any], arguments: dict[str, str]) -> Any:
+        if not all(one.folder.is_dir() for one in part.located):
+            return None  # it has to be fetched first
+        if hasattr(part.module, "reader"):
+            return part.module.reader(**arguments, **part.folders, **part.options)
+        try:
+            return load()
+        except BadInput:
+            raise
+        except Exception as error:  # the module is the user's and may need values
+            self.notes.append(f"{part.name} cannot be asked without its weights ({typed_line(error)})")
+            return None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A generator, a metric's term or a judge."""
+
+    name: str
+    module: ModuleType
+    checkpoints: Located | dict[str, Located] | None
+    options: dict[str, Any]
+
+    @property
+    def located(self) -> list[Located]:
+        several = self.checkpoints.values() if isinstance(self.checkpoints, dict) else [self.checkpoints]
+        return [one for one in several if one]
+
+    @property
+    def folders(self) -> dict[str, Any]:
+        """The argument of its `reader` that says where its files are."""
+        if isinstance(self.checkpoints, dict):
+            return {"checkpoints": {name: one.folder for name, one in self.checkpoints.items()}}
+        return {"folder": self.checkpoints.folder if self.checkpoints else None}
+
+    @property
+    def key(self) -> str:
+        return json.dumps([self.name, str(self.folders), self.options], sort_keys=True)

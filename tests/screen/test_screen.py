@@ -1,0 +1,74 @@
+"""What a job's screen, log and contact sheet hold of prompts that try to steer them, or that no font has."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from PIL import Image
+
+from reno.config.words import quote
+from reno.letters.fonts import Fonts
+from reno.run import main
+from reno.screen.console import PatientConsole
+from reno.screen.contact_sheet import draw_contact_sheet
+from reno.store.store import Store
+from tests.letters.test_fonts import make_font
+
+ATTACKS = [
+    "\x1b[2J\x1b]0;owned\x07", "a\u202ecar", "\x9b31m red", "two\nlines\r", "=1+1", "<script>", "\x01", "\x85 red",
+    "[red]rich markup[/red] :car:", "车", "a red car 🚗", "%s {0} {{x}}", "\u2066\u2069\u200f",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ran(knobs, tmp_path_factory):
+    """The store of a job with these prompts."""
+    results = tmp_path_factory.mktemp("attacks") / "results"
+    words = [*knobs, f"results={results}", "tracking=disabled", "batch_size=16", "iterations=0"]
+    assert main([*words, f"prompt=[{','.join(map(quote, ATTACKS))}]"]) == 0
+    return results
+
+
+def test_no_prompt_steers_the_screen_or_the_log(knobs, ran, capsys):
+    words = [*knobs, f"results={ran}", "tracking=disabled", "batch_size=16", "iterations=0", "seed=7"]
+    assert main([*words, f"prompt=[{','.join(map(quote, ATTACKS))}]"]) == 0
+    shown = capsys.readouterr()
+    logs = [path.read_text("utf-8") for path in ran.glob("jobs/*/job.log")]
+    assert len(logs) == 2
+    for text in (shown.out, shown.err, *logs):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
+    assert r"\x1b[2J\x1b]0;owned\x07" in shown.out and "[red]rich markup[/red] :car:" in shown.out
+    assert shown.out.count("note: 2 prompts hold letters or signs that are not English") == 1
+    stored = {trial.record.spec.prompt for trial in Store(ran)}
+    assert {prompt for prompt in stored} == set(ATTACKS)  # the store has each as it was typed
+
+
+def test_an_english_job_has_no_such_note(knobs, tmp_path, capsys):
+    words = [*knobs, f"results={tmp_path}", "tracking=disabled", "iterations=0"]
+    assert main([*words, "prompt=a “red” car – and a cup"]) == 0
+    assert "not English" not in capsys.readouterr().out
+
+
+def test_a_sheet_draws_what_a_font_has_and_else_the_code_point(ran, tmp_path):
+    trials = [trial for trial in Store(ran) if trial.record.spec.prompt == "车" and trial.record.spec.seed == 42]
+    font = make_font(tmp_path / "Chinese.ttf", "车")
+    sheets = []
+    for name, found in (("one", [font]), ("none", []), ("again", [])):
+        path = draw_contact_sheet(trials, "clip", tmp_path / f"{name}.png", Fonts(lambda found=found: found))
+        with Image.open(path) as image:
+            sheets.append(image.convert("L").crop((16, 282, 240, 300)))  # the prompt's line
+    widths = [image.point(lambda value: 255 * (value < 128)).getbbox() for image in sheets]
+    assert widths[0][2] - widths[0][0] <= 15  # one square of the font
+    assert widths[1][2] - widths[1][0] > 50 and widths[1] == widths[2]  # [U+8F66]
+
+
+def test_a_bar_needs_a_terminal_that_can_go_back(monkeypatch):
+    monkeypatch.setattr("sys.stdout", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    for term, live in (("xterm", True), ("dumb", False)):
+        monkeypatch.setenv("TERM", term)
+        assert PatientConsole().live == live
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert not PatientConsole().live
