@@ -35,6 +35,8 @@ from reno.spec.errors import INTERRUPTED, REFUSED, BadInput
 COMMAND = "RENO_COMMAND"
 """The environment variable with the command that the user typed. A job reads it in the process that a launcher starts;
 it is not set if the launcher does not pass the environment on."""
+LONGEST_COMMAND = 100_000
+"""Letters of that variable; Linux takes 128 KiB."""
 
 _pools: list[Any] = []
 """The pool of loaded models, shared by the jobs of this process; made when the first job needs it."""
@@ -43,14 +45,16 @@ _pools: list[Any] = []
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one job, or the jobs of a sweep. Returns the exit status: 0, 1, 2 or 130."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    typed = f"{as_called('python -m reno.run')} {shlex.join(arguments)}".rstrip()
+    # What an environment cannot hold is refused later; a longer value would let no other process start.
+    os.environ[COMMAND] = typed.encode("utf-8", "replace").decode().replace("\0", "?")[:LONGEST_COMMAND]
+    return run_command(RUN, arguments, _run)
 
-    def act(words: Words) -> int:
-        os.environ[COMMAND] = f"{as_called('python -m reno.run')} {shlex.join(arguments)}".rstrip()
-        from reno.config.combinations import is_dry
 
-        return _dry_run(words) if is_dry(words) and not words.flags else _run_with_hydra(words)
+def _run(words: Words) -> int:
+    from reno.config.combinations import is_dry
 
-    return run_command(RUN, arguments, act)
+    return _dry_run(words) if is_dry(words) and not words.flags else _run_with_hydra(words)
 
 
 def _run_with_hydra(words: Words) -> int:

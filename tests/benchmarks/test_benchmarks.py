@@ -172,7 +172,7 @@ def test_one_part_from_the_command_to_the_files_and_kept(tmp_path, monkeypatch, 
     ("words", "says"),
     [
         (["--only", "lop"], "did you mean 'loop'"),
-        (["--threads", "0"], "--threads must be 1 or more"),
+        (["--threads", "0"], "argument --threads: must be a whole number, 1 to "),
         (["--readme", "no-such-file.md"], "no-such-file.md cannot be read"),
         (["--out", "/dev/null/x"], "/dev/null/x cannot be written"),
         (["--gpu"], "there is no CUDA GPU here"),

@@ -13,6 +13,7 @@ import pytest
 
 from analysis.__main__ import main as report
 from reno.config.script import STOPPED, Options, a_path, run_script, threads, whole
+from reno.run import COMMAND
 from reno.run import main as run
 from reno.spec.errors import BadInput
 from scripts.synthesise_store import synthesise
@@ -33,6 +34,12 @@ def test_folders_of_any_name_work_as_a_prompt_does(tmp_path, sweep, capsys):
     shown = capsys.readouterr()
     assert shown.err == "" and "1 trial, 0 stored, 1 to do" in shown.out
     assert [path.name for path in own.iterdir()] == ["prompt_sets"]
+
+
+def test_a_command_of_any_length_lets_other_processes_start(monkeypatch, capsys):
+    monkeypatch.setenv(COMMAND, "")
+    assert run([f"prompt={'a' * 60_000}", f"study={'b' * 60_000}", "--help"]) == 0
+    assert subprocess.run(["true"]).returncode == 0 and len(os.environ[COMMAND]) == 100_000
 
 
 def test_a_refused_job_takes_away_only_the_folders_that_it_made(tmp_path, monkeypatch, capsys):

@@ -108,7 +108,7 @@ def test_what_was_judged_later_is_in_the_frames(root):
 
 
 def test_an_empty_store_gets_one_clear_sentence(root, tmp_path):
-    with pytest.raises(BadInput, match=r"there is no folder .*nowhere.*RESULTS=DIR"):
+    with pytest.raises(BadInput, match=r"there is no folder .*nowhere.*results=DIR"):
         load(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match=r"holds no trial; run one first"):
