@@ -6,6 +6,7 @@ import json
 
 import msgspec
 
+from reno.letters.harmless import visible
 from reno.running.plan import Plan
 from reno.running.recording import labels_of
 from reno.spec.trial import TrialSpec
@@ -18,7 +19,7 @@ def card_of(trial: TrialSpec, plan: Plan, group: str, provenance: Provenance) ->
     job = plan.job
     return TrialCard(
         id=trial.id,
-        name=f"{trial.prompt.text[:60]} · seed {trial.seed} · {job.metric.name}",
+        name=f"{visible(trial.prompt.text)[:60]} · seed {trial.seed} · {job.metric.name}",
         group=group,
         job_type=job.metric.name,
         config={

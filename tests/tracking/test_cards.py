@@ -31,6 +31,13 @@ def test_a_card_holds_the_whole_spec_and_provenance(compose):
     json.dumps(card.config)
 
 
+def test_a_runs_name_shows_what_would_steer_and_its_config_has_the_prompt_as_it_was_typed(compose):
+    plan = make_plan(compose("prompt=a\x1b[31m red\u202e car"))
+    card = card_of(plan.trials[0], plan, "g", RECORD.provenance)
+    assert card.name == r"a\x1b[31m red\u202e car · seed 42 · clip"
+    assert card.config["prompt"] == "a\x1b[31m red\u202e car"
+
+
 def test_a_card_without_a_study_has_no_tag_for_it(compose):
     plan = make_plan(compose("prompt=a red car and a blue cup"))
     card = card_of(plan.trials[0], plan, "g", RECORD.provenance)

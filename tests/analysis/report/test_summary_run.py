@@ -13,10 +13,11 @@ from analysis import __main__ as command
 from analysis import figures
 from analysis.claims import claims_on
 from analysis.data import load
+from analysis.data.frames import tidy
 from analysis.figures import Figure
 from analysis.numbers.slices import slices
 from analysis.report import summary_run
-from analysis.report.summary_run import MOST_TRIALS, log_summary_run, study_of
+from analysis.report.summary_run import MOST_TRIALS, log_summary_run, logged_values, study_of
 from analysis.tables.broken import broken_trials
 from analysis.tables.headline import headline
 from reno.tracking import TrackingSpec
@@ -108,3 +109,11 @@ def test_the_command_tracks_only_where_it_is_asked_to(store, tmp_path, monkeypat
     assert (spec.mode, spec.project, spec.entity, folder) == ("offline", "p", "e", store)
     assert command.main([str(store), str(tmp_path / "out"), "track=ofline"]) == 2
     assert "offline" in capsys.readouterr().err
+
+
+def test_no_cell_of_a_table_is_a_formula_since_wandb_gives_it_as_csv(record):
+    results = tidy([record("=1+1"), record("a\x1b[31m\u202e"), record("-0.5")])
+    table = logged_values(results, [], [])["tables/trials"]
+    prompts = [row[table.columns.index("prompt")] for row in table.rows]
+    assert sorted(prompts) == ["'=1+1", "-0.5", r"a\x1b[31m\u202e"]
+    assert all(isinstance(row[table.columns.index("score_best")], float) for row in table.rows)
