@@ -91,17 +91,21 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
     from analysis.numbers.slices import slices
     from analysis.report import write_report
     from analysis.report.readme import MARKS, write_readme
+    from analysis.report.sources import MOST_NAMED
     from analysis.report.summary_run import log_summary_run
     from analysis.tables import all_tables
     from analysis.tables.files import csv_text, write_table
+    from reno.store.stored import few
 
     if readme:
         MARKS.check(readme)  # before minutes of work
     results = load(root)
     counts = ", ".join(f"{count} {state}" for state, count in results.lacking.items()) or "none missing"
     say(f"{len(results.trials)} trials in {root}; of those planned: {counts}")
-    for sentence in results.damaged:
+    for sentence in few(results.damaged, "of these", MOST_NAMED):
         warn(f"left out: {sentence}")
+    if results.damaged and results.in_folders:
+        warn(f"{len(results.damaged)} trials or records are damaged or cannot be read")
     cut = slices(results)
     tables = list(all_tables(results, cut))
     files = [path for table in tables for path in write_table(table, out / "tables")]
@@ -120,6 +124,8 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
     beside = root if root.is_dir() else out  # with the store's runs, for one `wandb sync`
     for line in log_summary_run(results, tables, figures, found, tracking, beside, warn):
         say(line)
+    for sentence in few(list(results.not_shown.values()), "of these", MOST_NAMED):
+        warn(f"not shown: {sentence}")
 
 
 if __name__ == "__main__":

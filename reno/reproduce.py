@@ -24,7 +24,8 @@ from reno.config.words import Words
 from reno.letters.output import say
 from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import BadInput
-from reno.store.store import Store, Stored, read_trial, whole
+from reno.store.store import Store
+from reno.store.stored import Stored, read_trial, whole
 
 PAGE = Page(
     name="reproduce",
@@ -77,8 +78,9 @@ def _reproduce(words: Words) -> int:
 
 def _stored(trial: str, results: Path) -> Stored:
     """The trial in the folder `trial` if there is one, else the stored trial whose id starts so. Raises BadInput."""
-    place = Path(trial)
-    return whole(read_trial(place.resolve())) if os.path.exists(place / "trial.json") else Store(results).match(trial)
+    place = Path(trial).absolute()
+    is_trial = os.path.lexists(place / "trial.json") or (place.parent.name == "trials" and os.path.lexists(place))
+    return whole(read_trial(place.resolve())) if is_trial else Store(results).match(trial)
 
 
 if __name__ == "__main__":

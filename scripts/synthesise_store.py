@@ -56,7 +56,7 @@ from reno.store.records import (
     Timings,
     TrialIdentity,
     TrialRecord,
-    record_bytes,
+    sealed_bytes,
 )
 from reno.store.store import Store, write_job_record
 from reno.testbed.render import render
@@ -266,7 +266,7 @@ class _Writer:
         folder.mkdir()
         for name, (path, _) in files.items():
             os.link(path, folder / name)
-        (folder / "trial.json").write_bytes(record_bytes(record.to_json()))
+        (folder / "trial.json").write_bytes(sealed_bytes(record))
         self.written += 1
 
     def file(self, key: tuple | None, make: Callable[[], bytes]) -> tuple[Path, FileEntry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,40 +10,69 @@ import msgspec
 
 from analysis.data.frames import tidy
 from analysis.data.results import Results
-from reno.spec.errors import BadInput
+from reno.spec.errors import BadInput, first_line
+from reno.spec.trial import digest
 from reno.store.records import FAILED, JobRecord, TrialRecord, read_json
-from reno.store.store import Damaged, Store
+from reno.store.store import Store
+from reno.store.stored import Damaged, checked
+
+READ = ("trace.parquet",)
+"""The files of every trial that the numbers come from. Images are compared with what was written where they are
+shown."""
 
 
 def load_store(root: Path) -> Results:
-    """Reads the store in `root`. Raises BadInput if it has no whole trial."""
-    records, broken = _read_trials(root)
-    jobs, unread = _read_jobs(root)
+    """Reads the store in `root`. Raises BadInput if it has no whole trial, or cannot be read."""
+    records, broken, unread = _read_trials(root)
+    jobs, unread_jobs = _read_jobs(root)
+    unread += unread_jobs
     if not records:
         raise BadInput(_nothing(root, jobs, (*broken.values(), *unread)))
     return tidy(records, jobs, root=root, broken=broken, unread=unread)
 
 
-def _read_trials(root: Path) -> tuple[list[TrialRecord], dict[str, str]]:
-    """The records of the whole trials, later judgements among theirs, and a sentence for each damaged trial."""
-    records, broken = [], {}
-    for found in Store(root):
+def _read_trials(root: Path) -> tuple[list[TrialRecord], dict[str, str], list[str]]:
+    """The records of the whole trials, later judgements among theirs; a sentence for each damaged trial; one for each
+    damaged judgement."""
+    records, broken, unjudged = [], {}, []
+    for found in checked(Store(root), READ):
         if isinstance(found, Damaged):
             broken[found.trial] = found.sentence
-        else:
-            records.append(msgspec.structs.replace(found.record, judgements=found.judgements()))
-    return records, broken
+            continue
+        later, damaged = found.later()
+        unjudged += [one.sentence for one in damaged]
+        records.append(msgspec.structs.replace(found.record, judgements=found.judgements_with(later)))
+    return records, broken, list(dict.fromkeys(unjudged))
 
 
 def _read_jobs(root: Path) -> tuple[list[JobRecord], list[str]]:
     """The records of the jobs, of single runs and of sweeps, oldest first, and a sentence for each unreadable one."""
     jobs, unread = [], []
-    for path in sorted((root / "jobs").glob("**/job.json"), key=_job_order):
+
+    def refused(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            unread.append(f"{error.filename} cannot be read ({error.strerror}); the jobs in it are not counted")
+
+    found = []
+    for folder, folders, files in os.walk(root / "jobs", onerror=refused):
+        found += [Path(folder) / name for name in (*folders, *files) if name == "job.json"]
+    for path in sorted(found, key=_job_order):
         try:
-            jobs.append(JobRecord.from_json(read_json(path)))
-        except (OSError, ValueError):
-            unread.append(f"{path} cannot be read as a job's record; trials that only it names are not counted")
+            jobs.append(_job(path))
+        except OSError as error:
+            unread.append(f"{path} cannot be read ({error.strerror}); trials that only it names are not counted")
+        except ValueError as error:
+            unread.append(f"{path} is damaged: {first_line(error)}; trials that only it names are not counted")
     return jobs, unread
+
+
+def _job(path: Path) -> JobRecord:
+    """A job's record. Raises OSError if it cannot be read, and ValueError, which says why, if it is damaged."""
+    job = JobRecord.from_json(read_json(path))
+    for trial in job.trials if job.spec else ():
+        if digest({**job.spec, "prompt": trial.prompt, "seed": trial.seed}) != trial.id:
+            raise ValueError(f"its spec is not the one that the id {trial.id[:12]} was made from")
+    return job
 
 
 def _job_order(path: Path) -> tuple:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -27,6 +26,7 @@ from analysis.data.frames import SharedIdentity, tidy
 from analysis.data.results import TRACED, Results
 from reno.spec.errors import BadInput, first_line
 from reno.store.records import DONE, FAILED, NOT_RUN, BatchMate, BatchRecord, JobRecord, JobTrial, Labels, TrialRecord
+from reno.store.staging import scratch
 
 WANDB = "wandb:"
 """Before a project's name where a store's folder could stand."""
@@ -123,9 +123,9 @@ class TrackedTrial:
                 f"run {self.id} has no image at iteration {wanted}; it was logged with tracking.images=false"
             )
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                self.results.runs[self.id].file(path).download(root=folder, replace=True).close()
-                data = (Path(folder) / path).read_bytes()
+            with scratch("image") as folder:
+                self.results.runs[self.id].file(path).download(root=str(folder), replace=True).close()
+                data = (folder / path).read_bytes()
             with Image.open(io.BytesIO(data)) as image:
                 return np.asarray(image.convert("RGB"))
         except Exception as error:  # as above

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from reno.store.store import Stored, read_trial, whole
+from reno.spec.errors import BadInput, reason
+from reno.store.stored import Stored, read_trial, whole
+
+T = TypeVar("T")
 
 TYPED = "typed"
 """The prompt set of prompts that were typed on the command line."""
@@ -65,7 +68,7 @@ class Results:
     """ABSENT_COLUMNS, one row a planned trial x prompt set that the store lacks. `state` is one of ABSENT_STATES;
     `settings` is None if the job's record does not have them."""
     damaged: tuple[str, ...]
-    """A sentence for each trial and each job record that could not be read."""
+    """A sentence for each trial, each later judgement and each job record that is damaged or cannot be read."""
     commands: tuple[str, ...]
     """The commands whose jobs filled the store, in the order they ran."""
     metrics: tuple[str, ...]
@@ -74,6 +77,8 @@ class Results:
     """Methods in the order in which they first appear."""
     claims: tuple[dict[str, Any], ...] = ()
     """The claims that the jobs name, as job.json has them."""
+    not_shown: dict[str, str] = field(default_factory=dict)
+    """A sentence for each trial with an image that was to be shown and is not what was written; `shown` fills it."""
     in_folders: ClassVar[bool] = True
     """Each trial is a folder with all of its images. If not, each image is a request to a server."""
 
@@ -89,6 +94,15 @@ class Results:
     def stored(self, trial: str) -> Stored:
         """The trial, with its record, images and frames. Raises BadInput if it is damaged."""
         return whole(read_trial(self.folder(trial)))
+
+    def shown(self, trial: str, read: Callable[[Any], T]) -> T | None:
+        """What `read` makes of the trial's images; None if they cannot be read, which `not_shown` then says."""
+        try:
+            return read(self.stored(trial))
+        except (BadInput, OSError, ValueError, KeyError) as error:
+            if self.in_folders:
+                self.not_shown.setdefault(trial, reason(error))
+            return None
 
     def traces(self, trials: Iterable[str], columns: Sequence[str] = TRACED) -> pd.DataFrame:
         """One row an iteration of each trial, with the column `trial` and these columns of the trace.

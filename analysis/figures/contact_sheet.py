@@ -11,7 +11,6 @@ from analysis.data import Results
 from analysis.figures.style import FAINT, INK, PAGE, heading, metric_colors, plain
 from analysis.numbers.slices import Slice, families_of
 from reno.letters.lines import lines_of, width_of
-from reno.spec.errors import BadInput
 
 ROWS = 8
 """Prompts a sheet."""
@@ -73,9 +72,10 @@ def _picture(axis, trial: pd.Series, image: str, results: Results) -> None:
     axis.grid(visible=False)
     for spine in axis.spines.values():
         spine.set_linewidth(0.4)
-    try:
-        axis.imshow(results.stored(trial["trial"]).image(image))
-    except (BadInput, OSError):
+    pixels = results.shown(trial["trial"], lambda stored: stored.image(image))
+    if pixels is not None:
+        axis.imshow(pixels)
+    else:
         axis.text(0.5, 0.5, "unreadable", ha="center", va="center", fontsize=6, transform=axis.transAxes)
     share = trial[f"bound/{image}"]
     if share == share:

@@ -25,7 +25,7 @@ from analysis.figures import Figure
 from analysis.numbers.slices import Slice
 from analysis.report.answer import answer
 from analysis.report.exhibits import changes_of, exhibits
-from analysis.report.page import write_page
+from analysis.report.page import gallery, write_page
 from analysis.report.paper import write_paper
 from analysis.report.prompt_folders import write_prompt_folders
 from analysis.report.sources import sources
@@ -45,10 +45,12 @@ def write_report(
     """Writes out/index.html, out/report.pdf and out/pics/; answers with the paths of the first two and the folder."""
     shown = exhibits(slices)
     sentences = answer(results, slices, found)
-    rests_on = sources(results, slices, out)
     judged = changes_of(results, shown)
+    cards = gallery(results, shown, judged)
+    pics = write_prompt_folders(results, shown, judged, out / "pics")
+    rests_on = sources(results, slices, out)  # once every image was read, so that damaged ones are named
     return [
-        write_page(results, tables, found, figures, shown, judged, sentences, rests_on, out / "index.html"),
+        write_page(results, tables, found, figures, shown, cards, sentences, rests_on, out / "index.html"),
         write_paper(tables, found, figures, sentences, rests_on, out / "report.pdf"),
-        write_prompt_folders(results, shown, judged, out / "pics"),
+        pics,
     ]

@@ -29,7 +29,6 @@ from analysis.report.thumbnails import data_uri, ends, figure_uri, strip, thumbn
 from analysis.tables import Table
 from analysis.tables.table import MOST_ROWS
 from reno.letters.harmless import visible
-from reno.spec.errors import BadInput
 
 MOST_CARDS = 120
 """Cards in a gallery, one a prompt and seed; of more, so many are drawn at random, the same ones each time."""
@@ -43,13 +42,12 @@ def write_page(
     found: Sequence[Claim],
     figures: Sequence[Figure],
     shown: Sequence[Exhibit],
-    judged: JudgedChanges,
+    cards: Sequence[dict[str, Any]],
     answer: Sequence[str],
     rests_on: Sources,
     path: Path,
 ) -> Path:
-    """Writes the page; answers with its path. judged: what the judges say of the trials of `shown`."""
-    cards = gallery(results, shown, judged)
+    """Writes the page; answers with its path. cards: the `gallery` of `shown`."""
     room = files("analysis.report")
     environment = Environment(
         loader=DictLoader({"page.html": (room / "page.html").read_text("utf-8")}),
@@ -181,20 +179,14 @@ def _card(results: Results, one: Exhibit, judged: dict[str, BeforeAndAfter]) -> 
 
 
 def _still(results: Results, trial: str) -> str | None:
-    try:
-        return data_uri(thumbnail(results.stored(trial).image("initial")))
-    except (BadInput, OSError, ValueError):
-        return None
+    return results.shown(trial, lambda stored: data_uri(thumbnail(stored.image("initial"))))
 
 
 def _moving(results: Results, row: pd.Series, trace: pd.DataFrame) -> dict[str, Any]:
     """A trial's strip and its loss curve; a part that cannot be read is empty."""
     curve = [_rounded(value) for value in trace["loss"]]
-    try:
-        draw = strip if results.in_folders else ends
-        strip_of = draw(results.stored(row["trial"]), max(1, len(curve))).data
-    except (BadInput, OSError, ValueError, KeyError):
-        strip_of = None
+    draw = strip if results.in_folders else ends
+    strip_of = results.shown(row["trial"], lambda stored: draw(stored, max(1, len(curve))).data)
     return {"curve": curve, "best": int(row["best_iteration"]), "strip": strip_of}
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from itertools import groupby
@@ -21,6 +20,7 @@ from analysis.report.page import shown_table
 from analysis.report.sources import Sources
 from analysis.tables import Table
 from reno.letters.fonts import FIRST, of_this_machine
+from reno.store.staging import scratch
 
 MOST_ROWS = 24
 """Rows of a table on paper."""
@@ -38,8 +38,7 @@ def write_paper(
 
     shown = reported(tables)
     places = {(one.models, one.prompt_set) for one in shown}
-    with tempfile.TemporaryDirectory() as folder:
-        room = Path(folder)
+    with scratch("paper") as room:
         drawn = []
         for number, one in enumerate(one for one in figures if (one.models, one.prompt_set) in places):
             shutil.copyfile(one.png, room / f"{number}.png")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -62,10 +61,12 @@ def _copy(results: Results, one: Exhibit, here: Path, prefix: str) -> Iterator[s
     wanted = [("initial", one.base, f"{stem}_before.png")]
     wanted += [("best", row, f"{stem}_{file_name(metric)}.png") for metric, row in one.trials.items()]
     for image, row, name in wanted:
-        try:
-            shutil.copyfile(results.folder(row["trial"]) / f"{image}.png", here / name)
-        except OSError:
-            yield f"{name} is not here: the trial's image cannot be read.\n"
+        data = results.shown(row["trial"], lambda stored, image=image: stored.read(f"{image}.png"))
+        if data is None:
+            (here / name).unlink(missing_ok=True)  # an earlier report's
+            yield f"{name} is not here: the trial's image is damaged or cannot be read.\n"
+        else:
+            (here / name).write_bytes(data)
 
 
 def analysis_text(prompt: str, shown: Sequence[Exhibit], judged: JudgedChanges) -> str:

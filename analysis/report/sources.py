@@ -116,7 +116,8 @@ def _commands(results: Results, out: Path) -> Iterator[str]:
 
 def _missing(results: Results) -> Iterator[str]:
     absent = results.absent.drop_duplicates("trial")
-    if absent.empty and not results.damaged:
+    damaged = [*results.damaged, *results.not_shown.values()]
+    if absent.empty and not damaged:
         yield "Nothing: every trial that a job planned is in the store and could be read."
         return
     planned = len(results.trials) + len(absent)
@@ -131,7 +132,11 @@ def _missing(results: Results) -> Iterator[str]:
         f"“{row.prompt}”, seed {row.seed}" + (f" ({row.reason})" if row.state == "failed" and row.reason else "")
         for row in absent.itertuples()
     ]
-    for lines, what in ((named, "absent trials"), (list(results.damaged), "damaged files")):
+    if results.damaged and results.in_folders:
+        yield f"{len(results.damaged)} trials or records are damaged or cannot be read, and are in no number here."
+    if results.not_shown:
+        yield f"Images of {len(results.not_shown)} trials are damaged or cannot be read, and are not shown here."
+    for lines, what in ((named, "absent trials"), (damaged, "damaged files")):
         yield from lines[:MOST_NAMED]
         if len(lines) > MOST_NAMED:
             yield f"… and {len(lines) - MOST_NAMED} more {what}."

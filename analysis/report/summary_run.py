@@ -27,7 +27,6 @@ from analysis.tables import Table
 from analysis.tables.files import table_stem
 from analysis.text import file_name
 from reno.letters.harmless import cell
-from reno.spec.errors import BadInput
 from reno.tracking import TrackingSpec, TrialCard, make_tracker
 from reno.tracking.shown import Grid, Picture
 
@@ -145,9 +144,9 @@ class _Images:
     def _image(self, trial: str, which: str) -> Picture | None:
         from PIL import Image
 
-        file = io.BytesIO()
-        try:
-            Image.fromarray(self._results.stored(trial).image(which)).save(file, "PNG")
-        except (BadInput, OSError):
+        pixels = self._results.shown(trial, lambda stored: stored.image(which))
+        if pixels is None:
             return None
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
         return Picture(file.getvalue())

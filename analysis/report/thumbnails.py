@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from analysis.data.from_wandb import TrackedTrial
-from reno.store.store import Stored
+from reno.store.stored import Stored
 
 SIDE = 128
 """Pixels of a thumbnail's longer side."""

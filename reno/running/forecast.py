@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from reno.running.plan import Plan, cut, estimate_seconds, missing
-from reno.store.store import Damaged, Store, Stored, whole
+from reno.running.plan import Plan, cut, damaged_judgements, estimate_seconds, missing, read_finished
+from reno.store.store import Store
+from reno.store.stored import Damaged, Stored
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Forecast:
     """How long it takes, and where that is known from; None if it is not known."""
     size: int | None
     """Bytes that the new trials write; None if that is not known."""
+    damaged: tuple[str, ...] = ()
+    """A sentence for each trial and judgement that is damaged; the run makes these trials again."""
 
 
 @dataclass
@@ -36,17 +39,18 @@ class Foresight:
     _seen: dict[Path, set[str]] = field(default_factory=dict)
 
     def look(self, plan: Plan) -> Forecast:
-        """What the plan would run after those that were added. Raises BadInput if a trial of it is damaged."""
+        """What the plan would run after those that were added. Raises BadInput if a trial of it cannot be read."""
         root = plan.job.results.absolute()
         everything = self._everything(root)
-        finished = {trial.id: whole(everything[trial.id]) for trial in plan.trials if trial.id in everything}
+        finished, damaged = read_finished(plan.trials, Store(root))
         seen = self._seen.get(root, set())
         ids = dict.fromkeys(trial.id for trial in plan.trials)
         new = tuple(trial for trial in ids if trial not in finished and trial not in seen)
         batches = missing(cut(plan.trials, plan.job.batch_size or 1), finished.keys() | seen)
         seconds = estimate_seconds(plan, everything.values(), sum(map(len, batches)))
         size = estimate_bytes(plan, everything.values())
-        return Forecast(plan, finished, new, seconds, None if size is None else len(new) * size)
+        unusable = tuple([one.sentence for one in damaged] + damaged_judgements(finished.values()))
+        return Forecast(plan, finished, new, seconds, None if size is None else len(new) * size, unusable)
 
     def add(self, found: Forecast) -> None:
         """Counts a job that can run: a later job that shares its trials finds them there."""

@@ -25,8 +25,9 @@ from reno.running.provenance import environment
 from reno.spec.errors import BadInput, reason
 from reno.spec.job import EvaluatorSpec
 from reno.spec.judgements import Verdict
-from reno.store.records import JUDGED, JudgementRecord
-from reno.store.store import Damaged, Store, Stored
+from reno.store.records import JUDGED, JudgedTrial, JudgementRecord
+from reno.store.store import Store
+from reno.store.stored import UNREADABLE, Damaged, Stored, checked
 from reno.weights.images import from_uint8
 
 Pair: TypeAlias = tuple[Stored, np.ndarray]
@@ -54,6 +55,8 @@ class Judging:
     """The trials that this judge, with this identity, has not judged."""
     outcome: Outcome = field(default_factory=Outcome)
     without_bindings: int = 0
+    damaged: list[Damaged] = field(default_factory=list)
+    """Its damaged judgements. Their trials are judged again."""
 
     @property
     def name(self) -> str:
@@ -61,7 +64,7 @@ class Judging:
 
 
 def plan_judgings(request: Request, store: Store) -> list[Judging]:
-    """The trials that each judge has to judge. Raises BadInput if the store holds no trials."""
+    """The trials that each judge has to judge. Raises BadInput if the store holds no trials or cannot be read."""
     found = list(store)
     if not found:
         raise BadInput(f"results={store.root} holds no trials; give the folder that reno.run wrote to: results=DIR")
@@ -75,10 +78,15 @@ def _plan(judge: LocatedEvaluator, found: Sequence[Stored | Damaged]) -> Judging
             judging.outcome.failed[one.trial] = one.sentence
         elif not one.record.bindings:
             judging.without_bindings += 1
-        elif one.judged_by(judge.spec.name, judge.identity):
-            judging.outcome.skipped.append(one.id)
         else:
-            judging.waiting.append(one)
+            said = one.judgement_by(judge.spec.name, judge.identity)
+            if isinstance(said, JudgedTrial):
+                judging.outcome.skipped.append(one.id)
+            elif isinstance(said, Damaged) and said.state == UNREADABLE:
+                judging.outcome.failed[one.id] = said.sentence
+            else:
+                judging.waiting.append(one)
+                judging.damaged += [said] if said else []
     return judging
 
 
@@ -94,6 +102,7 @@ def judge_all(
     make_deterministic(request.threads)
     device = choose_device(request.device)
     store = Store(request.results)
+    store.prepare()
     provenance = msgspec.to_builtins(environment(device))
     for judging in judgings:
         if not judging.waiting:
@@ -137,7 +146,10 @@ class _Bench:
     def _of_one_size(self, batch: Sequence[Stored]) -> Iterator[list[Pair]]:
         """The trials of a batch with their images, in groups of one image size."""
         groups: dict[tuple[int, ...], list[Pair]] = {}
-        for trial in batch:
+        for trial in checked(batch):
+            if isinstance(trial, Damaged):
+                self.judging.outcome.failed[trial.trial] = trial.sentence
+                continue
             try:
                 images = np.stack([trial.image(which) for which in JUDGED])
             except (ValueError, OSError) as error:

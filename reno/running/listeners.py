@@ -20,7 +20,7 @@ from reno.running.plan import Batch, Plan
 from reno.spec.errors import typed_line
 from reno.spec.trial import TrialSpec
 from reno.store.records import Provenance
-from reno.store.store import Stored
+from reno.store.stored import Stored
 
 if TYPE_CHECKING:
     from reno.running.batch import BatchRun

@@ -18,7 +18,8 @@ from reno.evaluators import JUDGING
 from reno.spec.errors import BadInput
 from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.spec.trial import TrialSpec, digest
-from reno.store.store import Damaged, Store, Stored, whole
+from reno.store.store import Store
+from reno.store.stored import BROKEN, Damaged, Stored, checked, whole
 from reno.weights.checkpoints import Located, locate
 from reno.weights.fetching import ToFetch
 from reno.weights.kinds import check_options, module_of, short_kind
@@ -213,10 +214,21 @@ def missing(batches: Iterable[Batch], finished: Collection[str]) -> list[Batch]:
     return [batch for batch in batches if any(trial.id not in finished for trial in batch)]
 
 
-def read_finished(trials: Iterable[TrialSpec], store: Store) -> dict[str, Stored]:
-    """The trials that are stored already, by id. Raises BadInput if one of them is damaged."""
-    found = {trial.id: store.find(trial.id) for trial in trials}
-    return {trial_id: whole(one) for trial_id, one in found.items() if one is not None}
+def read_finished(trials: Iterable[TrialSpec], store: Store) -> tuple[dict[str, Stored], list[Damaged]]:
+    """The trials that are stored already, by id, and those that are damaged, so that they are to be made again. Reads
+    every byte of them. Raises BadInput if one cannot be read or is of another version."""
+    finished, damaged = {}, []
+    for found in checked(one for one in (store.find(trial.id) for trial in trials) if one is not None):
+        if isinstance(found, Damaged) and found.state == BROKEN:
+            damaged.append(found)
+        else:
+            finished[whole(found).id] = found
+    return finished, damaged
+
+
+def damaged_judgements(finished: Iterable[Stored]) -> list[str]:
+    """A sentence for each later judgement of these trials that cannot be used."""
+    return list(dict.fromkeys(damaged.sentence for stored in finished for damaged in stored.later()[1]))
 
 
 def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run: int) -> tuple[float, str] | None:

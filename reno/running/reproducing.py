@@ -19,7 +19,7 @@ from reno.running.batch import Progress, run_batch
 from reno.running.plan import LocatedGenerator, Plan, make_plan
 from reno.running.pool import ModelPool
 from reno.running.provenance import Environment, environment
-from reno.spec.errors import BadInput
+from reno.spec.errors import BadInput, typed_line
 from reno.spec.job import (
     Checkpoint,
     Execution,
@@ -32,7 +32,7 @@ from reno.spec.job import (
 from reno.spec.trial import TrialSpec
 from reno.store.files import TRACE_COLUMNS
 from reno.store.records import GitState, Origin, Provenance, TrialRecord
-from reno.store.store import Damaged, Stored
+from reno.store.stored import Damaged, Stored
 from reno.weights.checkpoints import Located
 
 BEFORE_THE_CHOICE = Execution(checkpointing=False)
@@ -60,11 +60,10 @@ class Comparison:
 def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Comparison:
     """Runs a stored trial again. device: None for the one it first ran on. Raises BadInput if the trial is damaged or
     fails this time, or if its checkpoints hold other weights now."""
-    if change := stored.changed_file():
-        remedy = "the two runs cannot be compared; delete that folder and make the trial again with reno.run"
-        raise BadInput(Damaged(stored.id, stored.folder, change, remedy).sentence)
+    if damaged := stored.damage():
+        raise BadInput(damaged.sentence)
     record = stored.record
-    job = _job_of(stored, device or record.provenance.device_type)
+    job = _checked_job(stored, device or record.provenance.device_type)
     plan = make_plan(job)
     _check_weights(plan, record.trial)
     make_deterministic(record.provenance.threads)
@@ -74,6 +73,20 @@ def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Com
     if again.failure:
         raise BadInput(f"the trial failed this time: {again.failure}")
     return _compare(stored, again, _differences(record.provenance, environment(models.generator.device)))
+
+
+def _checked_job(stored: Stored, device: str) -> JobSpec:
+    """The job that a trial's record describes. Raises BadInput if the record describes none."""
+    batch, place = stored.record.batch, stored.record.provenance.batch.place
+    try:
+        if place >= len(batch) or batch[place].id != stored.id:
+            raise ValueError("the trial is not in its batch")
+        return _job_of(stored, device)
+    except BadInput:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        why = f"trial.json does not say how the trial was made ({typed_line(error)})"
+        raise BadInput(Damaged(stored.id, stored.folder, why).sentence) from None
 
 
 def _job_of(stored: Stored, device: str) -> JobSpec:

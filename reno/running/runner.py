@@ -25,7 +25,7 @@ from reno.device.residence import out_of_memory, release
 from reno.running.batch import BatchRun, run_batch
 from reno.running.listeners import Listener, Listeners, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
-from reno.running.plan import Batch, Plan, cut, missing, read_finished
+from reno.running.plan import Batch, Plan, cut, damaged_judgements, missing, read_finished
 from reno.running.pool import ModelPool, Models
 from reno.running.provenance import Environment, environment, git_diff
 from reno.running.recording import finished_trial, job_record, provenances
@@ -33,7 +33,8 @@ from reno.running.sizing import choose_batch_size
 from reno.spec.errors import BadInput, typed_line
 from reno.spec.trial import TrialSpec
 from reno.store.records import Cut, Provenance
-from reno.store.store import Store, Stored, write_job_record
+from reno.store.store import Store, write_job_record
+from reno.store.stored import Stored, few
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +77,18 @@ class Runner:
 
     def run(self) -> Outcome:
         """Runs the missing trials. Raises BadInput, before anything is written, if the job cannot run."""
-        self.finished = read_finished(self.plan.trials, self.store)
+        self.finished, damaged = read_finished(self.plan.trials, self.store)
         self.outcome.skipped = [trial.id for trial in self.plan.trials if trial.id in self.finished]
         models, size, waiting = self._prepare()
         self.store.prepare()
+        moved = [sentence for one in damaged if (sentence := self.store.set_aside(one))]
+        unjudged = damaged_judgements(self.finished.values())
         self.folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         job = RunningJob(self.plan, self.folder, self.group, self.command, self.finished, len(waiting), self._warn)
         self.listeners.tell("job_begins", job)
+        for sentence in (*few(moved, "damaged trials"), *few(unjudged, "damaged judgements")):
+            self._warn(sentence)
         try:
             if models is not None:
                 with _termination_as_interrupt(), ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:

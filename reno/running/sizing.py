@@ -25,7 +25,7 @@ from reno.running.plan import Plan
 from reno.running.pool import Models
 from reno.running.provenance import Environment, environment
 from reno.store.records import Cut
-from reno.store.store import Stored
+from reno.store.stored import Stored
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,8 @@ from reno.letters.fonts import FIRST, Fonts, of_this_machine
 from reno.letters.lines import lines_of
 from reno.screen.words import number
 from reno.spec.errors import BadInput
-from reno.store.store import Stored
+from reno.store.staging import write_whole
+from reno.store.stored import Stored
 
 PICTURE = 224  # pixels a side
 GAP = 16
@@ -39,9 +41,9 @@ def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path, fonts:
         left = GAP + index % columns * (cell_width + GAP)
         top = HEADING + index // columns * (cell_height + GAP)
         _draw_trial(sheet, trial, metric, left, top)
-    part = path.with_suffix(".part")
-    sheet.image.save(part, "PNG")
-    part.replace(path)
+    drawn = io.BytesIO()
+    sheet.image.save(drawn, "PNG")
+    write_whole(path, drawn.getvalue())
     return path
 
 

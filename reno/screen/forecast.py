@@ -5,11 +5,12 @@ from __future__ import annotations
 from rich.table import Table
 
 from reno.letters.harmless import visible
-from reno.letters.output import say
+from reno.letters.output import say, warn
 from reno.running.forecast import Forecast, Foresight
 from reno.screen.console import PatientConsole
 from reno.screen.screen import name_of, not_english
 from reno.screen.words import count, duration, size
+from reno.store.stored import few
 
 
 def show_forecast(found: Forecast) -> None:
@@ -43,6 +44,8 @@ def show_forecast(found: Forecast) -> None:
         say("a trial's id follows from the weights, so which trials are stored is known once they are fetched")
     if foreign := not_english(plan):
         say(foreign)
+    for sentence in few(found.damaged, "damaged ones"):
+        warn(f"warning: {sentence}")
 
 
 def show_total(seen: Foresight, refused: int) -> None:

@@ -10,6 +10,7 @@ from reno.letters.output import say, warn
 from reno.running.judging import Judging
 from reno.screen.console import PatientConsole
 from reno.screen.words import count
+from reno.store.stored import few
 
 LINE_EVERY = 30.0
 """Seconds between two lines of progress if the output is not a terminal."""
@@ -62,8 +63,10 @@ class JudgingBar:
 
 
 def show_judging(judging: Judging) -> None:
-    """Prints how many trials a judge judged, and why others failed."""
+    """Prints how many trials a judge judged, why others failed, and which judgements were damaged."""
     outcome = judging.outcome
+    for sentence in few([one.sentence for one in judging.damaged], "damaged judgements", MOST_REASONS):
+        warn(f"damaged: {sentence}")
     for place, (trial_id, reason) in enumerate(outcome.failed.items()):
         if place == MOST_REASONS:
             warn(f"... and {len(outcome.failed) - MOST_REASONS} more failed")

@@ -24,7 +24,7 @@ from reno.running.plan import Plan
 from reno.screen.console import PatientConsole
 from reno.screen.words import count, duration, number
 from reno.store.records import JudgedTrial
-from reno.store.store import Stored
+from reno.store.stored import Stored
 
 LONGEST_TABLE = 40
 """Rows of a table on a terminal; the store and the contact sheet have more."""

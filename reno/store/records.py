@@ -5,13 +5,18 @@ them goes through these classes.
     record.scores.best["clip"]
 
 Fields that older stores lack have defaults. Unknown keys are ignored.
+
+The last key of a file is `sha256`, the digest of the record's own bytes, so that one changed bit is noticed. Files of
+older versions lack it and are read without.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -29,6 +34,12 @@ SCORED = ("initial", "best", "last")
 """The images of a trial that metrics score."""
 DONE, FAILED, STORED_BEFORE, NOT_RUN = "done", "failed", "stored before", "not run"
 """The states of a trial at the end of a job."""
+MOST_NESTED = 50
+"""Lists and objects inside one another that a file may have; a record has about ten."""
+
+Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A count, a size or a place."""
+Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -62,7 +73,7 @@ class TrialIdentity(Record, kw_only=True):
     loss_scale: float | UnsetType = UNSET
     method: dict[str, Any]
     prompt: str
-    seed: int
+    seed: Whole
 
 
 class Labels(Record, kw_only=True):
@@ -95,18 +106,21 @@ class JudgedTrial(Record, kw_only=True):
     identity: dict[str, Any] | None = None
     """The judge's version, kind, settings and weights; None if they are not recorded."""
 
+    def __post_init__(self) -> None:
+        _check_same_bindings(self.initial, self.best)
+
 
 class Timings(Record, kw_only=True):
     seconds: float
     """Wall seconds of the optimisation: those of the batch divided by its size."""
     batch_seconds: float
-    batch_size: int
-    images: int
+    batch_size: Positive
+    images: Positive
 
 
 class Memory(Record, kw_only=True):
-    peak_host_bytes: int
-    peak_device_bytes: int | None
+    peak_host_bytes: Whole
+    peak_device_bytes: Whole | None
 
 
 class GitState(Record, kw_only=True):
@@ -141,7 +155,7 @@ class Origins(Record, kw_only=True):
 class Cut(Record, kw_only=True):
     """How many trials were to run side by side, and why."""
 
-    size: int
+    size: Positive
     reason: str
     automatic: bool
 
@@ -150,14 +164,14 @@ class BatchMate(Record, kw_only=True):
     id: str
     prompt: str = ""
     bindings: tuple[Binding, ...] = ()
-    seed: int = 0
+    seed: Whole = 0
 
 
 class BatchRecord(Record, kw_only=True):
     """The trials that ran side by side."""
 
-    size: int
-    place: int
+    size: Positive
+    place: Whole
     cut: Cut | UnsetType = UNSET
     trials: tuple[BatchMate, ...]
 
@@ -181,7 +195,7 @@ class Provenance(Record, kw_only=True):
 
 
 class FileEntry(Record, kw_only=True):
-    bytes: int
+    bytes: Whole
     sha256: str
 
 
@@ -194,7 +208,7 @@ class TrialRecord(Record, kw_only=True):
     bindings: tuple[Binding, ...]
     labels: Labels
     scores: Scores
-    best_iteration: int
+    best_iteration: Whole
     judgements: dict[str, JudgedTrial] = {}
     """The judgements made while the job ran, by judge."""
     timings: Timings
@@ -233,7 +247,7 @@ class TrialRecord(Record, kw_only=True):
 class JobTrial(Record, kw_only=True):
     id: str
     prompt: str
-    seed: int
+    seed: Whole
     state: str
     """DONE, FAILED, STORED_BEFORE or NOT_RUN."""
     reason: str | UnsetType = UNSET
@@ -271,21 +285,80 @@ class JudgementRecord(Record, kw_only=True):
     """When, ISO 8601 in UTC."""
     provenance: dict[str, Any] = {}
 
+    def __post_init__(self) -> None:
+        _check_same_bindings(self.initial, self.best)
+
     @property
     def judged_trial(self) -> JudgedTrial:
         return JudgedTrial(kin=self.kin, initial=self.initial, best=self.best, identity=self.identity)
 
 
+def _check_same_bindings(initial: Verdict, best: Verdict) -> None:
+    first, second = ([(one.attribute, one.object) for one in verdict.judgements] for verdict in (initial, best))
+    if first != second:
+        raise ValueError("the initial and the best image are judged for different bindings")
+
+
+# --- Bytes ------------------------------------------------------------------------------------------------------------
+
+_SEAL = re.compile(rb',\n "sha256": "([^"]*)"\n}\Z')
+
+
+def sealed_bytes(record: Record) -> bytes:
+    """A record as the store writes it: its JSON, whose last key is the SHA-256 of the bytes without that key."""
+    plain = record_bytes(record.to_json())
+    return plain.removesuffix(b"\n}") + f',\n "sha256": "{hashlib.sha256(plain).hexdigest()}"\n}}'.encode()
+
+
 def record_bytes(values: dict[str, Any]) -> bytes:
-    """JSON values as the store writes them: UTF-8, with a prompt's undecodable bytes as they were typed.
+    """JSON values in UTF-8, with a prompt's undecodable bytes as they were typed.
 
     Raises ValueError for a number that is not finite, which JSON does not have."""
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
 
 
 def read_json(path: Path) -> Any:
-    """The values that `record_bytes` was given. Raises OSError or ValueError if the file cannot be read."""
-    return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"), parse_constant=_not_finite)
+    """The values of a record's file, without its `sha256`. Raises OSError if it cannot be read, and ValueError, which
+    says why, if it is not what was written or not JSON."""
+    data = path.read_bytes()
+    seal = _SEAL.search(data)
+    if seal is not None:
+        data = data[: seal.start()] + b"\n}"
+        if hashlib.sha256(data).hexdigest() != seal[1].decode("ascii", "replace"):
+            raise ValueError("it is not what was written")
+    else:
+        _check_nesting(data)
+    try:
+        return json.loads(data.decode("utf-8", "surrogatepass"), parse_constant=_not_finite, parse_float=_finite)
+    except UnicodeDecodeError:
+        raise ValueError("it is not a text in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}" if data else "it is empty") from None
+
+
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.S)
+_NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
+
+
+def _check_nesting(data: bytes) -> None:
+    """Raises ValueError for JSON so deep that reading it would end in a RecursionError."""
+    brackets = data.translate(None, _NO_BRACKETS)
+    for _ in range(MOST_NESTED):  # peels the innermost pairs; a few quick passes clear almost every file
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return
+    depth = 0  # too deep, or brackets in a text
+    for token in _TOKENS.findall(data):
+        depth += (token in b"[{") - (token in b"]}")
+        if depth > MOST_NESTED:
+            raise ValueError(f"it has more than {MOST_NESTED} lists or objects inside one another")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if value in (float("inf"), -float("inf")):
+        raise ValueError(f"{number} is larger than any number that can be read")
+    return value
 
 
 def _not_finite(name: str) -> float:

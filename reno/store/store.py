@@ -6,6 +6,7 @@
     store.commit(Finished(record, trace, frames, ...))
 
 A trial is written beside its place and renamed into it. If two processes race to the same trial, the first rename wins.
+A damaged trial is moved to damaged/ before it is made again; nothing that a user could want is deleted.
 """
 
 from __future__ import annotations
@@ -13,162 +14,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
-import socket
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
-from pyarrow import ArrowException, parquet
 
 from reno.spec.errors import BadInput
-from reno.spec.trial import digest
-from reno.store.files import (
-    FILES,
-    TraceRow,
-    decode_frames,
-    decode_png,
-    encode_frames,
-    encode_noise,
-    encode_png,
-    encode_trace,
-)
-from reno.store.records import (
-    JUDGED,
-    SCHEMA,
-    FileEntry,
-    JobRecord,
-    JudgedTrial,
-    JudgementRecord,
-    TrialRecord,
-    read_json,
-    record_bytes,
-)
+from reno.store.files import TraceRow, encode_frames, encode_noise, encode_png, encode_trace
+from reno.store.records import SCHEMA, FileEntry, JobRecord, JudgementRecord, TrialRecord, sealed_bytes
+from reno.store.staging import clear, clear_parts, clear_scratch, own_name, write_through, write_whole
+from reno.store.stored import BROKEN, UNREADABLE, Damaged, Stored, judge_folder, read_trial, whole
 
-HALF_WRITTEN_SECONDS = 86400
-"""Age from which a half-written trial of another machine is taken to be abandoned."""
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """A trial of the store that cannot be used."""
-
-    trial: str
-    folder: Path
-    why: str
-    remedy: str = "delete that folder and run the same command again to remake it"
-
-    @property
-    def sentence(self) -> str:
-        return f"the trial in {self.folder} is damaged: {self.why}; {self.remedy}"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One whole trial of the store."""
-
-    folder: Path
-    record: TrialRecord
-
-    @property
-    def id(self) -> str:
-        return self.record.id
-
-    def trace(self):
-        """A pandas DataFrame with TRACE_COLUMNS, one row per iteration. Raises BadInput if it cannot be read."""
-        import pandas
-
-        try:
-            return pandas.read_parquet(self.folder / "trace.parquet")
-        except (OSError, ArrowException):
-            raise self._damaged("trace.parquet cannot be read") from None
-
-    def image(self, which: str) -> np.ndarray:
-        """The `initial` or `best` image, uint8 (H, W, 3), exact. Raises BadInput if it is not what was written."""
-        name = f"{which}.png"
-        try:
-            data = (self.folder / name).read_bytes()
-        except OSError:
-            raise self._damaged(f"{name} cannot be read") from None
-        if hashlib.sha256(data).hexdigest() != self.record.files[name].sha256:
-            raise self._damaged(f"{name} is not what was written")
-        return decode_png(data)
-
-    def frames(self) -> list[np.ndarray]:
-        """Every image, uint8 (H, W, 3), one per iteration; exact up to LOSSLESS_SIDE pixels.
-
-        If all images are equal, the file is a still image without a duration; the trace then says how many iterations
-        it stands for. Raises BadInput if a file cannot be read, or there are more or fewer images than iterations."""
-        try:
-            frames = decode_frames((self.folder / "frames.webp").read_bytes())
-        except OSError:
-            raise self._damaged("frames.webp cannot be read") from None
-        try:
-            iterations = parquet.read_metadata(self.folder / "trace.parquet").num_rows
-        except (OSError, ArrowException):
-            raise self._damaged("trace.parquet cannot be read") from None
-        if len(frames) == 1:
-            frames *= iterations
-        if len(frames) != iterations:
-            raise self._damaged(f"frames.webp has {len(frames)} images of {iterations} iterations")
-        return frames
-
-    def noise(self) -> dict[str, np.ndarray]:
-        """`initial` and `best` noise, float32 (C, h, w). Raises BadInput if it cannot be read."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            return load_file(self.folder / "noise.safetensors")
-        except (OSError, SafetensorError):
-            raise self._damaged("noise.safetensors cannot be read") from None
-
-    def judgements(self) -> dict[str, JudgedTrial]:
-        """The judgements of the trial, by judge: those of trial.json and later ones. If several identities of a judge
-        have judged it, the last judgement counts. Judgements of images other than the trial's are ignored."""
-        found = dict(self.record.judgements)
-        later = [record for record in map(self._judgement_in, _judge_folders(self._root)) if record]
-        for record in sorted(later, key=lambda record: record.judged):
-            found[record.judge] = record.judged_trial
-        return found
-
-    def judged_by(self, judge: str, identity: dict[str, Any]) -> bool:
-        """Whether this judge, with this identity, has judged the trial, when it ran or later."""
-        said = self.record.judgements.get(judge)
-        if said is not None and said.identity == identity:
-            return True
-        return self._judgement_in(judge_folder(self._root, judge, identity)) is not None
-
-    def image_digests(self) -> dict[str, str]:
-        """SHA-256 of the image files that judges see, as they were written; by image."""
-        return {name: self.record.files[f"{name}.png"].sha256 for name in JUDGED}
-
-    def changed_file(self) -> str | None:
-        """A phrase that names the first file that is not what was written; None if all are. Reads every byte."""
-        for name, entry in self.record.files.items():
-            data = (self.folder / name).read_bytes()
-            if hashlib.sha256(data).hexdigest() != entry.sha256:
-                return f"{name} is not what was written"
-        return None
-
-    @property
-    def _root(self) -> Path:
-        return self.folder.parent.parent
-
-    def _judgement_in(self, folder: Path) -> JudgementRecord | None:
-        try:
-            record = JudgementRecord.from_json(read_json(folder / f"{self.id}.json"))
-        except (OSError, ValueError):
-            return None  # not judged, or not readable: then it is judged again
-        return record if record.images == self.image_digests() else None
-
-    def _damaged(self, why: str) -> BadInput:
-        return BadInput(Damaged(self.id, self.folder, why).sentence)
+_ID = re.compile(r"[0-9a-f]{64}")
+_cleared: set[Path] = set()
+"""The stores from which this process has removed half-written files."""
 
 
 @dataclass(frozen=True)
@@ -206,40 +70,41 @@ class Store:
         self.staging = root / "staging"
 
     def prepare(self) -> None:
-        """Makes the folders and removes half-written trials of dead processes. Raises BadInput if the folders cannot be
+        """Makes the folders and removes what dead processes were writing. Raises BadInput if the folders cannot be
         written."""
         try:
             for folder in (self.trials, self.staging):
                 folder.mkdir(parents=True, exist_ok=True)
-            probe = self.staging / f"probe-{uuid.uuid4().hex}"
+            probe = self.staging / own_name()
             probe.touch()
+            now = probe.stat().st_mtime  # by the clock of the file server
             probe.unlink()
         except OSError as error:
             raise BadInput(
                 f"results={self.root} cannot be written ({error.strerror}); give another folder: results=DIR"
             ) from None
-        self._clear_staging()
-
-    def _clear_staging(self) -> None:
-        """Removes half-written trials of processes of this machine that have ended, and of any machine after a day."""
-        for folder in self.staging.iterdir():
-            host, _, rest = folder.name.rpartition("@")
-            pid = rest.partition("-")[0]
-            with contextlib.suppress(OSError):
-                dead = host == socket.gethostname() and pid.isdigit() and not _alive(int(pid))
-                if dead or time.time() - folder.stat().st_mtime > HALF_WRITTEN_SECONDS:
-                    shutil.rmtree(folder, ignore_errors=True)
+        clear(self.staging, now)
+        if self.root not in _cleared:  # a sweep of a thousand jobs need not walk a thousand folders each time
+            _cleared.add(self.root)
+            clear_parts(self.root / "jobs", now)
+            clear_parts(self.root / "judgements", now)
+            clear_scratch()
 
     def find(self, trial_id: str) -> Stored | Damaged | None:
         """The trial; None if it is not there."""
         folder = self.trials / trial_id
-        return read_trial(folder) if folder.exists() else None
+        try:
+            os.lstat(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            return Damaged(trial_id, folder, error.strerror, UNREADABLE)
+        return read_trial(folder)
 
     def __iter__(self) -> Iterator[Stored | Damaged]:
-        """Every trial, in the order of their ids. Plain files, such as a file manager's, are skipped."""
-        for folder in sorted(self.trials.iterdir()) if self.trials.is_dir() else ():
-            if folder.is_dir():
-                yield read_trial(folder)
+        """Every trial, in the order of their ids. Plain files, such as a file manager's, are skipped. Raises BadInput
+        if the folder cannot be read."""
+        return (read_trial(folder) for folder in self._folders())
 
     def whole(self) -> Iterator[Stored]:
         """Every trial that can be read, in the order of their ids."""
@@ -248,7 +113,7 @@ class Store:
     def match(self, prefix: str) -> Stored:
         """The one trial whose id starts with `prefix`. Raises BadInput if there is none or more than one, or if it is
         damaged."""
-        folders = [folder for folder in self.trials.glob("*") if folder.is_dir() and folder.name.startswith(prefix)]
+        folders = [folder for folder in self._folders() if folder.name.startswith(prefix)]
         if not prefix or not folders:
             raise BadInput(
                 f"no trial in {self.trials} has an id that starts with {prefix!r}; `ls {self.trials}` lists them"
@@ -259,16 +124,58 @@ class Store:
             )
         return whole(read_trial(folders[0]))
 
-    def add_judgement(self, record: JudgementRecord) -> None:
-        """Writes a judgement into judgements/, whole or not at all. Raises OSError."""
-        folder = judge_folder(self.root, record.judge, record.identity)
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{record.trial}-{uuid.uuid4().hex}.part"
+    def _folders(self) -> list[Path]:
+        """The places of the trials, also of one in whose place is a file."""
         try:
-            _write_through(part, record_bytes(record.to_json()))
-            part.replace(folder / f"{record.trial}.json")
-        finally:
-            part.unlink(missing_ok=True)
+            with os.scandir(self.trials) as entries:
+                found = [Path(entry.path) for entry in entries if entry.is_dir() or _ID.fullmatch(entry.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise BadInput(
+                f"{self.trials} cannot be read ({error.strerror}); give yourself the right to read it, or another "
+                "results=DIR"
+            ) from None
+        return sorted(found)
+
+    def add_judgement(self, record: JudgementRecord) -> None:
+        """Writes a judgement into judgements/, whole or not at all. What is in its place, damaged or of other images,
+        is moved to damaged/. Raises OSError."""
+        place = judge_folder(self.root, record.judge, record.identity) / f"{record.trial}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(place):
+            self._move_aside(place)
+        write_whole(place, sealed_bytes(record))
+
+    def set_aside(self, damaged: Damaged) -> str | None:
+        """Moves a damaged trial to damaged/, so that it can be made again. Returns a sentence for the user; None if
+        another process has made it again by now. Raises BadInput if it cannot be moved."""
+        found = self.find(damaged.trial)
+        if found is None or (isinstance(found, Stored) and found.damage() is None):
+            return None
+        try:
+            moved = self._move_aside(damaged.folder)
+        except FileNotFoundError:  # another process has moved it
+            return None
+        except OSError as error:
+            raise BadInput(
+                f"{damaged.what} in {damaged.folder} {damaged.state} ({damaged.why}) and cannot be moved to "
+                f"{self.root / 'damaged'} ({error.strerror}); move it away by hand"
+            ) from None
+        again = read_trial(moved, damaged.trial)
+        if isinstance(again, Stored) and again.damage() is None:  # made again just before it was moved
+            with contextlib.suppress(OSError):  # and then again by a third process
+                moved.rename(damaged.folder)
+            return None
+        return f"the trial {damaged.trial[:12]} was damaged: {damaged.why}; it is in {moved} now and is made again"
+
+    def _move_aside(self, place: Path) -> Path:
+        """Moves what is in a place of the store to damaged/, under a name that is new."""
+        kept = self.root / "damaged" / place.relative_to(self.root)
+        kept = kept.with_name(f"{kept.name}-{uuid.uuid4().hex[:8]}")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        place.rename(kept)
+        return kept
 
     def commit(self, finished: Finished) -> Stored:
         """Stores a trial. Returns it, or the one that another process stored first. Raises OSError."""
@@ -278,88 +185,31 @@ class Store:
         }
         record = msgspec.structs.replace(finished.record, schema=SCHEMA, files=entries)
         place = self.trials / record.id
-        part = self.staging / f"{socket.gethostname()}@{os.getpid()}-{uuid.uuid4().hex}"
+        part = self.staging / own_name()
         part.mkdir(parents=True)
         try:
             for name, data in files.items():
-                _write_through(part / name, data)
-            _write_through(part / "trial.json", record_bytes(record.to_json()))
+                write_through(part / name, data)
+            write_through(part / "trial.json", sealed_bytes(record))
             try:
                 part.rename(place)
             except OSError:
-                if not place.exists():
+                found = self.find(record.id)
+                if isinstance(found, Stored):
+                    return found
+                if found is None or found.state != BROKEN:
                     raise
-                return whole(read_trial(place))
+                self.set_aside(found)
+                part.rename(place)
             _sync_folder(self.trials)
             return Stored(place, record)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def read_trial(folder: Path) -> Stored | Damaged:
-    """The trial in a folder. Checks its record's values, and that its files are there with the recorded sizes."""
-
-    def damaged(why: str, **remedy: str) -> Damaged:
-        return Damaged(folder.name, folder, why, **remedy)
-
-    try:
-        values = read_json(folder / "trial.json")
-    except FileNotFoundError:
-        return damaged("trial.json is missing")
-    except (OSError, ValueError):
-        return damaged("trial.json cannot be read")
-    if not isinstance(values, dict) or values.get("id") != folder.name:
-        return damaged("trial.json is not the record of this trial")
-    if values.get("schema") != SCHEMA:
-        return damaged(
-            f"it has schema {values.get('schema')} and this version reads {SCHEMA}", remedy="use another results=DIR"
-        )
-    try:
-        record = TrialRecord.from_json(values)
-    except ValueError as error:
-        return damaged(f"trial.json is not a trial's record ({error})")
-    for name in FILES:
-        try:
-            size = (folder / name).stat().st_size
-        except OSError:
-            return damaged(f"{name} is missing")
-        if name not in record.files or size != record.files[name].bytes:
-            return damaged(f"{name} has {size} bytes, which is not the recorded size")
-    return Stored(folder, record)
-
-
-def whole(found: Stored | Damaged) -> Stored:
-    """The trial. Raises BadInput if it is damaged."""
-    if isinstance(found, Damaged):
-        raise BadInput(found.sentence)
-    return found
-
-
 def write_job_record(folder: Path, record: JobRecord) -> None:
     """Writes job.json, whole or not at all. Raises OSError."""
-    part = folder / "job.json.part"
-    part.write_bytes(record_bytes(record.to_json()))
-    part.replace(folder / "job.json")
-
-
-def judge_folder(root: Path, judge: str, identity: dict[str, Any] | None) -> Path:
-    """The folder of a judge's later judgements, one file per trial. Each identity (weights, threshold, version) has its
-    own folder: judgements are added, never changed."""
-    return root / "judgements" / f"{judge}-{digest(identity)[:12]}"
-
-
-def _judge_folders(root: Path) -> list[Path]:
-    try:
-        return [Path(entry.path) for entry in os.scandir(root / "judgements") if entry.is_dir()]
-    except OSError:
-        return []
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    write_whole(folder / "job.json", sealed_bytes(record))
 
 
 def _sync_folder(folder: Path) -> None:
@@ -369,13 +219,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -11,7 +11,7 @@ from reno.running.outcome import Outcome
 from reno.spec.errors import BadInput
 from reno.spec.trial import TrialSpec
 from reno.store.records import Provenance
-from reno.store.store import Stored
+from reno.store.stored import Stored
 from reno.tracking import Tracker, TrackingSpec, logged, make_tracker
 from reno.tracking.cards import card_of, summary_values
 

@@ -11,7 +11,8 @@ from analysis.numbers.measures import BY_NAME
 from analysis.numbers.slices import slices
 from reno.config.prompt_sets import load_prompts
 from reno.store.records import JobRecord, TrialRecord, read_json
-from reno.store.store import Store, Stored
+from reno.store.store import Store
+from reno.store.stored import Stored
 from scripts.synthesise_store import Configuration, Odds, Truth, configurations, main, synthesise
 
 NONE = Configuration("clip", {"name": "none"})
@@ -25,7 +26,7 @@ def test_every_trial_is_whole_to_the_last_byte_and_true_to_its_identity(tmp_path
     for trial in Store(tmp_path):
         assert isinstance(trial, Stored), trial
         record = trial.record
-        assert trial.changed_file() is None
+        assert trial.damage() is None
         assert record.trial.id == trial.id and record.batch == (record.trial,)
         trace, frames = trial.trace(), trial.frames()
         assert len(trace) == record.timings.images

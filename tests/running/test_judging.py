@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ from reno.running.plan import locate_evaluator
 from reno.spec.errors import BadInput
 from reno.spec.judgements import Verdict
 from reno.spec.prompts import Binding, parse_bindings
+from reno.spec.trial import digest
 from reno.store.records import (
     BatchRecord,
     JudgedTrial,
@@ -47,11 +47,18 @@ def quiet():
     logging.set_verbosity_error()
 
 
-def trial_id(number):
-    return hashlib.sha256(str(number).encode()).hexdigest()
+def spec_of(number, prompt=None):
+    text = prompt or (*PROMPTS, *[PROMPTS[1]] * 9)[number]
+    return TrialIdentity(
+        algorithm=1, generator="g", metric=(), dtype="float32", method={"name": "none"}, prompt=text, seed=number
+    )
 
 
-def put(store, number, prompt=PROMPTS[1], bindings=None, side=64, judgements=None, blank=False):
+def trial_id(number, prompt=None):
+    return digest(spec_of(number, prompt).to_json())
+
+
+def put(store, number, prompt=None, bindings=None, side=64, judgements=None, blank=False):
     """Stores a trial with random pictures."""
     rng = np.random.default_rng(number)
     frames = [rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for _ in range(2)]
@@ -59,11 +66,9 @@ def put(store, number, prompt=PROMPTS[1], bindings=None, side=64, judgements=Non
         frames = [np.zeros((side, side, 3), np.uint8)] * 2
     noise = rng.normal(size=(4, 2, 2)).astype(np.float32)
     record = TrialRecord(
-        id=trial_id(number),
-        spec=TrialIdentity(
-            algorithm=1, generator="g", metric=(), dtype="float32", method={"name": "none"}, prompt=prompt, seed=number
-        ),
-        bindings=parse_bindings(prompt) if bindings is None else bindings,
+        id=trial_id(number, prompt),
+        spec=spec_of(number, prompt),
+        bindings=parse_bindings(spec_of(number, prompt).prompt) if bindings is None else bindings,
         labels=Labels(models="m", metric="clip", method="none"),
         scores=Scores(initial={}, best={}, last={}),
         best_iteration=1,
@@ -112,7 +117,7 @@ def test_every_trial_is_judged_and_none_is_touched(words, store, tiny, capsys):
     assert everything(store.trials) == before
     weights = locate(Checkpoint(str(tiny / "blip_vqa")), "x").identity
     for trial in store:
-        assert trial.changed_file() is None and trial.record.judgements == {}
+        assert trial.damage() is None and trial.record.judgements == {}
         (judge, said), *others = trial.judgements().items()
         assert (judge, others, said.kin) == ("blip_vqa", [], "blip")
         assert said.identity["weights"] == {"blip_vqa": weights}
@@ -192,11 +197,12 @@ def test_one_trial_that_cannot_be_judged_does_not_stop_the_others(words, store, 
     shown = capsys.readouterr()
     assert "2 trials judged, 0 judged before, 3 failed, 1 have no bindings to judge" in shown.out
     failures = sorted(line.split(": ", 2)[1:] for line in shown.err.strip().splitlines())
-    assert sorted(id for id, _ in failures) == sorted(trial_id(number)[:12] for number in (0, 1, 3))
+    long = trial_id(3, "a zebra " * 9)
+    assert sorted(id for id, _ in failures) == sorted(one[:12] for one in (trial_id(0), trial_id(1), long))
     reasons = dict(failures)
     assert "best.png has 0 bytes" in reasons[trial_id(0)[:12]]
     assert "initial.png is not what was written" in reasons[trial_id(1)[:12]]
-    assert "would be cut" in reasons[trial_id(3)[:12]]
+    assert "would be cut" in reasons[long[:12]]
     assert {path.stem for path in judged_files(store)} == {trial_id(2), trial_id(4)}
 
 
@@ -237,12 +243,17 @@ def test_what_was_judged_in_the_run_is_not_judged_again(tiny, tmp_path, capsys):
     put(store, 0)
     assert main(words) == 0
     said, empty = store.find(trial_id(0)).judgements()["blip_vqa"], Verdict((), {})
-    put(store, 1, judgements={"blip_vqa": said, "oracle": JudgedTrial(kin="none", initial=empty, best=empty)})
+    put(
+        store,
+        1,
+        PROMPTS[0],
+        judgements={"blip_vqa": said, "oracle": JudgedTrial(kin="none", initial=empty, best=empty)},
+    )
     capsys.readouterr()
     assert main(words) == 0
     assert "0 trials judged, 2 judged before" in capsys.readouterr().out
-    assert store.find(trial_id(1)).judgements()["blip_vqa"] == said
-    assert set(store.find(trial_id(1)).judgements()) == {"blip_vqa", "oracle"}
+    judged = store.find(trial_id(1, PROMPTS[0])).judgements()
+    assert judged["blip_vqa"] == said and set(judged) == {"blip_vqa", "oracle"}
 
 
 def test_a_judgement_of_other_images_or_a_torn_one_does_not_count(words, store):

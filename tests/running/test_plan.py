@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import sys
 import types
@@ -25,7 +26,8 @@ from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.spec.trial import digest
 from reno.store.records import Labels, Timings
-from reno.store.store import Damaged, Store, Stored
+from reno.store.store import Store
+from reno.store.stored import Damaged, Stored
 from reno.weights.checkpoints import Located
 from reno.weights.fetching import ToFetch
 from tests.store.records import finished, record
@@ -149,17 +151,23 @@ def test_a_batch_is_missing_if_one_of_its_trials_is(compose):
     assert missing(batches, {trial.id for trial in trials}) == []
 
 
-def test_what_is_stored_is_found_and_a_damaged_trial_refuses_the_job(compose, tmp_path):
+def test_what_is_stored_is_found_and_what_is_damaged_is_told_apart(compose, tmp_path):
     store = Store(tmp_path)
     store.prepare()
     trials = make_plan(compose("seed=[1,2]", "prompt=a red car")).trials
-    stored = store.commit(finished(trial_id=trials[1].id))
-    store.commit(finished(trial_id="ab" * 32))
-    assert read_finished(trials, store) == {trials[1].id: stored}
-    (stored.folder / "best.png").unlink()
-    with pytest.raises(BadInput, match=r"is damaged: best\.png is missing"):
+    stored = store.commit(finished(trial=trials[1]))
+    store.commit(finished())
+    assert read_finished(trials, store) == ({trials[1].id: stored}, [])
+    data = bytearray((stored.folder / "noise.safetensors").read_bytes())
+    data[-1] ^= 1
+    (stored.folder / "noise.safetensors").write_bytes(data)
+    finished_now, (damaged,) = read_finished(trials, store)
+    assert finished_now == {} and damaged.why == "noise.safetensors is not what was written"
+    assert read_finished(trials[:1], store) == ({}, [])
+    record = stored.folder / "trial.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"schema": 2}))
+    with pytest.raises(BadInput, match=r"another version|not what was written"):
         read_finished(trials, store)
-    assert read_finished(trials[:1], store) == {}
 
 
 # --- How long ---------------------------------------------------------------------------------------------------------

@@ -389,6 +389,6 @@ def test_killed_at_any_moment_and_run_again_it_completes_with_the_same_numbers(k
     resumed = {trial.id: trial for trial in Store(tmp_path / "results")}
     assert set(whole) == set(resumed) and len(whole) == 6
     for trial_id, trial in whole.items():
-        assert resumed[trial_id].changed_file() is None
+        assert resumed[trial_id].damage() is None
         assert without_times(resumed[trial_id]).equals(without_times(trial))
     assert list((tmp_path / "results" / "staging").iterdir()) == []

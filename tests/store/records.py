@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from reno.spec.trial import TrialSpec, digest
 from reno.store.files import TraceRow
-from reno.store.records import TrialRecord, read_json
+from reno.store.records import TrialIdentity, TrialRecord, read_json
 from reno.store.store import Finished
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
-ID = "ab" * 32
 
 
 def golden(name: str) -> dict[str, Any]:
@@ -21,11 +21,16 @@ def golden(name: str) -> dict[str, Any]:
     return read_json(GOLDEN / f"{name}.json")
 
 
-def record(trial_id: str = ID, prompt: str = "../x/\n<script>🐶") -> TrialRecord:
-    """A trial's record with another id and prompt, without files."""
+def record(seed: int = 1, prompt: str = "../x/\n<script>🐶", trial: TrialSpec | None = None) -> TrialRecord:
+    """A trial's record with another prompt and seed, or of another trial; without files."""
     whole = TrialRecord.from_json(golden("trial_clip"))
-    spec = msgspec.structs.replace(whole.spec, prompt=prompt)
-    return msgspec.structs.replace(whole, id=trial_id, spec=spec, files={})
+    spec = msgspec.structs.replace(whole.spec, prompt=prompt, seed=seed)
+    if trial is not None:
+        spec = TrialIdentity.from_json(trial.identity)
+    return msgspec.structs.replace(whole, id=digest(spec.to_json()), spec=spec, files={})
+
+
+ID = record().id
 
 
 def trace(count: int) -> list[TraceRow]:
@@ -38,9 +43,9 @@ def trace(count: int) -> list[TraceRow]:
     ]  # fmt: skip
 
 
-def finished(count: int = 4, side: int = 16, trial_id: str = ID, **changes: Any) -> Finished:
+def finished(count: int = 4, side: int = 16, seed: int = 1, trial: TrialSpec | None = None, **changes: Any) -> Finished:
     """A trial of `count` images whose best is the third."""
     frames = [np.random.default_rng(k).integers(0, 256, (side, side, 3), dtype=np.uint8) for k in range(count)]
     noise = np.random.default_rng(9).normal(size=(4, 2, 2)).astype(np.float32)
-    values = {"record": record(trial_id), "trace": trace(count), "frames": frames, "best": 2}
+    values = {"record": record(seed, trial=trial), "trace": trace(count), "frames": frames, "best": 2}
     return Finished(**{**values, "initial_noise": noise, "best_noise": noise * 2, **changes})

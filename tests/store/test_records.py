@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 from typing import Any
@@ -21,6 +22,7 @@ from reno.store.records import (
     TrialRecord,
     read_json,
     record_bytes,
+    sealed_bytes,
 )
 from tests.store.records import GOLDEN, golden
 
@@ -279,6 +281,19 @@ def test_a_text_that_is_no_unicode_is_kept(tmp_path):
     path = tmp_path / "x.json"
     path.write_bytes(record_bytes({"prompt": "a red \ud800 car"}))
     assert read_json(path) == {"prompt": "a red \ud800 car"}
+
+
+def test_a_file_ends_with_the_digest_of_its_other_bytes(tmp_path):
+    given = JudgementRecord.from_json(golden("judgement"))
+    plain, data = record_bytes(given.to_json()), sealed_bytes(given)
+    assert list(json.loads(data)) == [*json.loads(plain), "sha256"]
+    assert json.loads(data)["sha256"] == hashlib.sha256(plain).hexdigest()
+    path = tmp_path / "x.json"
+    path.write_bytes(data)
+    assert read_json(path) == json.loads(plain)
+    path.write_bytes(data.replace(b'"kin": "none"', b'"kin": "nine"'))
+    with pytest.raises(ValueError, match=r"^it is not what was written$"):
+        read_json(path)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
+import shutil
 
 import msgspec
 import numpy as np
@@ -17,8 +13,9 @@ import pytest
 from reno.spec.errors import BadInput
 from reno.spec.judgements import Verdict
 from reno.store.files import FILES
-from reno.store.records import SCHEMA, JobRecord, JudgedTrial, JudgementRecord, TrialRecord, read_json
-from reno.store.store import Damaged, Finished, Store, Stored, judge_folder, read_trial, whole, write_job_record
+from reno.store.records import SCHEMA, JobRecord, JudgedTrial, JudgementRecord, TrialRecord, read_json, record_bytes
+from reno.store.store import Finished, Store, write_job_record
+from reno.store.stored import BROKEN, OTHER_VERSION, Damaged, Stored, checked, judge_folder, read_trial, whole
 from tests.store.records import ID, finished, golden, record
 
 
@@ -43,7 +40,7 @@ def test_a_trial_comes_back_as_it_was(store):
         np.testing.assert_array_equal(frame, expected)
     np.testing.assert_array_equal(found.noise()["initial"], given.initial_noise)
     np.testing.assert_array_equal(found.noise()["best"], given.best_noise)
-    assert found.changed_file() is None
+    assert found.damage() is None
     assert sorted(path.name for path in found.folder.iterdir()) == sorted([*FILES, "trial.json"])
     assert [stored.id for stored in store] == [ID]
 
@@ -73,13 +70,15 @@ def test_a_trial_that_cannot_be_written_leaves_nothing(store):
 
 
 def test_trials_come_in_the_order_of_their_ids_and_files_are_none(store):
-    for letter in "cab":
-        store.commit(finished(trial_id=letter * 64))
+    ids = sorted(store.commit(finished(seed=seed)).id for seed in range(3))
     (store.trials / ".DS_Store").touch()
-    (store.trials / "b").mkdir()
+    (store.trials / ids[1][:1]).mkdir()
+    (store.trials / ("f" * 64)).touch()  # a file where a trial should be
     found = list(store)
-    assert [one.trial if isinstance(one, Damaged) else one.id[0] for one in found] == ["a", "b", "b", "c"]
-    assert [one.id[0] for one in store.whole()] == ["a", "b", "c"]
+    names = [one.trial if isinstance(one, Damaged) else one.id for one in found]
+    assert names == sorted([*ids, ids[1][:1], "f" * 64])
+    assert found[-1].why == "it is a file, not a folder"
+    assert [one.id for one in store.whole()] == ids
 
 
 def test_a_store_that_is_not_there_holds_nothing(tmp_path):
@@ -97,22 +96,22 @@ def test_a_trial_in_which_nothing_moves_has_an_image_an_iteration(store, side):
 
 def test_a_text_that_is_no_unicode_comes_back_as_it_was(store):
     """Bytes that are no text reach a command's words as lone surrogates."""
-    store.commit(finished(record=record(prompt="a red \ud800 car")))
-    assert store.find(ID).record.spec.prompt == "a red \ud800 car"
+    stored = store.commit(finished(record=record(prompt="a red \ud800 car")))
+    assert store.find(stored.id).record.spec.prompt == "a red \ud800 car"
 
 
 def test_a_trial_is_found_by_the_start_of_its_id(store):
     store.commit(finished())
-    store.commit(finished(trial_id="ac" * 32))
-    assert store.match("abab").id == ID
-    with pytest.raises(BadInput, match=r"2 trials in .* have ids that start with 'a'; give more of the id"):
-        store.match("a")
-    for nothing in ("ff", ""):
+    (store.trials / f"{ID[:2]}x").mkdir()
+    assert store.match(ID[:9]).id == ID
+    with pytest.raises(BadInput, match=r"2 trials in .* have ids that start with '..'; give more of the id"):
+        store.match(ID[:2])
+    for nothing in ("fff", ""):
         with pytest.raises(BadInput, match=f"no trial in .* has an id that starts with {nothing!r}"):
             store.match(nothing)
     (store.trials / ID / "best.png").unlink()
     with pytest.raises(BadInput, match=r"best\.png is missing"):
-        store.match("abab")
+        store.match(ID[:9])
 
 
 def test_a_results_folder_that_is_a_file_is_refused(tmp_path):
@@ -133,11 +132,12 @@ def damage(store) -> str:
     with pytest.raises(BadInput) as refused:
         whole(found)
     assert str(refused.value) == found.sentence
-    assert found.sentence == f"the trial in {found.folder} is damaged: {found.why}; {found.remedy}"
+    remedy = REMAKE if found.state == BROKEN else "use another results=DIR"
+    assert found.sentence == f"the trial in {found.folder} {found.state}: {found.why}; {remedy}"
     return found.why
 
 
-REMAKE = "delete that folder and run the same command again to remake it"
+REMAKE = "the command that made it, typed again, moves it to damaged/ and makes it again"
 
 
 @pytest.mark.parametrize("name", [*FILES, "trial.json"])
@@ -146,9 +146,12 @@ def test_a_missing_or_cut_file_is_damage(store, name):
     data = path.read_bytes()[:-7]
     path.write_bytes(data)
     size = f"{name} has {len(data)} bytes, which is not the recorded size"
-    assert damage(store) == ("trial.json cannot be read" if name == "trial.json" else size)
+    assert damage(store).startswith("trial.json cannot be used: it is not JSON" if name == "trial.json" else size)
     path.unlink()
-    assert damage(store) == f"{name} is missing" and store.find(ID).remedy == REMAKE
+    assert damage(store) == f"{name} is missing"
+    path.mkdir()
+    why = f"{name} has {path.stat().st_size} bytes, which is not the recorded size"
+    assert damage(store) == (f"{name} is a folder, not a file" if name == "trial.json" else why)
 
 
 def rewrite(store, change):
@@ -161,7 +164,7 @@ def rewrite(store, change):
 def test_a_record_of_another_schema_names_both(store):
     rewrite(store, lambda values: values.update(schema=99))
     assert damage(store) == "it has schema 99 and this version reads 1"
-    assert store.find(ID).remedy == "use another results=DIR"
+    assert store.find(ID).state == OTHER_VERSION
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,67 @@ def test_a_record_with_a_wrong_value_names_it(store):
 
 def test_a_record_that_is_no_text_is_damage(store):
     (store.commit(finished()).folder / "trial.json").write_bytes(b"\xff\xfe\x00")
-    assert damage(store) == "trial.json cannot be read"
+    assert damage(store) == "trial.json cannot be used: it is not a text in UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"", "it is empty"),
+        (b"[" * 100_000, "it has more than 50 lists or objects inside one another"),
+        (b'{"a": "]", "b":' + b'{"a":' * 60 + b"1" + b"}" * 61, "it has more than 50 lists or objects"),
+        (b'{"seed": 1e999}', "1e999 is larger than any number that can be read"),
+        (b'{"seed": NaN}', "NaN is not a number that JSON has"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "Exceeds the limit"),
+    ],
+)  # fmt: skip
+def test_json_of_an_odd_kind_is_damage(store, text, why):
+    (store.commit(finished()).folder / "trial.json").write_bytes(text)
+    assert damage(store).startswith(f"trial.json cannot be used: {why}")
+
+
+def test_brackets_in_a_text_are_no_nesting(store):
+    """Also in a file of an older version, which has no digest of its own."""
+    stored = store.commit(finished(record=record(prompt="] } a [ car" * 60)))
+    path = stored.folder / "trial.json"
+    path.write_bytes(record_bytes(read_json(path)))
+    assert store.find(stored.id) == stored
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda values: values["spec"].update(seed=2), "trial.json has another spec than the one that the trial's id"),
+        (lambda values: values["spec"]["method"].update(lr=9.0), "trial.json has another spec than the one"),
+        (lambda values: values.update(best_iteration=9), "trial.json has best_iteration 9 of 9 images"),
+        (lambda values: values.update(best_iteration=10**30), "trial.json is not a trial's record"),
+        (lambda values: values["timings"].update(images=0), "trial.json is not a trial's record (Expected `int` >= 1"),
+        (lambda values: values["judgements"]["oracle"]["best"]["judgements"].pop(), "trial.json is not a trial's rec"),
+        (lambda values: values["bindings"].pop(), "trial.json has a judgement by oracle that is not about"),
+    ],
+)  # fmt: skip
+def test_a_record_whose_values_do_not_fit_together_is_damage(store, change, why):
+    """Of an older version: one of this version has a digest of its own."""
+    rewrite(store, lambda values: change(values) and None)
+    assert damage(store).startswith(why)
+
+
+def test_one_changed_bit_of_any_file_is_damage_and_an_old_record_is_read_without_its_own_digest(store):
+    stored = store.commit(finished())
+    numbers = np.random.default_rng(0)
+    for name in (*FILES, "trial.json"):
+        path = stored.folder / name
+        data = path.read_bytes()
+        for place in numbers.integers(0, 8 * len(data), 20):
+            flipped = bytearray(data)
+            flipped[place // 8] ^= 1 << place % 8
+            path.write_bytes(flipped)
+            (found,) = checked(store)
+            assert isinstance(found, Damaged) or (name == "trial.json" and found == stored), (name, place)
+        path.write_bytes(data)
+    path.write_bytes(record_bytes(read_json(path)))
+    assert b'\n "sha256"' in data and b'\n "sha256"' not in path.read_bytes()
+    assert list(checked(store)) == [stored]
 
 
 def test_a_file_that_the_record_does_not_list_is_damage(store):
@@ -213,7 +276,8 @@ def refusal(call):
 def test_a_flipped_byte_is_found_by_reading_everything(store):
     stored = store.commit(finished())
     flip(stored.folder / "best.png")
-    assert store.find(ID).changed_file() == "best.png is not what was written"
+    assert store.find(ID).damage().why == "best.png is not what was written"
+    assert store.find(ID).damage(["initial.png"]) is None
     assert refusal(lambda: stored.image("best")) == "best.png is not what was written"
     stored.image("initial")
 
@@ -235,35 +299,36 @@ def test_images_that_are_fewer_than_the_iterations_are_damage(store):
 )
 def test_a_file_that_goes_or_breaks_later_is_named(store, name, read):
     stored = store.commit(finished())
-    if name != "best.png":  # whose digest tells
-        (stored.folder / name).write_bytes(b"x" * 1000)
-        assert refusal(lambda: read(stored)) == f"{name} cannot be read"
+    (stored.folder / name).write_bytes(b"x" * 1000)
+    assert refusal(lambda: read(stored)) == f"{name} is not what was written"
     (stored.folder / name).unlink()
-    assert refusal(lambda: read(stored)) == f"{name} cannot be read"
+    assert refusal(lambda: read(stored)) == f"{name} is missing"
 
 
-# --- What other processes left ----------------------------------------------------------------------------------------
+def test_a_damaged_trial_is_moved_aside_and_made_again(store):
+    stored = store.commit(finished())
+    flip(stored.folder / "best.png")
+    before = {path.name: path.read_bytes() for path in stored.folder.iterdir()}
+    (damaged,) = checked(store)
+    assert store.set_aside(damaged).startswith(f"the trial {ID[:12]} was damaged: best.png is not what was written")
+    (moved,) = (store.root / "damaged" / "trials").iterdir()
+    assert moved.name.startswith(ID) and {path.name: path.read_bytes() for path in moved.iterdir()} == before
+    assert store.set_aside(damaged) is None and list(store) == []
+    again = store.commit(finished())
+    assert store.set_aside(damaged) is None and list(store) == [again], "another process has made it again"
 
 
-def test_what_a_dead_process_left_is_cleared_and_a_living_ones_is_not(store):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    host = socket.gethostname()
-    names = [f"{host}@{gone.pid}-abc", f"{host}@{os.getpid()}-abc", f"elsewhere@{gone.pid}-abc", f"{host}@1-abc", "x"]
-    for name in names:
-        (store.staging / name).mkdir()
-        (store.staging / name / "trace.parquet").touch()
-    Store(store.root).prepare()
-    assert {path.name for path in store.staging.iterdir()} == set(names[1:])
-
-
-def test_what_is_a_day_old_is_cleared_wherever_it_is_from(store):
-    for name, age in (("elsewhere@7-abc", 86500), ("elsewhere@8-abc", 86300)):
-        folder = store.staging / name
-        folder.mkdir()
-        os.utime(folder, (time.time() - age,) * 2)
-    store.prepare()
-    assert [path.name for path in store.staging.iterdir()] == ["elsewhere@8-abc"]
+@pytest.mark.parametrize("spoil", [lambda folder: (folder / "trial.json").unlink(), "file", "link"])
+def test_what_is_damaged_in_its_place_does_not_stop_a_trial_from_being_stored(store, spoil):
+    """Another process left it there while this one ran."""
+    place = store.commit(finished()).folder
+    if callable(spoil):
+        spoil(place)
+    else:
+        shutil.rmtree(place)
+        place.touch() if spoil == "file" else place.symlink_to(store.root / "nowhere")
+    assert store.commit(finished()) == store.find(ID)
+    assert len(list((store.root / "damaged" / "trials").iterdir())) == 1
 
 
 # --- Later judgements -------------------------------------------------------------------------------------------------
@@ -271,6 +336,12 @@ def test_what_is_a_day_old_is_cleared_wherever_it_is_from(store):
 
 def verdict(score):
     return Verdict((), {}, score)
+
+
+TORN = {"faults": {}, "judgements": [{
+    "attribute": "a", "object": "b", "object_present": True, "attribute_present": True, "bound": True,
+    "object_confidence": 1.0, "attribute_confidence": 1.0, "bound_confidence": 1.0,
+}]}  # fmt: skip
 
 
 def later(stored, judge="vqa", identity=None, judged="2026-01-01", **changes):
@@ -313,17 +384,50 @@ def test_of_several_identities_the_one_that_judged_last_speaks(store):
     assert len(list((store.root / "judgements").iterdir())) == 3
 
 
-def test_a_judgement_of_other_images_or_one_that_cannot_be_read_does_not_count(store):
+def test_a_judgement_of_other_images_does_not_count_and_is_moved_aside(store):
     stored = store.commit(finished())
     store.add_judgement(later(stored, images={"initial": "ff", "best": "ff"}))
-    assert not stored.judged_by("vqa", {"version": 1}) and "vqa" not in stored.judgements()
+    assert not stored.judged_by("vqa", {"version": 1}) and stored.later() == ([], [])
     store.add_judgement(later(stored))
-    path = judge_folder(store.root, "vqa", {"version": 1}) / f"{ID}.json"
-    for text in ("{", "[]", '{"trial": 3}'):
-        path.write_text(text)
-        assert not stored.judged_by("vqa", {"version": 1}) and "vqa" not in stored.judgements()
+    assert stored.judged_by("vqa", {"version": 1})
+    assert len(list((store.root / "damaged" / "judgements").rglob(f"{ID}.json-*"))) == 1
     (store.root / "judgements" / "a file").touch()
+    assert set(stored.judgements()) == {*stored.record.judgements, "vqa"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "it is not JSON"), ("[]", "Expected `object`"), ('{"trial": 3}', "Expected `str`, got `int`"),
+        (None, "it is a folder, not a file"), ({"kin": "clip"}, "it is not what was written"),
+        ({"trial": "x"}, "it is not the one of this trial and judge"),
+        ({"identity": {"version": 9}}, "it is not the one of this trial and judge"),
+        ({"best": {"judgements": [], "faults": {}}}, "the initial and the best image are judged for different"),
+        ({"best": TORN, "initial": TORN}, "it is not about the prompt's bindings"),
+    ],
+)  # fmt: skip
+def test_a_damaged_judgement_is_named_and_another_takes_its_place(store, text, why):
+    stored = store.commit(finished())
+    whole = stored.record.judgements["oracle"]
+    given = later(stored, initial=whole.initial, best=whole.best)
+    store.add_judgement(given)
+    path = judge_folder(store.root, "vqa", {"version": 1}) / f"{ID}.json"
+    if text is None:
+        path.unlink()
+        path.mkdir()
+    elif isinstance(text, str):
+        path.write_text(text)
+    elif "kin" in text:
+        path.write_bytes(path.read_bytes().replace(b'"kin": "blip"', b'"kin": "clip"'))
+    else:
+        path.write_text(json.dumps(read_json(path) | text))
     assert set(stored.judgements()) == set(stored.record.judgements)
+    good, (damaged,) = stored.later()
+    assert good == [] and damaged == stored.judgement_by("vqa", {"version": 1})
+    assert (damaged.folder, damaged.state) == (path, BROKEN) and damaged.why.startswith(why)
+    assert damaged.sentence.endswith("reno.evaluate moves it to damaged/ and judges the trial again")
+    store.add_judgement(given)
+    assert stored.later() == ([given], [])
 
 
 # --- The job's record -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from reno.spec.judgements import Judgement, Verdict
 from reno.store.records import (
     BatchMate,
     BatchRecord,
+    FileEntry,
     JudgedTrial,
     Labels,
     Memory,
@@ -22,7 +24,7 @@ from reno.store.records import (
     TrialIdentity,
     TrialRecord,
 )
-from reno.store.store import Stored
+from reno.store.stored import Stored
 from reno.testbed.training import cards, measure
 
 RENO = {"name": "reno", "iterations": 50, "lr": 0.05, "regularization": 0.0, "grad_clip": None}
@@ -32,6 +34,10 @@ ADAM = {"name": "adam", "betas": [0.9, 0.999], "eps": 1e-8}
 def verdict(bound: list[bool], **faults: bool) -> Verdict:
     judgements = tuple(Judgement("gold", "bench", True, True, flag, 1.0, 1.0, float(flag)) for flag in bound)
     return Verdict(judgements, {"swapped": False, "junk": False, "mixed": False, **faults})
+
+
+def _entry(path: Path) -> FileEntry:
+    return FileEntry(bytes=path.stat().st_size, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def trial(
@@ -50,6 +56,7 @@ def trial(
         timings=Timings(seconds=1.0, batch_seconds=1.0, batch_size=1, images=1),
         memory=Memory(peak_host_bytes=0, peak_device_bytes=None),
         provenance=Provenance(versions={}, batch=BatchRecord(size=1, place=0, trials=(BatchMate(id="x"),))),
+        files={path.name: _entry(path) for path in folder.glob("*")},
     )
     return Stored(folder, record)
 

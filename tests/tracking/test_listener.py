@@ -90,7 +90,7 @@ def test_a_run_starts_with_its_first_image_and_ends_when_the_trial_is_stored(beg
         ("log", one, 1, 0.0, 1), ("log", two, 1, 1.0, 1),
     ]  # fmt: skip
     tracker.told.clear()
-    stored = Store(tmp_path).commit(finished(trial_id=one))
+    stored = Store(tmp_path).commit(finished(trial=plan.trials[0]))
     listener.trial_stored(stored)
     listener.trial_failed(plan.trials[1], PROVENANCE, "it fell over")
     assert tracker.told == [("finish", one, stored.record.best_iteration), ("finish", two, "it fell over")]
@@ -127,7 +127,7 @@ def test_a_stored_trial_whose_run_never_ended_is_shown_again(begun):
         found = {}
         for trial in plan.trials:
             frames = [np.full((4, 4, 3), 10 * k, np.uint8) for k in range(3)]
-            found[trial.id] = store.commit(finished(count=3, trial_id=trial.id, frames=frames))
+            found[trial.id] = store.commit(finished(count=3, trial=trial, frames=frames))
         mark_logged(store.root, plan.trials[1].id, {})
         return found
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from reno.running.fit.rehearsal import META, plan_without_weights, rehearsal
 from reno.running.plan import Plan
 from reno.running.pool import ModelPool, Models
 from reno.spec.job import Execution, JobSpec
+from reno.store.staging import scratch
 
 ITERATIONS = 2
 """Enough for the optimiser's state and the previous step's images to be alive while the next step runs."""
@@ -60,8 +59,8 @@ class Prediction:
 def predict(job: JobSpec, device_type: str) -> Prediction:
     """Rehearses a job as it would run on a device of that kind (cuda, mps, cpu). It needs no weights and no such
     device, and takes seconds. Raises BadInput as the job would."""
-    with tempfile.TemporaryDirectory(prefix="reno-memory-") as scratch:
-        return rehearse(plan_without_weights(job, device_type, Path(scratch)), device_type)
+    with scratch("memory") as folder:
+        return rehearse(plan_without_weights(job, device_type, folder), device_type)
 
 
 def rehearse(plan: Plan, device_type: str) -> Prediction:

@@ -29,7 +29,8 @@ from reno.spec.errors import INTERRUPTED
 from reno.spec.job import Checkpoint
 from reno.spec.judgements import Verdict
 from reno.spec.prompts import prompt_from_text
-from reno.store.store import Store, Stored
+from reno.store.store import Store
+from reno.store.stored import Stored
 from reno.testbed.training.loop import save_sheet, tensor_of
 from reno.testbed.training.speed import Speed, speed
 from reno.weights.checkpoints import locate

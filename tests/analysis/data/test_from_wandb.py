@@ -23,7 +23,7 @@ from analysis.tables import cells
 from analysis.tables.headline import headline
 from reno.spec.errors import BadInput
 from reno.store.records import BatchMate
-from reno.store.store import read_trial
+from reno.store.stored import read_trial
 from reno.tracking.cards import summary_values
 
 FRAMES = ("trials", "judged", "scores", "members", "absent")

@@ -32,7 +32,7 @@ from reno.letters.harmless import visible
 from reno.spec.prompts import Binding, Prompt
 from reno.store.files import encode_frames, encode_png
 from reno.store.records import FileEntry
-from reno.store.store import Stored
+from reno.store.stored import Stored
 from scripts.synthesise_store import Truth, configurations, synthesise
 
 PAIR = (Binding("red", "car"), Binding("blue", "cup"))
