@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ["WANDB_MODE"] = "offline"
@@ -52,6 +54,31 @@ def generator(tiny):
     from reno.generators import stable_diffusion
 
     return stable_diffusion.load(tiny / "sd_turbo", variant=None, dtype=torch.float64, device=torch.device("cpu"))
+
+
+@pytest.fixture
+def mortal(monkeypatch):
+    """mortal(folder): a copy of the folder of which a file's mode decides who reads it, also where the tests are run by
+    the superuser: they go on as another user."""
+    superuser = os.geteuid() == 0
+    checkout = Path(__file__).resolve().parent
+    if superuser and not all(folder.stat().st_mode & 0o001 for folder in (checkout, *checkout.parents)):
+        pytest.skip("the superuser is exempt from modes, and no other user may enter the checkout")
+    room = Path(tempfile.mkdtemp(dir="/tmp"))
+
+    def copy(folder: Path) -> Path:
+        made = Path(shutil.copytree(folder, room / "results"))
+        if superuser:
+            for path in (room, made, *made.rglob("*")):
+                os.chown(path, 65534, 65534)
+            monkeypatch.setenv("HOME", str(room))
+            os.seteuid(65534)
+        return made
+
+    yield copy
+    if superuser:
+        os.seteuid(0)
+    shutil.rmtree(room, ignore_errors=True)
 
 
 @pytest.fixture

@@ -15,7 +15,17 @@ from reno.spec.judgements import Verdict
 from reno.store.files import FILES
 from reno.store.records import SCHEMA, JobRecord, JudgedTrial, JudgementRecord, TrialRecord, read_json, record_bytes
 from reno.store.store import Finished, Store, write_job_record
-from reno.store.stored import BROKEN, OTHER_VERSION, Damaged, Stored, checked, judge_folder, read_trial, whole
+from reno.store.stored import (
+    BROKEN,
+    OTHER_VERSION,
+    UNREADABLE,
+    Damaged,
+    Stored,
+    checked,
+    judge_folder,
+    read_trial,
+    whole,
+)
 from tests.store.records import ID, finished, golden, record
 
 
@@ -329,6 +339,23 @@ def test_what_is_damaged_in_its_place_does_not_stop_a_trial_from_being_stored(st
         place.touch() if spoil == "file" else place.symlink_to(store.root / "nowhere")
     assert store.commit(finished()) == store.find(ID)
     assert len(list((store.root / "damaged" / "trials").iterdir())) == 1
+
+
+def test_what_may_not_be_read_is_not_taken_to_be_absent(store, mortal):
+    store.commit(finished())
+    store = Store(mortal(store.root))
+    (store.trials / ID).chmod(0)
+    for found in (store.find(ID), *store):
+        assert (found.state, found.why) == (UNREADABLE, "trial.json: Permission denied")
+    (store.trials / ID).chmod(0o700)
+    (store.trials / ID / "best.png").chmod(0)
+    (found,) = checked(store)
+    assert (found.state, found.why) == (UNREADABLE, "best.png: Permission denied")
+    store.trials.chmod(0)
+    assert store.find(ID).state == UNREADABLE
+    for reading in (lambda: list(store), lambda: store.match(ID[:9])):
+        with pytest.raises(BadInput, match=r"trials cannot be read \(Permission denied\); give yourself the right"):
+            reading()
 
 
 # --- Later judgements -------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from analysis.data import load
 from reno.config.prompt_sets import load_prompts
 from reno.spec.errors import BadInput
+from reno.spec.trial import digest
 from reno.store.records import JobRecord, JudgementRecord, read_json, record_bytes
 from reno.store.store import Store
 from scripts.synthesise_store import Truth, synthesise
@@ -92,6 +93,66 @@ def test_damaged_trials_are_left_out_with_a_sentence_each(root):
     assert len(planned) > 0
 
 
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()  # its bytes may be linked into other trials too
+    path.write_bytes(data)
+
+
+def test_one_changed_bit_is_noticed_wherever_it_is_read(root):
+    whole, (first, second, third, *_) = load(root), sorted((root / "trials").iterdir())
+    job = next((root / "jobs").glob("*/0/job.json"))
+    for path in (first / "trace.parquet", second / "trial.json", third / "best.png", job):
+        flip(path)
+    results = load(root)
+    assert len(results.trials) == len(whole.trials) - 2 and len(results.damaged) == 3
+    assert "trace.parquet is not what was written" in results.damaged[0]
+    assert "trial.json cannot be used" in results.damaged[1]
+    assert results.damaged[2].startswith(f"{job} is damaged: ") and "only it names" in results.damaged[2]
+    assert results.shown(third.name, lambda one: one.image("initial")) is not None and results.not_shown == {}
+    assert results.shown(third.name, lambda one: one.image("best")) is None
+    assert "best.png is not what was written" in results.not_shown[third.name]
+
+
+def test_a_damaged_judgement_and_a_job_of_another_spec_are_named(root):
+    store = Store(root)
+    trial = next(iter(store))
+    verdict = trial.judgements()["oracle"].best
+    store.add_judgement(
+        JudgementRecord(
+            trial=trial.id, judge="another", images=trial.image_digests(), kin="blip", identity={"version": 1},
+            initial=verdict, best=verdict, judged="2026-01-01T00:00Z",
+        )
+    )  # fmt: skip
+    (path,) = (root / "judgements").rglob("*.json")
+    path.write_bytes(path.read_bytes().replace(b'"kin": "blip"', b'"kin": "clip"'))
+    job = next((root / "jobs").glob("*/0/job.json"))
+    values = read_json(job)
+    values["trials"][0]["seed"] += 1
+    job.write_bytes(record_bytes(values))  # as an older version wrote it, without a digest of its own
+    results = load(root)
+    assert results.damaged[0].startswith(f"the judgement in {path} is damaged: it is not what was written")
+    assert f"{job} is damaged: its spec is not the one that the id" in results.damaged[1]
+    assert "another" not in set(results.judged["judge"])
+
+
+def test_what_may_not_be_read_is_told_so(whole, mortal):
+    root = mortal(whole)
+    first, *_ = sorted((root / "trials").iterdir())
+    job = next((root / "jobs").glob("*/0"))
+    (root / "judgements").mkdir()
+    for place in (first, job, root / "judgements"):
+        place.chmod(0)
+    said = load(root).damaged
+    assert f"the trial in {first} cannot be read: trial.json: Permission denied; give yourself the right" in said[0]
+    assert f"the folder of judgements in {root / 'judgements'} cannot be read: Permission denied" in said[1]
+    assert f"{job} cannot be read (Permission denied)" in said[2] and len(said) == 3
+    (root / "trials").chmod(0)
+    with pytest.raises(BadInput, match=r"trials cannot be read \(Permission denied\)"):
+        load(root)
+
+
 def test_what_was_judged_later_is_in_the_frames(root):
     store = Store(root)
     trial = next(iter(store))
@@ -133,9 +194,19 @@ def test_a_trace_that_cannot_be_read_is_named(root):
 
 def test_texts_that_are_no_unicode_can_be_read(root):
     """Bytes that are no text reach a command's words, and so the records, as lone surrogates."""
-    for path in (*root.glob("trials/*/trial.json"), *root.glob("jobs/**/job.json")):
-        text = path.read_text("utf-8").replace("a ", "a \udc80", 1).encode("utf-8", "surrogatepass")
-        path.write_bytes(text)
+    renamed = {}
+    for path in root.glob("trials/*/trial.json"):
+        values = read_json(path)
+        values["spec"]["prompt"] = values["spec"]["prompt"].replace("a ", "a \udc80", 1)
+        values["id"] = renamed[values["id"]] = digest(values["spec"])
+        path.write_bytes(record_bytes(values))
+        path.parent.rename(path.parent.with_name(values["id"]))
+    for path in root.glob("jobs/**/job.json"):
+        values = read_json(path)
+        for trial in values["trials"]:
+            trial["prompt"] = trial["prompt"].replace("a ", "a \udc80", 1)
+            trial["id"] = digest({**values["spec"], "prompt": trial["prompt"], "seed": trial["seed"]})
+        path.write_bytes(record_bytes(values))
     results = load(root)
     assert results.damaged == () and len(results.trials) + len(results.absent) == 56
     assert results.trials["prompt"].str.contains("\\udc80", regex=False).any()

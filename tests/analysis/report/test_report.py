@@ -266,8 +266,10 @@ def test_a_strip_of_what_stands_still_is_one_still(record, tmp_path):
         (tmp_path / "frames.webp").write_bytes(encode_frames(frames))
         (tmp_path / "best.png").write_bytes(encode_png(frames[best]))
         pd.DataFrame({"iteration": range(len(frames))}).to_parquet(tmp_path / "trace.parquet")
-        data = (tmp_path / "best.png").read_bytes()
-        files = {"best.png": FileEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())}
+        written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        files = {
+            name: FileEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in written.items()
+        }
         return Stored(tmp_path, replace(record(), best_iteration=best, files=files))
 
     one = strip(stored([still] * 51, 0), 51)
