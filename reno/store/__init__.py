@@ -7,5 +7,12 @@ results/trials/<id>/        one folder per trial, absent or whole
   frames.webp               every image of the optimisation, one animation
   noise.safetensors         initial and best noise
 results/judgements/<judge>-<identity>/<id>.json   a JudgementRecord: a later judgement of a trial
+results/damaged/            what was damaged and has been made again, as it was found
 results/jobs/<time>/        what one command did: job.json (a JobRecord), job.log, contact_sheet.png
+
+records.py   the records, typed
+files.py     encodes and decodes the other files
+stored.py    reads a trial, every byte compared with what was written
+store.py     finds, writes and moves trials
+staging.py   what a process is still writing, and the clearing of what dead processes left
 """
