@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from typing import Any
 
 from msgspec import UNSET
 
@@ -30,6 +29,7 @@ from reno.store.records import (
     Memory,
     Origin,
     Origins,
+    OwnGenerator,
     Provenance,
     Scores,
     Timings,
@@ -91,16 +91,16 @@ def provenances(
             execution=ExecutionRecord(**vars(execution)),
             device_type=plan.job.device,
             checkpoints=origins,
-            generator=UNSET if plan.generator.plain else generator_record(plan),
+            generator=UNSET if plan.generator.plain else own_generator(plan),
             batch=BatchRecord(size=len(batch), place=batch.index(trial), cut=cut, trials=mates),
         )
         for trial in trials
     }
 
 
-def generator_record(plan: Plan) -> dict[str, Any]:
+def own_generator(plan: Plan) -> OwnGenerator:
     """A generator's kind and options, so that the trial can be run again."""
-    return {"kind": plan.generator.spec.kind, "options": plan.generator.spec.options}
+    return OwnGenerator(kind=plan.generator.spec.kind, options=plan.generator.spec.options)
 
 
 def _origin(located: Located | None, model: str | None = None) -> Origin | None:

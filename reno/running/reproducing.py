@@ -126,9 +126,9 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
 
 
 def _generator(record: TrialRecord, origin: Origin | None) -> GeneratorSpec:
-    known = record.provenance.generator
-    kind = {"kind": "stable_diffusion", "options": {}} if known is UNSET else known
-    return GeneratorSpec(kind["kind"], _named("generator", "models.generator", origin), kind["options"])
+    own = record.provenance.generator
+    kind, options = ("stable_diffusion", {}) if own is UNSET else (own.kind, own.options)
+    return GeneratorSpec(kind, _named("generator", "models.generator", origin), options)
 
 
 def _term(term: dict, origin: Origin | None) -> MetricTerm:

@@ -176,21 +176,29 @@ class BatchRecord(Record, kw_only=True):
     trials: tuple[BatchMate, ...]
 
 
+class OwnGenerator(Record, kw_only=True):
+    """What a generator is besides its weights."""
+
+    kind: str
+    options: dict[str, Any]
+
+
 class Provenance(Record, kw_only=True):
     """What can change floats besides the spec, and where the weights came from."""
 
     versions: dict[str, str | None]
     platform: str | UnsetType = UNSET
     device: str | None = None
-    threads: int | None = None
+    threads: Positive | None = None
     cpu_capability: str | UnsetType = UNSET
     deterministic: bool | UnsetType = UNSET
     git: GitState | None = None
     execution: ExecutionRecord | UnsetType = UNSET
-    device_type: str = "auto"
+    device_type: Annotated[str, msgspec.Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """The device that was asked for."""
     checkpoints: Origins | UnsetType = UNSET
-    generator: dict[str, Any] | UnsetType = UNSET
-    """Kind and options of the generator, if its weights alone do not identify it."""
+    generator: OwnGenerator | UnsetType = UNSET
+    """Of a generator that its weights alone do not identify."""
     batch: BatchRecord
 
 

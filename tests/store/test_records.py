@@ -128,7 +128,7 @@ def changed(values: Any, path: tuple, value: Any) -> Any:
 
 
 FREE = {
-    "trial": (("spec", "metric"), ("spec", "method"), ("provenance", "generator")),
+    "trial": (("spec", "metric"), ("spec", "method"), ("provenance", "generator", "options")),
     "job": (("spec",), ("claims",)),
     "judgement": (("identity",), ("provenance",)),
 }
