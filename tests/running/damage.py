@@ -3,7 +3,7 @@ random moments and run again.
 
     python -m tests.running.damage 400 50       # files to spoil, jobs to kill; prints the counts
 
-The trials are those of the parts in docs/house.md, which run in milliseconds.
+The spoilt trials are those of the parts in docs/house.md, which run in milliseconds; the killed jobs are the testbed's.
 """
 
 from __future__ import annotations
@@ -118,7 +118,13 @@ class Bench:
 
     def differences(self, store: Path) -> list[str]:
         """The trials that are not bit-equal to those of the whole store, times aside."""
-        return [trial for trial in self.trials if essence(store, trial) != essence(self.whole, trial)]
+        return differences(store, self.whole)
+
+
+def differences(store: Path, whole: Path) -> list[str]:
+    """The trials of a whole store that are not bit-equal in another one, times aside."""
+    trials = sorted(path.name for path in (whole / "trials").iterdir())
+    return [trial for trial in trials if essence(store, trial) != essence(whole, trial)]
 
 
 def judged(store: Path) -> dict[str, str]:
@@ -132,7 +138,7 @@ def essence(store: Path, trial: str) -> Any:
     if not isinstance(found, Stored):
         return None
     record = found.record.to_json()
-    kept = {key: record[key] for key in ("spec", "bindings", "labels", "scores", "best_iteration")}
+    kept = {key: record[key] for key in ("spec", "bindings", "labels", "scores", "best_iteration", "judgements")}
     trace = found.trace().drop(columns="seconds").to_csv()
     return kept, trace, [found.read(name) for name in FILES if name != "trace.parquet"]
 
@@ -270,40 +276,52 @@ def spoil_many(bench: Bench, count: int, seed: int = 0) -> tuple[Counter, list[s
 # --- Kills ------------------------------------------------------------------------------------------------------------
 
 
-def kill_many(bench: Bench, kills: int, seed: int = 0) -> Counter:
-    """Kills a job `kills` times at random moments, and runs it to its end after each few kills. Counts the trials that
-    were lost, doubled or changed, and what was left behind: all must be none."""
-    chance, counts = random.Random(seed), Counter()
+def kill_many(room: Path, kills: int, seed: int = 0) -> Counter:
+    """Kills a job of the testbed `kills` times at random moments, and runs it to its end after every third. Counts the
+    trials that were lost, doubled or changed, and what was left behind: all must be none."""
+    chance, counts, whole, store = random.Random(seed), Counter(), room / "undisturbed", room / "killed"
+    assert _process(whole).wait() == 0
     while counts["kills"] < kills:
-        store = bench.room / "killed"
         shutil.rmtree(store, ignore_errors=True)
         for _ in range(3):
-            counts["kills"] += _killed(bench, store, chance.uniform(0.0, 1.0))
-        assert _process(bench, store).wait() == 0
-        counts["stores"] += 1
-        counts["changed or lost"] += len(bench.differences(store))
-        counts["doubled"] += len(list((store / "trials").iterdir())) - len(bench.trials)
+            counts["kills"] += _killed(store, chance.uniform(0.0, 2.0))
+        if (store / "staging").exists() and any((store / "staging").iterdir()):
+            counts["kills while a trial was written"] += 1
+        assert _process(store).wait() == 0
+        counts["runs to the end"] += 1
+        counts["changed or lost"] += len(differences(store, whole))
+        counts["doubled"] += len(list((store / "trials").iterdir())) - len(list((whole / "trials").iterdir()))
         counts["damaged"] += len(list((store / "damaged").rglob("*"))) if (store / "damaged").exists() else 0
         counts["left behind"] += len(list((store / "staging").iterdir())) + len(list(store.rglob("*.part")))
     return counts
 
 
-def _process(bench: Bench, store: Path) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{bench.room}", "WANDB_MODE": "disabled"}
-    words = [sys.executable, "-m", "reno.run", *bench.run_words(store)]
-    return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _process(store: Path) -> subprocess.Popen:
+    """A job of 12 trials, each a batch of its own, so that one is written while the next one runs."""
+    words = ["prompt=[a red car,a blue cup]", "seed=[0,1,2,3,4,5]", "iterations=3", "batch_size=1", "threads=1",
+             "record=[]", "tracking=disabled", f"results={store}"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "reno.run", *words]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _killed(bench: Bench, store: Path, share: float) -> bool:
-    """Kills a job between its first write and its end. Returns whether it was still running."""
-    process = _process(bench, store)
-    while process.poll() is None and not (store / "staging").exists():
+def _killed(store: Path, wait: float) -> bool:
+    """Kills a job some seconds after its first write. Returns whether it was still running."""
+    process = _process(store)
+    before = _latest(store)
+    while process.poll() is None and _latest(store) == before:
         time.sleep(0.005)
-    time.sleep(0.5 * share)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(wait)
     alive = process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
     return alive
+
+
+def _latest(store: Path) -> int:
+    """When something was written last: each job begins with a file in staging/."""
+    return (store / "staging").stat().st_mtime_ns if (store / "staging").exists() else 0
 
 
 def main() -> None:
@@ -311,7 +329,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="reno-damage-test-") as room, contextlib.redirect_stdout(io.StringIO()):
         bench = Bench(Path(room))
         counts, wrong = spoil_many(bench, spoils)
-        killed = kill_many(bench, kills) if kills else Counter()
+        killed = kill_many(Path(room), kills) if kills else Counter()
     print(f"{spoils} spoilt files")
     for command in COMMANDS:
         print(

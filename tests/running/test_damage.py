@@ -6,7 +6,6 @@ import random
 import shutil
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -177,7 +176,8 @@ def test_files_spoilt_at_random_are_never_used_without_a_word(bench):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_jobs_killed_at_random_and_run_again_lose_double_and_change_nothing(bench):
+def test_jobs_killed_at_random_and_run_again_lose_double_and_change_nothing(tmp_path):
     """`python -m tests.running.damage 0 100` kills more."""
-    counts = kill_many(bench, 6)
-    assert counts == Counter({name: counts[name] for name in ("kills", "stores")}) and counts["kills"] >= 6
+    counts = kill_many(tmp_path, 6)
+    bad = ("changed or lost", "doubled", "damaged", "left behind")
+    assert counts["kills"] >= 6 and [counts[name] for name in bad] == [0, 0, 0, 0]
