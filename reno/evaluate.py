@@ -18,7 +18,7 @@ if __name__ == "__main__":  # before the imports below, which take a while
 import sys
 from collections.abc import Sequence
 
-from reno.config.checks import device_name, folder, names, whole_number
+from reno.config.checks import cpu_threads, device_name, folder, names, whole_number
 from reno.config.command import run_command
 from reno.config.job import Checkpoints, evaluator
 from reno.config.page import Page
@@ -83,7 +83,7 @@ def request_of(words: Words):
         folder("results", values["results"]),
         device_name(values["device"]),
         whole_number("batch_size", values["batch_size"], at_least=1),
-        None if values["threads"] is None else whole_number("threads", values["threads"], at_least=1),
+        cpu_threads(values["threads"]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +23,20 @@ def whole_number(knob: str, value: object, at_least: int, below: float = math.in
             f"{knob}={max(at_least, 1)}"
         )
     return value
+
+
+def cpu_threads(value: object, cores: int | None = None) -> int | None:
+    """The number of CPU threads; None for torch's own choice. cores: of this machine; None counts them."""
+    if value is None:
+        return None
+    threads = whole_number("threads", value, at_least=1)
+    cores = cores or os.cpu_count() or 1
+    if threads > cores:
+        raise BadInput(
+            f"threads={threads} is more than this machine's {cores} CPU cores; use threads={cores} or fewer, or "
+            "threads=null for torch's own choice"
+        )
+    return threads
 
 
 def number(

@@ -11,6 +11,7 @@ import yaml
 
 from reno.config.checks import (
     at_home,
+    cpu_threads,
     device_name,
     distinct,
     flag,
@@ -68,7 +69,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         batch_size=_batch_size(values["batch_size"]),
         device=device_name(values["device"]),
         dtype=one_of("dtype", values["dtype"], DTYPES),
-        threads=None if values["threads"] is None else whole_number("threads", values["threads"], at_least=1),
+        threads=cpu_threads(values["threads"]),
         results=folder("results", values["results"]),
         study=None if values["study"] is None else text("study", values["study"]),
         claims=_claims(values["claims"], conf),

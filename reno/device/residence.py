@@ -10,13 +10,19 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 
-SAID_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
-"""Words in the messages of allocators that raise a plain RuntimeError: the CPU's on each platform, and Apple's."""
+SAID_OF_MEMORY = re.compile(
+    r"out of memory|not enough memory|can't allocate memory|cannot allocate memory|bad_alloc"
+    r"|could not create a primitive\b(?! descriptor| attr)|could not create a memory object|could not execute a primitive",
+    re.IGNORECASE,
+)
+"""What allocators say that raise a plain RuntimeError: the CPU's on each platform, Apple's, and oneDNN, which computes
+convolutions on the CPU. oneDNN never says why; of a descriptor it says that it has no such operation."""
 
 _with_own_memory = {"cuda"}
 """Kinds of device whose memory is not the host's."""
@@ -62,7 +68,7 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that an allocation failed, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in SAID_OF_MEMORY)
+    return isinstance(error, RuntimeError) and SAID_OF_MEMORY.search(str(error)) is not None
 
 
 def release(device: torch.device) -> None:

@@ -90,7 +90,7 @@ def test_every_knob_reaches_the_job(compose, tmp_path):
     job = compose(
         "prompt=[a red car,a cup]", "seed=[3,1]", "own_noise=true", "lr=2", "iterations=7",
         "regularization=0.5", "grad_clip=0.25", "record=blip", "evaluators=oracle", "batch_size=auto", "device=cuda:1",
-        "dtype=bfloat16", "checkpointing=true", "compile=true", "channels_last=true", "threads=3",
+        "dtype=bfloat16", "checkpointing=true", "compile=true", "channels_last=true", "threads=1",
         f"results={tmp_path}", "study=mine", "claims=clip_vs_blip", "dry_run=true", "tracking=offline",
         "tracking.project=lab",
     )  # fmt: skip
@@ -101,7 +101,7 @@ def test_every_knob_reaches_the_job(compose, tmp_path):
     assert [metric.name for metric in job.recorded] == ["blip"] and [judge.name for judge in job.evaluators] == [
         "oracle"
     ]
-    assert (job.batch_size, job.device, job.dtype, job.threads) == (None, "cuda:1", "bfloat16", 3)
+    assert (job.batch_size, job.device, job.dtype, job.threads) == (None, "cuda:1", "bfloat16", 1)
     assert job.execution == Execution(checkpointing=True, compile=True, channels_last=True)
     assert (job.results, job.study, job.dry_run) == (tmp_path, "mine", True)
     assert [claim["key"] for claim in job.claims] == ["a", "b", "c", "d"]
