@@ -20,6 +20,7 @@ of a module elsewhere. A copy of the file with another threshold is another judg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -68,3 +69,16 @@ def checked_verdicts(evaluator: Evaluator, images: torch.Tensor, prompts: Sequen
         if said != [(binding.attribute, binding.object) for binding in prompt.bindings]:
             raise ValueError(f"the judge {evaluator.name} judged {said}, which are not the prompt's bindings")
     return verdicts
+
+
+def not_finite(evaluator: Evaluator, verdict: Verdict) -> str | None:
+    """A sentence if a number of the verdict is not finite, which no record can hold; else None."""
+    numbers = {"score": verdict.score or 0.0}
+    for judgement in verdict.judgements:
+        owner = f"{judgement.attribute} {judgement.object}"
+        values = msgspec.structs.asdict(judgement)
+        numbers |= {f"{name} of {owner}": values[name] for name in values if name.endswith("_confidence")}
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            return f"the judge {evaluator.name} gave {value} as {name}; it has to be a finite number"
+    return None

@@ -15,7 +15,7 @@ dimension, and no trial's numbers depend on another's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -55,6 +55,8 @@ class Problem:
     loss_scale: float = 1.0
     """The loss is multiplied by this while its gradient is taken. A power of two; more than 1 if the gradient passes
     through float16, which would round its small numbers to zero."""
+    dtype: str = "float32"
+    """The number format of the models, for what is advised when a number is not finite."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,16 @@ def unoptimised(problem: Problem, noise: torch.Tensor, iteration: int) -> Step:
     total = scores.total
     blank = torch.full_like(total, float("nan"))
     return Step(iteration, noise, images, scores, problem.loss(total), torch.zeros_like(total), blank)
+
+
+def wider_dtype(dtype: str) -> list[str]:
+    """The knob that helps where numbers in `dtype` overflow; empty if the dtype is wide already."""
+    return ["dtype=float32"] if dtype in ("float16", "bfloat16") else []
+
+
+def try_these(advice: Sequence[str]) -> str:
+    """The end of a sentence that says what to try; empty if there is nothing."""
+    return f"; try {' or '.join(advice)}" if advice else ""
 
 
 # --- By name ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import torch
 
-from reno.methods import Problem, Step, TermScores, unoptimised
+from reno.methods import Problem, Step, TermScores, try_these, unoptimised, wider_dtype
 from reno.spec.job import MethodSettings
 
 
@@ -28,14 +28,19 @@ def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
         for trial in _stopping(slope, iteration == 0) - failures.keys():
             failures[trial] = where_cut(problem, noise, trial, iteration, scale)
         with torch.no_grad():
-            regularizer = settings.regularization * noise_regularizer(noise)
-            gradient = slope + settings.regularization * noise_regularizer_gradient(noise)
+            regularizer, pull = _regularize(noise, settings.regularization)
+            for trial in _stopping(pull, first=False) - failures.keys():
+                failures[trial] = _irregular(noise, trial, iteration)
+            gradient = slope + pull
             grad_norm = gradient.flatten(1).norm(dim=1)
         yield Step(iteration, noise.detach(), images, scores, losses, regularizer, grad_norm, dict(failures))
         noise.grad = clip_by_trial(gradient, grad_norm, settings.grad_clip)
         _update(optimizer, noise, stopped=sorted(failures))
     last = unoptimised(problem, noise.detach(), settings.iterations)
-    regularizer = settings.regularization * noise_regularizer(noise.detach())
+    for trial in set(range(len(noise))) - failures.keys():
+        if lost := _lost(problem, last.images, last.scores.total, trial, settings.iterations):
+            failures[trial] = lost
+    regularizer, _ = _regularize(noise.detach(), settings.regularization)
     yield dataclasses.replace(last, regularizer=regularizer, failures=failures)
 
 
@@ -64,6 +69,14 @@ def noise_regularizer_gradient(noise: torch.Tensor) -> torch.Tensor:
     flat = noise.flatten(1)
     scale = 1 - (flat.shape[1] - 1) / flat.square().sum(dim=1)
     return noise * scale.reshape(-1, *[1] * (noise.dim() - 1))
+
+
+def _regularize(noise: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weighted regulariser (B,) and its gradient, shaped like the noise. With weight 0 both are 0, also for a noise
+    that is zero or too large, of which K is not finite."""
+    if not weight:
+        return noise.new_zeros(len(noise)), torch.zeros_like(noise)
+    return weight * noise_regularizer(noise), weight * noise_regularizer_gradient(noise)
 
 
 def clip_by_trial(gradient: torch.Tensor, grad_norm: torch.Tensor, limit: float | None) -> torch.Tensor:
@@ -121,24 +134,48 @@ def _stopping(gradient: torch.Tensor, first: bool) -> set[int]:
 
 def where_cut(problem: Problem, noise: torch.Tensor, trial: int, iteration: int, scale: torch.Tensor) -> str:
     """A sentence that says where between noise and loss one trial's gradient is lost. Runs the chain once more."""
-    at, wider = f"iteration {iteration}", "try dtype=float32"
-    rounded = f", or is too small or too large for float16; {wider}" if problem.loss_scale > 1 else ""
+    at = f"iteration {iteration}"
+    rounded = ", or is too small or too large for float16; try dtype=float32" if problem.loss_scale > 1 else ""
     probe = noise.detach().requires_grad_(True)
     images = problem.generate(probe)
-    if not images[trial].isfinite().all():
-        return f"{at}: the generator made an image with values that are not finite; {wider}"
     seen = images.detach().requires_grad_(True)
     scores = problem.score(seen).total
-    if not scores[trial].isfinite():
-        return f"{at}: the metric's score is not finite; {wider}"
+    if lost := _lost(problem, images, scores, trial, iteration):
+        return lost
     slope = _metric_gradient(problem.loss(scores), seen, scale)[trial]
     if not slope.isfinite().all():
-        return f"{at}: the metric's gradient with respect to the image is not finite; {wider}"
+        advice = _advice(problem, iteration)
+        return f"{at}: the metric's gradient with respect to the image is not finite{advice}"
     if not slope.any():
         return f"{at}: the chain is cut in the metric: the gradient of its loss at the image is zero{rounded}"
     if not images.requires_grad:
         return f"{at}: the chain is cut in the generator: its image carries no graph back to the noise"
     return f"{at}: the chain is cut in the generator: no usable gradient passes back to the noise{rounded}"
+
+
+def _lost(problem: Problem, images: torch.Tensor, scores: torch.Tensor, trial: int, iteration: int) -> str | None:
+    """A sentence if one trial's image or score is not finite. images: (B, 3, H, W); scores: (B,)."""
+    if not images[trial].isfinite().all():
+        what = "the generator made an image with values that are not finite"
+    elif not scores[trial].isfinite():
+        what = "the metric's score is not finite"
+    else:
+        return None
+    return f"iteration {iteration}: {what}{_advice(problem, iteration)}"
+
+
+def _irregular(noise: torch.Tensor, trial: int, iteration: int) -> str:
+    """Why a trial cannot follow its regulariser."""
+    norm = float(noise[trial].detach().norm())
+    return (
+        f"iteration {iteration}: the gradient of the noise-norm regulariser is not finite: the noise's norm is {norm:g}; "
+        "try regularization=0"
+    )
+
+
+def _advice(problem: Problem, iteration: int) -> str:
+    """The end of a sentence about numbers that are not finite. Only after an update can a step have been too large."""
+    return try_these([*wider_dtype(problem.dtype), *["a smaller lr"] * (iteration > 0)])
 
 
 def _update(optimizer: torch.optim.Optimizer, noise: torch.Tensor, stopped: list[int]) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from reno import methods
-from reno.evaluators import checked_verdicts
-from reno.methods import Problem, Step, TermScores
+from reno.evaluators import checked_verdicts, not_finite
+from reno.methods import Problem, Step, TermScores, try_these, wider_dtype
 from reno.metrics import WeightedSum
 from reno.running.noise import NoiseSource
 from reno.running.pool import Models
@@ -125,6 +125,7 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
         score=score,
         loss=metric.loss,
         loss_scale=LOSS_SCALE.get(batch[0].dtype, 1.0),
+        dtype=batch[0].dtype,
     )
 
 
@@ -187,12 +188,25 @@ def _score(trials: list[Progress], images: _KeptImages, metric_name: str, models
     finally:
         models.metric.bring()  # it may share a model with a recorded one
     for place, progress in enumerate(trials):
+        progress.failure = progress.failure or _not_finite(progress, images, place)
         if progress.best < 0:
-            progress.failure = progress.failure or "the metric's score was never finite; try dtype=float32"
             continue
         for which, iteration in progress.iterations.items():
             own = {metric_name: progress.trace[iteration]["score"]}
             progress.scores[which] = own | {name: scores[which][place] for name, scores in recorded.items()}
+
+
+def _not_finite(progress: Progress, images: _KeptImages, place: int) -> str | None:
+    """A sentence if the trial has no score, or if an image that judges see is not finite."""
+    kept = {"initial": images.initial, "best": images.best}
+    lost = [which for which, of in kept.items() if not of[place].isfinite().all()]
+    if lost:
+        what = f"the {lost[0]} image has values that are not finite"
+    elif progress.best < 0:
+        what = "the metric's score was never finite"
+    else:
+        return None
+    return what + try_these(wider_dtype(progress.trial.dtype))
 
 
 def _scores_of(metric: WeightedSum, trials: list[Progress], images: _KeptImages) -> dict[str, list[float | None]]:
@@ -221,3 +235,4 @@ def _judge(trials: list[Progress], models: Models) -> None:
         )
         for progress, (before, after) in zip(judged, verdicts, strict=True):
             progress.verdicts[evaluator.name] = (evaluator.kin, before, after)
+            progress.failure = progress.failure or not_finite(evaluator, before) or not_finite(evaluator, after)

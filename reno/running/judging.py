@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from reno.device.choice import choose_device, make_deterministic
-from reno.evaluators import Evaluator, checked_verdicts
+from reno.evaluators import Evaluator, checked_verdicts, not_finite
 from reno.running.outcome import Outcome
 from reno.running.plan import LocatedEvaluator, locate_evaluator
 from reno.running.pool import ModelPool
@@ -166,6 +166,8 @@ class _Bench:
         self.evaluator.check_size(*trials[0][1].shape[1:3])
         images: torch.Tensor = from_uint8(np.concatenate([pair for _, pair in trials]))
         verdicts = checked_verdicts(self.evaluator, images, [prompt for prompt in prompts for _ in JUDGED])
+        if odd := [sentence for verdict in verdicts if (sentence := not_finite(self.evaluator, verdict))]:
+            raise ValueError(odd[0])
         for place, (trial, _) in enumerate(trials):
             self._write(trial, *verdicts[len(JUDGED) * place : len(JUDGED) * (place + 1)])
 

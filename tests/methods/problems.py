@@ -20,8 +20,10 @@ def sgd(momentum=0.0, nesterov=False, **others) -> MethodSettings:
     return settings(optimizer="sgd", optimizer_settings={"momentum": momentum, "nesterov": nesterov}, **others)
 
 
-def quadratic(batch=2, generate=None, score=None, target=0.3, loss_scale=1.0) -> Problem:
-    """noise (B, 1, 2, 2) is its own image; the score (B,) is highest where the image is `target`."""
+def quadratic(batch=2, generate=None, score=None, target=0.3, loss_scale=1.0, dtype="bfloat16") -> Problem:
+    """noise (B, 1, 2, 2) is its own image; the score (B,) is highest where the image is `target`.
+
+    dtype: what it says of its models."""
     noise = torch.randn(batch, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     fresh = torch.Generator().manual_seed(1)
     total = score or (lambda images: -(images - target).square().flatten(1).sum(1))
@@ -38,6 +40,7 @@ def quadratic(batch=2, generate=None, score=None, target=0.3, loss_scale=1.0) ->
         score=score_terms,
         loss=lambda scores: 100 - scores,
         loss_scale=loss_scale,
+        dtype=dtype,
     )
 
 

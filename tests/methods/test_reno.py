@@ -191,9 +191,55 @@ def test_a_gradient_that_is_not_finite_later_stops_its_trial_there():
     start = float(quadratic().noise[1].sum())
     steps = run(quadratic(score=score), sgd(iterations=3, lr=0.1))
     assert steps[0].failures == {} and set(steps[1].failures) == {1}
-    assert steps[1].failures[1] == "iteration 1: the metric's score is not finite; try dtype=float32"
+    assert steps[1].failures[1] == "iteration 1: the metric's score is not finite; try dtype=float32 or a smaller lr"
     assert torch.equal(steps[1].noise[1], steps[-1].noise[1])
     assert steps[-1].failures == steps[1].failures and not torch.equal(steps[1].noise[0], steps[-1].noise[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_wider_dtype_is_not_advised_where_there_is_none(dtype):
+    steps = run(quadratic(generate=lambda noise: noise / 0.0, dtype=dtype), settings(iterations=1))
+    why = "iteration 0: the generator made an image with values that are not finite"
+    assert steps[0].failures == {0: why, 1: why}
+
+
+@pytest.mark.parametrize("optimizer", [settings, sgd])
+def test_a_last_image_that_is_not_finite_fails_its_trial_alone(optimizer):
+    """The update before it was too large for the second trial."""
+
+    def generate(noise):
+        return torch.stack([noise[0], noise[1] / (noise[1] == start[1])])
+
+    start = quadratic().noise
+    first, last = run(quadratic(generate=generate, dtype="float32"), optimizer(iterations=1))
+    why = "iteration 1: the generator made an image with values that are not finite; try a smaller lr"
+    assert (first.failures, last.failures) == ({}, {1: why})
+
+
+def test_a_last_score_that_is_not_finite_fails_its_trial():
+    """The score is finite where the image is as it was made."""
+    start = quadratic().noise
+
+    def score(images):
+        return images.flatten(1).sum(1) / (images == start).flatten(1).all(1)
+
+    _, last = run(quadratic(score=score, dtype="float32"), settings(iterations=1))
+    assert last.failures == dict.fromkeys([0, 1], "iteration 1: the metric's score is not finite; try a smaller lr")
+
+
+def test_a_noise_of_zero_has_no_regulariser_unless_it_is_asked_for():
+    """Its K is infinite. The second trial's noise is no zero, and goes on."""
+    problem = quadratic(dtype="float32")
+    problem.noise[0] = 0.0
+    free = run(problem, sgd(iterations=2))
+    assert free[-1].failures == {} and free[-1].noise.isfinite().all() and free[-1].regularizer.tolist() == [0, 0]
+    assert not torch.equal(free[-1].noise[0], problem.noise[0])
+    bound = run(problem, sgd(iterations=2, regularization=0.01))
+    assert bound[-1].failures == {
+        0: "iteration 0: the gradient of the noise-norm regulariser is not finite: the noise's norm is 0; "
+        "try regularization=0"
+    }
+    assert torch.equal(bound[-1].noise[0], problem.noise[0]) and bound[-1].noise.isfinite().all()
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

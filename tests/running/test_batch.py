@@ -12,6 +12,7 @@ import sys
 import types
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -253,7 +254,7 @@ def test_a_trial_whose_score_is_never_finite_fails_alone():
     one, bad, other = run(
         trials(3), models_of(Scripted(table(*rows)), None, {"recorded": recorded}, [judge]), settings(1)
     ).trials
-    assert bad.failure == "the metric's score was never finite; try dtype=float32"
+    assert bad.failure == "the metric's score was never finite"
     assert (bad.best, bad.best_noise, bad.scores, bad.verdicts) == (-1, None, {}, {})
     assert column(bad, "score") == [None, None] and column(bad, "loss") == [None, None]
     assert (one.failure, other.failure) == (None, None) and (one.best, other.best) == (1, 0)
@@ -306,6 +307,39 @@ def test_a_failure_is_its_own_trials_and_the_first_is_kept(method):
     assert good.verdicts and not fell.verdicts and not early.verdicts
     assert judge.calls == [["trial 0"]] * 2
     assert all(progress.scores["best"] for progress in (good, fell, early))
+
+
+@pytest.mark.parametrize(("iteration", "which"), [(0, "initial"), (1, "best")])
+def test_an_image_that_would_be_judged_and_is_not_finite_fails_its_trial_alone(iteration, which):
+    """This metric does not look at the pixel."""
+
+    class Spotted(Numbered):
+        def __call__(self, noise, conditioning):
+            images = super().__call__(noise, conditioning)
+            images[1, 2, 2, 4] = math.inf if self.made == iteration + 1 else 0.0
+            return images
+
+    judge = Looking()
+    one, bad = run(
+        trials(2, "float16"),
+        models_of(Scripted(table([1, 2, 0], [1, 2, 0])), Spotted(dtype=torch.float16), judges=[judge]),
+        settings(2),
+    ).trials
+    assert bad.failure == f"the {which} image has values that are not finite; try dtype=float32"
+    assert one.failure is None and judge.calls == [["trial 0"]] * 2
+
+
+@pytest.mark.parametrize("value", [NAN, math.inf])
+def test_a_judge_without_a_finite_number_fails_that_trial_alone(value):
+    class Unsure(Looking):
+        def judge(self, images, prompts):
+            one, other = super().judge(images, prompts)
+            (judged,) = other.judgements
+            return [one, Verdict((msgspec.structs.replace(judged, bound_confidence=value),), {})]
+
+    one, bad = run(trials(2), models_of(Scripted(lambda *_: 1.0), judges=[Unsure()]), settings(1)).trials
+    assert one.failure is None
+    assert bad.failure == f"the judge looker gave {value} as bound_confidence of a1 o1; it has to be a finite number"
 
 
 def test_where_every_trial_failed_nothing_is_judged(method):
