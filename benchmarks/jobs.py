@@ -31,7 +31,7 @@ def loaded(job: JobSpec) -> tuple[Plan, Models, torch.device]:
 
 def ran(job: JobSpec, folder: Path, *listeners: Listener) -> Outcome:
     """Runs a job as reno.run does, with W&B as its knobs say. listeners: called after the job's own."""
-    heard = [JobLog(), Tracking(TrackingSpec.from_knobs(job.tracking)), Screen(), *listeners]
+    heard = [JobLog(), Screen(), Tracking(TrackingSpec.from_knobs(job.tracking)), *listeners]
     return Runner(make_plan(job), Store(job.results), pool(), heard, folder=folder, group="bench").run()
 
 

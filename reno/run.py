@@ -167,7 +167,7 @@ def _run_job(config, conf: Conf, folder: Path, group: str) -> int:
     plan, store = make_plan(job), Store(job.results)
     if not _pools:
         _pools.append(ModelPool())
-    listeners = [JobLog(), Tracking(tracking), Screen()]
+    listeners = [JobLog(), Screen(), Tracking(tracking)]
     command = os.environ.get(COMMAND, "")
     runner = Runner(plan, store, _pools[0], listeners, folder=folder, group=job.study or group, command=command)
     return runner.run().status

@@ -18,7 +18,8 @@ import torch
 
 SAID_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|can't allocate memory|cannot allocate memory|bad_alloc"
-    r"|could not create a primitive\b(?! descriptor| attr)|could not create a memory object|could not execute a primitive",
+    r"|could not create a primitive\b(?! descriptor| attr)|could not create a memory object"
+    r"|could not execute a primitive",
     re.IGNORECASE,
 )
 """What allocators say that raise a plain RuntimeError: the CPU's on each platform, Apple's, and oneDNN, which computes

@@ -168,8 +168,8 @@ def _irregular(noise: torch.Tensor, trial: int, iteration: int) -> str:
     """Why a trial cannot follow its regulariser."""
     norm = float(noise[trial].detach().norm())
     return (
-        f"iteration {iteration}: the gradient of the noise-norm regulariser is not finite: the noise's norm is {norm:g}; "
-        "try regularization=0"
+        f"iteration {iteration}: the gradient of the noise-norm regulariser is not finite: the noise's norm is "
+        f"{norm:g}; try regularization=0"
     )
 
 

@@ -100,8 +100,10 @@ class Listeners:
         self._listeners = list(listeners)
 
     def tell(self, event: str, *what: object) -> None:
-        """Calls the method `event` of each listener with `what`."""
-        for listener in list(self._listeners):
+        """Calls the method `event` of each listener with `what`; at the job's end in reverse order, so that the log,
+        which begins first, hears what happens to the others."""
+        in_order = list(self._listeners)
+        for listener in in_order[::-1] if event == "job_ends" else in_order:
             try:
                 getattr(listener, event)(*what)
             except Exception as error:

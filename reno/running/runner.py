@@ -30,7 +30,7 @@ from reno.running.pool import ModelPool, Models
 from reno.running.provenance import Environment, environment, git_diff
 from reno.running.recording import finished_trial, job_record, provenances
 from reno.running.sizing import choose_batch_size
-from reno.spec.errors import BadInput, typed_line
+from reno.spec.errors import BadInput, disk_is_full, typed_line, why_not_written
 from reno.spec.trial import TrialSpec
 from reno.store.records import Cut, Provenance
 from reno.store.store import Store, write_job_record
@@ -73,6 +73,7 @@ class Runner:
         self.listeners = Listeners(listeners)
         self.outcome = Outcome()
         self.finished: dict[str, Stored] = {}
+        self._disk_was_full = False
         self._commits: deque[tuple[Future[Stored], TrialSpec, Provenance]] = deque()
 
     def run(self) -> Outcome:
@@ -80,10 +81,9 @@ class Runner:
         self.finished, damaged = read_finished(self.plan.trials, self.store)
         self.outcome.skipped = [trial.id for trial in self.plan.trials if trial.id in self.finished]
         models, size, waiting = self._prepare()
-        self.store.prepare()
+        self._prepare_folders(needed=bool(waiting))
         moved = [sentence for one in damaged if (sentence := self.store.set_aside(one))]
         unjudged = damaged_judgements(self.finished.values())
-        self.folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         job = RunningJob(self.plan, self.folder, self.group, self.command, self.finished, len(waiting), self._warn)
         self.listeners.tell("job_begins", job)
@@ -112,6 +112,16 @@ class Runner:
         if size.automatic:
             self._note(f"batch_size={size.size}: {size.reason}")
         return models, size, missing(cut(self.plan.trials, size.size), self.finished)
+
+    def _prepare_folders(self, needed: bool) -> None:
+        """Makes the store's folders and the job's. needed: whether there is a trial to store; if not, it is no error
+        that nothing can be written. Raises BadInput."""
+        try:
+            self.store.prepare()
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except BadInput:
+            if needed:
+                raise
 
     def _load(self) -> Models:
         make_deterministic(self.plan.job.threads)
@@ -210,14 +220,24 @@ class Runner:
             commit, trial, provenance = self._commits.popleft()
             try:
                 stored = commit.result()
-            except (OSError, ValueError) as error:
-                log.error("a trial could not be written", exc_info=error)
-                self._fail(trial, provenance, f"it could not be stored ({getattr(error, 'strerror', None) or error})")
+            except Exception as error:  # such as a full disk, or no memory for the encoded files
+                self._not_stored(trial, provenance, error)
                 continue
             self.finished[trial.id] = stored
             self.outcome.done.append(trial.id)
             log.info("stored %s", trial.id)
             self.listeners.tell("trial_stored", stored)
+
+    def _not_stored(self, trial: TrialSpec, provenance: Provenance, error: Exception) -> None:
+        full = disk_is_full(error)
+        if full and not self._disk_was_full:
+            self._disk_was_full = True
+            self._warn(
+                f"the disk of results={self.store.root} is full: trials are lost until there is space again; the same "
+                "command runs them again"
+            )
+        log.error("a trial could not be written", exc_info=None if full else error)
+        self._fail(trial, provenance, f"it could not be stored ({why_not_written(error)})")
 
     def _fail(self, trial: TrialSpec, provenance: Provenance, reason: str) -> None:
         log.error("trial %s failed: %s", trial.id, reason)
@@ -239,10 +259,18 @@ class Runner:
         log.info("batch_size=%d: %s", size.size, size.reason)
 
     def _write_record(self, seconds: float) -> None:
-        """Writes job.json and, if the code has uncommitted changes, changes.patch."""
-        write_job_record(self.folder, job_record(self.plan, self.outcome, self.group, self.command, seconds))
+        """Writes job.json and, if the code has uncommitted changes, changes.patch. A warning says what could not be
+        written; the trials are stored all the same."""
+        record = job_record(self.plan, self.outcome, self.group, self.command, seconds)
+        try:
+            write_job_record(self.folder, record)
+        except OSError as error:
+            self._warn(f"job.json could not be written ({why_not_written(error)})")
         if self.outcome.done and (diff := git_diff()):
-            (self.folder / "changes.patch").write_bytes(diff)
+            try:
+                (self.folder / "changes.patch").write_bytes(diff)
+            except OSError as error:
+                self._warn(f"changes.patch could not be written ({why_not_written(error)})")
 
 
 def _for_less_memory(dtype: str, device_type: str, checkpointing: bool) -> str:

@@ -25,7 +25,8 @@ INK, FAINT, GOOD, BAD = "#1a1a1a", "#6b6b6b", "#1b6e53", "#a33b20"
 
 
 def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path, fonts: Fonts | None = None) -> Path:
-    """Draws the first MOST_TRIALS trials to a PNG at `path`. fonts: None for those of this machine."""
+    """Draws the first MOST_TRIALS trials to a PNG at `path`, whole or not at all. fonts: None for those of this
+    machine. Raises OSError."""
     shown = trials[:MOST_TRIALS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)

@@ -23,6 +23,7 @@ from reno.running.outcome import Outcome
 from reno.running.plan import Plan
 from reno.screen.console import PatientConsole
 from reno.screen.words import count, duration, number
+from reno.spec.errors import why_not_written
 from reno.store.records import JudgedTrial
 from reno.store.stored import Stored
 
@@ -120,12 +121,19 @@ class Screen(Listener):
         self._say_unjudged(trials, judged)
         self.say(f"results        {self.plan.job.results / 'trials'}")
         if trials:
-            from reno.screen.contact_sheet import draw_contact_sheet  # matplotlib's fonts: a dry run needs none
-
-            sheet = draw_contact_sheet(trials, self.plan.job.metric.name, self.job.folder / "contact_sheet.png")
-            self.say(f"contact sheet  {_from_here(sheet)}")
+            self._draw_contact_sheet(trials)
         for line in outcome.places:
             self.say(line)
+
+    def _draw_contact_sheet(self, trials: Sequence[Stored]) -> None:
+        from reno.screen.contact_sheet import draw_contact_sheet  # matplotlib's fonts: a dry run needs none
+
+        try:
+            sheet = draw_contact_sheet(trials, self.plan.job.metric.name, self.job.folder / "contact_sheet.png")
+        except OSError as error:
+            self.job.warn(f"the contact sheet could not be written ({why_not_written(error)})")
+        else:
+            self.say(f"contact sheet  {_from_here(sheet)}")
 
     def _say_unjudged(self, trials: Sequence[Stored], judged: Sequence[dict[str, JudgedTrial]]) -> None:
         job = self.plan.job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 from reno import INTERRUPTED
@@ -39,6 +40,16 @@ def typed_line(error: BaseException) -> str:
 def reason(error: BaseException) -> str:
     """Why something failed: the sentence of a BadInput, the typed first line of any other error."""
     return str(error) if isinstance(error, BadInput) else typed_line(error)
+
+
+def why_not_written(error: BaseException) -> str:
+    """Why a file could not be written: what the system says, such as `No space left on device`."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, or the user's share of it, has no space left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def did_you_mean(word: object, known: Iterable[object]) -> str:

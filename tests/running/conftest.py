@@ -25,7 +25,7 @@ def run(compose, tmp_path, pool):
 
     def go(*overrides, folder="job", listeners=(), tracking="disabled", store=Store, models=pool, **more):
         job = compose(f"results={tmp_path / 'results'}", f"tracking={tracking}", *overrides)
-        heard = [JobLog(), Tracking(TrackingSpec.from_knobs(job.tracking)), Screen(), *listeners]
+        heard = [JobLog(), Screen(), Tracking(TrackingSpec.from_knobs(job.tracking)), *listeners]
         runner = Runner(
             make_plan(job), store(job.results), models, heard, folder=tmp_path / folder, group="test", **more
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -205,14 +206,60 @@ def test_a_batch_that_breaks_does_not_stop_the_next(run, tmp_path, method):
     assert set(outcome.failed.values()) == {"RuntimeError: out of something"}
 
 
-def test_a_trial_that_cannot_be_stored_fails_and_says_why(run):
+def test_a_full_disk_is_told_once_and_the_trials_that_are_lost_are_listed(run, tmp_path, capsys):
     class Full(Store):
         def commit(self, finished):
-            raise OSError(28, "No space left on device")
+            if finished.record.spec.prompt == "a red car":
+                return super().commit(finished)
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    outcome = run("prompt=a red car", store=Full)
-    assert outcome.status == 1
-    assert "No space left" in next(iter(outcome.failed.values()))
+    outcome = run(PROMPTS, store=Full)
+    assert (outcome.status, len(outcome.done), len(outcome.failed)) == (1, 1, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: the disk of results={tmp_path / 'results'} is full: trials are lost until there is space again; the "
+        "same command runs them again",
+        "failed: a blue cup and a pink star · seed 42: it could not be stored (No space left on device)",
+        "failed: a gold bench and a green clock · seed 42: it could not be stored (No space left on device)",
+    ]
+    states = [trial["state"] for trial in json.loads((tmp_path / "job" / "job.json").read_text())["trials"]]
+    assert states == ["done", "failed", "failed"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
+def test_what_is_only_a_log_fails_no_job(run, tmp_path, capsys):
+    """Each of these files is on a full disk, the trials are not."""
+    (tmp_path / "job").mkdir()
+    for name in ("job.log", "job.json.part", "changes.patch", "contact_sheet.part"):
+        (tmp_path / "job" / name).symlink_to("/dev/full")
+    outcome = run("prompt=a red car")
+    assert (outcome.status, len(stored(tmp_path))) == (0, 1)
+    said = [line for line in capsys.readouterr().err.splitlines() if "changes.patch" not in line]
+    assert said == [
+        "warning: job.json could not be written (No space left on device)",
+        "warning: the contact sheet could not be written (No space left on device)",
+        "warning: job.log lacks lines that could not be written (No space left on device)",
+    ]
+    assert not (tmp_path / "job" / "job.json.part").is_symlink()
+    assert not (tmp_path / "job" / "contact_sheet.part").is_symlink()
+
+
+def test_where_all_is_stored_a_store_that_cannot_be_written_is_no_error(run, tmp_path):
+    class Unwritable(Store):
+        def prepare(self):
+            raise BadInput("it cannot be written")
+
+    run("prompt=a red car")
+    assert run("prompt=a red car", store=Unwritable).status == 0
+    with pytest.raises(BadInput):
+        run("prompt=a blue cup", store=Unwritable)
+
+
+def test_a_last_image_that_is_not_finite_fails_its_trials_and_the_others_go_on(run, tmp_path, capsys):
+    outcome = run("prompt=[a red car,a blue cup]", "iterations=1", "lr=1e30", "metric=clip+blip")
+    why = "iteration 1: the generator made an image with values that are not finite; try a smaller lr"
+    assert (outcome.status, list(outcome.failed.values())) == (1, [why, why])
+    assert json.loads((tmp_path / "job" / "job.json").read_text())["status"] == 1
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_commits_go_on_beside_the_next_batches_and_never_many_behind(run, tmp_path):
