@@ -17,7 +17,7 @@ from analysis.tables import cells
 from analysis.tables.notes import cautions
 from reno.letters.harmless import typed
 from reno.spec.errors import BadInput
-from reno.store.records import Origin, Provenance
+from reno.store.records import BatchRecord, Origin, Provenance
 
 MOST_NAMED = 20
 """Absent trials, and damaged ones, that are named one by one."""
@@ -60,6 +60,7 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     yield "methods", _counts(trials["method"])
     yield "judges", ", ".join(sorted(results.judged["judge"].unique())) or "none"
     yield "devices", _counts(trials["device"])
+    yield "trials side by side", _counts(trials["batch_size"].map("{:g} in a batch".format, na_action="ignore"))
     yield "code", _counts(trials["commit"].map(lambda commit: f"commit {commit[:12]}", na_action="ignore"))
     yield "ran", f"{_day(trials['finished'].min())} to {_day(trials['finished'].max())}; {_time(trials['seconds'])}"
     firsts = trials.groupby(["models", "metric"])["trial"].first()
@@ -93,7 +94,16 @@ def _sample(results: Results, trial: str) -> Iterator[tuple[str, str]]:
     if provenance.checkpoints is not UNSET:
         origins = (provenance.checkpoints.generator, *provenance.checkpoints.metric)
         yield from (("checkpoint", _origin(origin)) for origin in origins if origin is not None)
+    yield "batch of one trial", _batch(provenance.batch)
     yield "versions", ", ".join(f"{name} {version}" for name, version in provenance.versions.items() if version)
+
+
+def _batch(batch: BatchRecord) -> str:
+    """The trials that ran beside one: their number can change its last digits."""
+    mates = [mate.id[:12] for place, mate in enumerate(batch.trials) if place != batch.place]
+    beside = f", beside {', '.join(mates)}" if mates else ""
+    filled = "" if batch.shape is UNSET else f", filled up to {batch.shape} with copies"
+    return f"place {batch.place + 1} of {batch.size}{beside}{filled}"
 
 
 def _origin(origin: Origin) -> str:

@@ -66,21 +66,26 @@ class BatchRun:
 
 
 def run_batch(
-    batch: Sequence[TrialSpec], settings: MethodSettings, metric_name: str, models: Models
+    batch: Sequence[TrialSpec], settings: MethodSettings, metric_name: str, models: Models, shape: int = 1
 ) -> Iterator[BatchRun]:
-    """Runs trials side by side. Yields the state after every step, and once more after scoring and judging."""
+    """Runs trials side by side. Yields the state after every step, and once more after scoring and judging.
+
+    shape: how many run side by side at least. A smaller batch is filled up with copies of its last trial, whose results
+    are dropped: kernels round differently in a smaller batch.
+    """
+    filled = [*batch, *[batch[-1]] * (shape - len(batch))]
     device = models.generator.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     run = BatchRun([Progress(trial) for trial in batch])
     images = _KeptImages()
-    steps = methods.steps(_problem(batch, models), settings)
+    steps = methods.steps(_problem(filled, models), settings)
     while True:
         started = time.perf_counter()
         step = next(steps, None)
         if step is None:
             break
-        _check_step(step, len(batch))
+        _check_step(step, len(filled))
         pixels = to_uint8(step.images)  # waits for the device
         seconds = time.perf_counter() - started
         run.seconds += seconds
@@ -89,7 +94,7 @@ def run_batch(
         yield run
     if device.type == "cuda":
         run.device_bytes = torch.cuda.max_memory_allocated(device)
-    _score(run.trials, images, metric_name, models)
+    _score(run.trials, filled, images, metric_name, models)
     _judge(run.trials, models)
     run.scored = True
     yield run
@@ -180,11 +185,16 @@ class _KeptImages:
 
 
 @torch.no_grad()
-def _score(trials: list[Progress], images: _KeptImages, metric_name: str, models: Models) -> None:
+def _score(
+    trials: list[Progress], filled: Sequence[TrialSpec], images: _KeptImages, metric_name: str, models: Models
+) -> None:
     """Fills in the scores of the initial, best and last image. The optimised metric's scores are in the trace. The
-    recorded metrics score the images after the optimisation, without a graph, when its memory is free again."""
+    recorded metrics score the images after the optimisation, without a graph, when its memory is free again.
+
+    filled: the trials and the copies beside them, one for each image."""
+    texts = [trial.prompt.text for trial in filled]
     try:
-        recorded = {name: _scores_of(metric, trials, images) for name, metric in models.recorded.items()}
+        recorded = {name: _scores_of(metric, texts, images) for name, metric in models.recorded.items()}
     finally:
         models.metric.bring()  # it may share a model with a recorded one
     for place, progress in enumerate(trials):
@@ -209,11 +219,12 @@ def _not_finite(progress: Progress, images: _KeptImages, place: int) -> str | No
     return what + try_these(wider_dtype(progress.trial.dtype))
 
 
-def _scores_of(metric: WeightedSum, trials: list[Progress], images: _KeptImages) -> dict[str, list[float | None]]:
-    """A recorded metric's scores of each trial's images, by image. The metric is on the device only during the call."""
+def _scores_of(metric: WeightedSum, texts: list[str], images: _KeptImages) -> dict[str, list[float | None]]:
+    """A recorded metric's scores of the images (B, 3, H, W) against B texts, by image. The metric is on the device only
+    during the call."""
     try:
         metric.bring()
-        encoded = metric.encode([progress.trial.prompt.text for progress in trials])
+        encoded = metric.encode(texts)
         scores = {which: metric.total(metric(getattr(images, which), encoded)).double().tolist() for which in SCORED}
     finally:
         metric.leave()

@@ -1,7 +1,7 @@
 """A job's plan: its checkpoints on this disk and its trials. It is made once.
 
 Batches are cut from all trials of the plan, not only from the missing ones: kernels round differently at another batch
-size, so a trial that runs again must run in the same batch as the first time.
+size, and some at another place of the batch, so a trial that runs again has the place that it had the first time.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from reno.weights.kinds import check_options, module_of, short_kind
 
 DEFAULT_GENERATOR = "stable_diffusion"
 """The default kind. A generator's identity names its kind only if it is another."""
+LONG_STEP = 1.0
+"""The learning rate of SGD from which the user is told that rounding may grow. The paper's is 5."""
 Batch: TypeAlias = tuple[TrialSpec, ...]
 """Trials that run side by side."""
 Find: TypeAlias = Callable[..., Located]
@@ -136,6 +138,13 @@ class Plan:
     def random(self) -> bool:
         """Whether the generator's or the metric's weights are random; the scores are then meaningless."""
         return any(located.random for located in (self.generator.checkpoint, *self.metric.checkpoints) if located)
+
+    @property
+    def may_amplify_rounding(self) -> bool:
+        """Whether the steps are so long that a last digit may become another image, as measured on the testbed with
+        the paper's SGD (docs/results.md). Adam's steps are at most about lr long in each element."""
+        settings = self.job.settings
+        return "optimizer" in self.trials[0].method and settings.optimizer == "sgd" and settings.lr >= LONG_STEP
 
     @property
     def images(self) -> int:

@@ -74,9 +74,16 @@ def trial_record(progress: Progress, run: BatchRun, plan: Plan, provenance: Prov
 
 
 def provenances(
-    plan: Plan, batch: Batch, trials: Iterable[TrialSpec], cut: Cut, environment: Environment, execution: Execution
+    plan: Plan,
+    batch: Batch,
+    trials: Iterable[TrialSpec],
+    sizes: tuple[Cut, int],
+    environment: Environment,
+    execution: Execution,
 ) -> dict[str, Provenance]:
-    """The provenance of some trials of a batch, by id."""
+    """The provenance of some trials of a batch, by id. sizes: the size that was chosen, and how many run side by side,
+    with copies that fill the batch up."""
+    cut, shape = sizes
     terms = zip(plan.metric.spec.terms, plan.metric.checkpoints, strict=True)
     origins = Origins(
         generator=_origin(plan.generator.checkpoint),
@@ -92,7 +99,13 @@ def provenances(
             device_type=plan.job.device,
             checkpoints=origins,
             generator=UNSET if plan.generator.plain else own_generator(plan),
-            batch=BatchRecord(size=len(batch), place=batch.index(trial), cut=cut, trials=mates),
+            batch=BatchRecord(
+                size=len(batch),
+                place=batch.index(trial),
+                shape=shape if shape > len(batch) else UNSET,
+                cut=cut,
+                trials=mates,
+            ),
         )
         for trial in trials
     }

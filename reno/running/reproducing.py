@@ -7,6 +7,7 @@ runs are equal to the last bit.
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 
 import msgspec
@@ -66,10 +67,12 @@ def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Com
     job = _checked_job(stored, device or record.provenance.device_type)
     plan = make_plan(job)
     _check_weights(plan, record.trial)
-    make_deterministic(record.provenance.threads)
+    make_deterministic(_threads(record.provenance))
     models = pool.load(plan, choose_device(job.device))
-    *_, run = run_batch(record.batch, job.settings, job.metric.name, models)
-    again = run.trials[record.provenance.batch.place]
+    batch = record.provenance.batch
+    shape = batch.size if batch.shape is UNSET else batch.shape
+    *_, run = run_batch(record.batch, job.settings, job.metric.name, models, shape)
+    again = run.trials[batch.place]
     if again.failure:
         raise BadInput(f"the trial failed this time: {again.failure}")
     return _compare(stored, again, _differences(record.provenance, environment(models.generator.device)))
@@ -87,6 +90,11 @@ def _checked_job(stored: Stored, device: str) -> JobSpec:
     except (LookupError, TypeError, ValueError, AttributeError):  # of an odd shape: values of any type may stand there
         why = "trial.json does not say how the trial was made"
         raise BadInput(Damaged(stored.id, stored.folder, why).sentence) from None
+
+
+def _threads(provenance: Provenance) -> int | None:
+    """As many threads as the trial ran with, as far as this machine has cores: many more would bring it to a stop."""
+    return None if provenance.threads is None else min(provenance.threads, os.cpu_count() or 1)
 
 
 def _job_of(stored: Stored, device: str) -> JobSpec:
@@ -115,7 +123,7 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
         batch_size=provenance.batch.size,
         device=device,
         dtype=trial.dtype,
-        threads=provenance.threads,
+        threads=_threads(provenance),
         results=stored.folder.parent.parent,
         study=None,
         claims=(),

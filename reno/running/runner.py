@@ -111,6 +111,11 @@ class Runner:
         size = choose_batch_size(self.plan, self.finished, models, tell=self._note)
         if size.automatic:
             self._note(f"batch_size={size.size}: {size.reason}")
+        if self.plan.may_amplify_rounding:
+            self._note(
+                f"note: with SGD at lr={self.plan.job.settings.lr:g}, rounding can grow until it changes the image: at "
+                "another batch size, thread count or machine a trial may end as another image under the same id"
+            )
         return models, size, missing(cut(self.plan.trials, size.size), self.finished)
 
     def _prepare_folders(self, needed: bool) -> None:
@@ -137,7 +142,8 @@ class Runner:
     # --- Batches ----------------------------------------------------------------------------------------------------
 
     def _run_batches(self, batches: list[Batch], models: Models, size: Cut, writer: ThreadPoolExecutor) -> None:
-        """Runs the batches one by one; a batch's files are written while the next one runs.
+        """Runs the batches one by one; a batch's files are written while the next one runs. A short batch, such as the
+        last one, is filled up: a trial is then the same to the last bit whichever job it runs in.
 
         If memory runs out, this batch and those after it run in halves, down to one trial at a time.
         """
@@ -145,7 +151,7 @@ class Runner:
         surroundings = environment(device)
         self._log_choices(models, size)
         waiting = deque(batches)
-        side_by_side = max(len(batch) for batch in batches)
+        side_by_side = size.size
         number = 1
         try:
             while waiting:
@@ -154,14 +160,14 @@ class Runner:
                     waiting.extendleft(reversed(missing(cut(batch, side_by_side), self.finished)))
                     continue
                 wanted = [trial for trial in batch if trial.id not in self.finished]
-                found = provenances(self.plan, batch, wanted, size, surroundings, models.execution)
+                found = provenances(self.plan, batch, wanted, (size, side_by_side), surroundings, models.execution)
                 running = RunningBatch(batch, found, number, number + len(waiting))
-                done = self._attempt(running, models)
-                if isinstance(done, Broken) and done.out_of_memory and len(batch) > 1:
+                done = self._attempt(running, models, side_by_side)
+                if isinstance(done, Broken) and done.out_of_memory and side_by_side > 1:
                     release(device)
-                    side_by_side = (len(batch) + 1) // 2
+                    too_many, side_by_side = side_by_side, (side_by_side + 1) // 2
                     waiting.appendleft(batch)
-                    self._warn(f"out of memory with {len(batch)} trials side by side; going on with {side_by_side}")
+                    self._warn(f"out of memory with {too_many} trials side by side; going on with {side_by_side}")
                     continue
                 number += 1
                 if isinstance(done, Broken):
@@ -175,12 +181,12 @@ class Runner:
         finally:
             self._collect(at_most=0)
 
-    def _attempt(self, batch: RunningBatch, models: Models) -> BatchRun | Broken:
+    def _attempt(self, batch: RunningBatch, models: Models, shape: int) -> BatchRun | Broken:
         """Runs one batch and tells the listeners of its steps. The error is not kept: its traceback refers to
         tensors."""
         self.listeners.tell("batch_begins", batch)
         try:
-            for run in run_batch(batch.trials, self.plan.job.settings, self.plan.job.metric.name, models):
+            for run in run_batch(batch.trials, self.plan.job.settings, self.plan.job.metric.name, models, shape):
                 self.listeners.tell("step", batch, run)
                 self._collect()
             return run

@@ -172,6 +172,8 @@ class BatchRecord(Record, kw_only=True):
 
     size: Positive
     place: Whole
+    shape: Positive | UnsetType = UNSET
+    """How many ran side by side with the copies that filled the batch up; absent if there were none."""
     cut: Cut | UnsetType = UNSET
     trials: tuple[BatchMate, ...]
 

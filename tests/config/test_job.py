@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 import operator
+import os
 import re
 
 import pytest
@@ -21,6 +22,8 @@ from reno.running.plan import make_plan
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint, Execution
 from reno.tracking import TrackingSpec
+
+CORES = os.cpu_count()
 
 
 @pytest.fixture
@@ -245,6 +248,12 @@ def test_a_judges_checkpoint_is_its_own_until_another_is_given(compose):
         ("batch_size=aut", "batch_size must be auto or a whole number, 1 or more, not 'aut'"),
         ("checkpointing=yess", "checkpointing must be auto, true or false, not 'yess'"),
         ("threads=0", "threads must be a whole number, 1 or more, not 0; for example threads=1"),
+        (f"threads={CORES + 1}",
+         f"threads={CORES + 1} is more than this machine's {CORES} CPU cores; use threads={CORES} or fewer, or "
+         "threads=null for torch's own choice"),
+        ("threads=1000000",
+         f"threads=1000000 is more than this machine's {CORES} CPU cores; use threads={CORES} or fewer, or "
+         "threads=null for torch's own choice"),
         ("regularization=-0.1", "regularization must be a number at least 0, not -0.1"),
         ("grad_clip=0", "grad_clip must be a number above 0, not 0"),
         ("dtype=float17",

@@ -228,6 +228,23 @@ def test_each_trial_of_a_batch_has_its_own_best():
     assert judge.calls == [[f"trial {number}" for number in range(4)]] * 2
 
 
+def test_a_short_batch_is_filled_up_and_only_its_own_trials_come_back():
+    generator, judge = Numbered(), Looking()
+    scores = Scripted(lambda trial, iteration: 10 * trial + iteration)
+    recorded = {"recorded": Scripted(lambda trial, iteration: trial - iteration)}
+    models = models_of(scores, generator, recorded, [judge])
+    *_, filled = run_batch(trials(2), settings(2), "scripted", models, shape=4)
+    assert [len(noise) for noise in generator.noises] == [4, 4, 4]
+    for noise in generator.noises:
+        assert torch.equal(noise[1], noise[2]) and torch.equal(noise[1], noise[3])
+    assert judge.calls == [["trial 0", "trial 1"]] * 2
+    alone = run(trials(2), models_of(scores, Numbered(), recorded, [Looking()]), settings(2))
+    assert len(filled.trials) == 2
+    for one, other in zip(filled.trials, alone.trials, strict=True):
+        assert one.scores == other.scores and one.verdicts == other.verdicts and one.best == other.best
+        np.testing.assert_array_equal(one.best_noise, other.best_noise)
+
+
 def test_frames_are_the_images_in_whole_levels():
     done = run(trials(2), models_of(Scripted(lambda *_: 1.0)), settings(2))
     for number, progress in enumerate(done.trials):

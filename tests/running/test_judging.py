@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -214,6 +216,18 @@ def test_a_judge_that_breaks_on_one_trial_is_asked_for_the_others(words, store, 
             raise RuntimeError("it broke")
         return whole(self, images, prompts)
 
+    def unsure(self, images, prompts):
+        verdicts = whole(self, images, prompts)
+        places = [place for place, prompt in enumerate(prompts) if prompt.text == "a red car"]
+        for place in places:
+            verdicts[place] = msgspec.structs.replace(verdicts[place], score=float("nan"))
+        return verdicts
+
+    monkeypatch.setattr(BlipVqa, "judge", unsure)
+    assert main([word.replace("batch_size=2", "batch_size=3") for word in words]) == 1
+    assert "the judge blip_vqa gave nan as score; it has to be a finite number" in capsys.readouterr().err
+    assert {path.stem for path in judged_files(store)} == {trial_id(0), trial_id(2)}
+    shutil.rmtree(store.root / "judgements")
     monkeypatch.setattr(BlipVqa, "judge", breaking)
     assert main([word.replace("batch_size=2", "batch_size=3") for word in words]) == 1
     shown = capsys.readouterr()

@@ -7,6 +7,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -197,6 +198,19 @@ def test_a_caution_names_the_cells_it_is_about_where_it_is_not_about_all(record,
     alike = tidy([one for one in records if one.spec.seed == 0])
     (said,) = sources(alike, slices(alike), tmp_path).cautions
     assert said.startswith("All prompts start from one noise")
+
+
+def test_the_facts_say_how_many_trials_ran_side_by_side(record, tmp_path, page):
+    sizes = [4, 4, 1]
+    records = [record(f"p{place}") for place in range(3)]
+    records = [
+        msgspec.structs.replace(one, timings=msgspec.structs.replace(one.timings, batch_size=size))
+        for one, size in zip(records, sizes, strict=True)
+    ]
+    results = tidy(records)
+    facts = dict(sources(results, slices(results), tmp_path).facts)
+    assert facts["trials side by side"] == "4 in a batch (2), 1 in a batch (1)"
+    assert any(word.startswith("place 1 of 1") for word in page.words)
 
 
 def test_an_empty_store_is_one_sentence(tmp_path, capsys):
