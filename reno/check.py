@@ -65,11 +65,11 @@ def _check(words: Words) -> int:
     quieten_libraries()
     generator, metrics, judges = _chosen_models(values, chosen.references, words.conf, every=download != ALL)
     from reno.device.choice import choose_device
+    from reno.letters.output import say
     from reno.running.checking.checking import DIFFERS, CheckRequest, check_all
     from reno.running.checking.pictures import PictureSource
     from reno.running.checking.published import published_values
     from reno.screen.checking import show_checks
-    from reno.screen.console import say
     from reno.weights.checkpoints import CheckpointFinder
 
     pictures = PictureSource(images, download != NOTHING, say)
@@ -94,7 +94,7 @@ def _chosen_models(values: dict[str, Any], references: frozenset[str], conf: Con
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
     generator = chosen_generator(models, conf)
     usual = {knob: names(f"models.{knob}", models.take(knob, None)) for knob in ("record", "evaluators")}
-    for knob in ("name", "batch_size", "reference_seconds"):
+    for knob in ("name", "batch_size", "reference_seconds", "reference_bytes"):
         models.take(knob, None)
     models.end()
     given = values["metrics"]

@@ -97,4 +97,6 @@ def _in_ascii(char: str) -> str:
         return "-" if "HORIZONTAL" in name or name.endswith(("LEFT", "RIGHT")) else "|" if "VERTICAL" in name else "+"
     if "\u2580" <= char <= "\u259f":
         return "#"
+    if "\u2800" <= char <= "\u28ff":  # what turns while something is waited for
+        return "*"
     return char.encode("ascii", "backslashreplace").decode()

@@ -16,7 +16,7 @@ LEAST_WIDTH = 130
 
 def show_checks(results: Iterable[CheckResult]) -> list[CheckResult]:
     """Prints the results as one table, once the last is known. Returns them."""
-    console = PatientConsole(highlight=False, markup=False, emoji=False)
+    console = PatientConsole(soft_wrap=False)
     if not console.is_terminal:
         console.width = max(console.width, LEAST_WIDTH)
     found: list[CheckResult] = []
