@@ -30,7 +30,7 @@ from reno.config.sweep import SweepFolder, begin_status, end_status, remove_if_e
 from reno.config.words import Words, search_path
 from reno.letters.output import say, warn, warn_page
 from reno.screen.quiet import quieten_libraries
-from reno.spec.errors import INTERRUPTED, REFUSED, BadInput
+from reno.spec.errors import INTERRUPTED, REFUSED, BadInput, disk_is_full
 
 COMMAND = "RENO_COMMAND"
 """The environment variable with the command that the user typed. A job reads it in the process that a launcher starts;
@@ -81,10 +81,11 @@ def _run_with_hydra(words: Words) -> int:
     except SystemExit as stop:  # Hydra's own flags, such as --cfg and --info
         return int(stop.code or 0)
     except OSError as error:
-        if error.filename is None or str(error.filename).endswith(".yaml"):
+        if not disk_is_full(error) and (error.filename is None or str(error.filename).endswith(".yaml")):
             raise hydras_own(error, words) from error
         raise BadInput(
-            f"{error.filename} cannot be written ({error.strerror}); give another results folder: results=DIR"
+            f"{error.filename or 'the results folder'} cannot be written ({error.strerror}); give another results "
+            "folder: results=DIR"
         ) from error
     except Exception as error:
         raise hydras_own(error, words) from error

@@ -8,6 +8,7 @@ have no memory of their own, nothing moves.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import math
 import re
@@ -78,6 +79,15 @@ def release(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    else:
+        _trim_heap()
+
+
+def _trim_heap() -> None:
+    """Gives what the C library keeps of freed memory back to the system. Without it, oneDNN gets no pages for its code
+    under a limit such as `ulimit -v`, whatever is free within the process. Only glibc has the call."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -200,7 +200,8 @@ class Runner:
         if broken.out_of_memory:
             device_type = models.generator.device.type
             advice = _for_less_memory(self.plan.dtype, device_type, bool(models.execution.checkpointing))
-            reason = f"out of memory on {surroundings.device} even with one trial at a time; {advice}"
+            where = f"out of memory on {surroundings.device} even with one trial at a time"
+            reason = f"{where} ({broken.reason}); {advice}"
         for trial in batch.trials:
             if trial.id in batch.provenance:
                 self._fail(trial, batch.provenance[trial.id], reason)

@@ -65,15 +65,17 @@ class JobLog(Listener):
         logging.captureWarnings(True)
 
     def warned(self, message: str) -> None:
-        logging.getLogger("reno").warning(message)
+        if self.file is not None:  # else Python prints it, beside the screen
+            logging.getLogger("reno").warning(message)
 
     def job_ends(self, outcome: Outcome) -> None:
         if self.file is None:
             return
+        file, self.file = self.file, None
         root = logging.getLogger()
         logging.captureWarnings(False)
         root.setLevel(self.level)
-        root.removeHandler(self.file)
-        self.file.close()
-        if self.file.failure:
-            self.warn(f"job.log lacks lines that could not be written ({self.file.failure})")
+        root.removeHandler(file)
+        file.close()
+        if file.failure:
+            self.warn(f"job.log lacks lines that could not be written ({file.failure})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from reno.config.compose import composed
@@ -23,6 +25,7 @@ from reno.config.quoting import quote
 from reno.config.sweep import begin_status, end_status, worst_status
 from reno.config.words import parse
 from reno.run import main
+from reno.screen.console import PatientConsole
 from reno.spec.errors import BadInput
 from reno.store.store import Store
 from tests.tracking.offline_runs import read_back
@@ -192,6 +195,28 @@ def test_weights_that_were_never_fetched_are_told_before_anything_is_written(kno
 def test_a_job_that_is_only_asked_about_has_the_same_knobs():
     with pytest.raises(BadInput, match="bogus is not a knob"):
         composed(RUN, parse(RUN, ["+bogus=1"]))
+
+
+def test_a_disk_that_is_full_before_a_sweep_begins_is_one_sentence(knobs, tmp_path, monkeypatch, capsys):
+    """Hydra writes the sweep's configuration before its first job."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as write() raises it, without the file's name
+
+    monkeypatch.setattr(OmegaConf, "save", full)
+    assert main([*knobs, "-m", "lr=0.1,0.2", f"results={tmp_path}"]) == 2
+    assert capsys.readouterr().err == (
+        "error: the results folder cannot be written (No space left on device); give another results folder: "
+        "results=DIR\n"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
+def test_an_output_on_a_full_disk_costs_only_the_output():
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        console = PatientConsole(file=full)
+        console.print("a line")
+        console.print("and another")
 
 
 def test_one_bad_job_of_a_sweep_does_not_stop_the_others(knobs, tmp_path, capsys):
