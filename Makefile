@@ -28,7 +28,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed bench bench-gpu mutants lint clean
+.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed bench bench-gpu damage mutants lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-gpu: setup ## the same on a CUDA GPU at SD-Turbo's size, with random weigh
 
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
 	@$(BIN)/python scripts/build_dashboard.py --project "$$PROJECT" $${ENTITY:+--entity "$$ENTITY"}
+
+damage: setup ## spoil stored files and kill jobs at random, and count what every command does: an hour
+	$(BIN)/python -m tests.running.damage $(or $(ARGS),500 50)
 
 mutants: setup ## mutation testing: faults put into the code one at a time, over an hour; goes on where it stopped
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'

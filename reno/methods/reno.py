@@ -37,9 +37,9 @@ def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
         noise.grad = clip_by_trial(gradient, grad_norm, settings.grad_clip)
         _update(optimizer, noise, stopped=sorted(failures))
     last = unoptimised(problem, noise.detach(), settings.iterations)
-    for trial in set(range(len(noise))) - failures.keys():
-        if lost := _lost(problem, last.images, last.scores.total, trial, settings.iterations):
-            failures[trial] = lost
+    images, scores = last.images, last.scores.total
+    for trial in (_stopping(images, first=False) | _stopping(scores[:, None], first=False)) - failures.keys():
+        failures[trial] = _lost(problem, images, scores, trial, settings.iterations)
     regularizer, _ = _regularize(noise.detach(), settings.regularization)
     yield dataclasses.replace(last, regularizer=regularizer, failures=failures)
 
@@ -123,9 +123,10 @@ def _metric_gradient(losses: torch.Tensor, noise: torch.Tensor, scale: torch.Ten
     return gradient / scale.reshape(-1, *[1] * (noise.dim() - 1))
 
 
-def _stopping(gradient: torch.Tensor, first: bool) -> set[int]:
-    """The trials whose gradient cannot be followed: not finite, or, at the first step, exactly zero."""
-    flat = gradient.flatten(1)
+def _stopping(values: torch.Tensor, first: bool) -> set[int]:
+    """The trials whose values (B, ...) cannot be followed: not finite, or, for a gradient of the first step, exactly
+    zero."""
+    flat = values.flatten(1)
     bad = ~flat.isfinite().all(dim=1)
     if first:
         bad |= (flat == 0).all(dim=1)

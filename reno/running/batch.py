@@ -197,8 +197,9 @@ def _score(
         recorded = {name: _scores_of(metric, texts, images) for name, metric in models.recorded.items()}
     finally:
         models.metric.bring()  # it may share a model with a recorded one
+    lost = {which: _not_finite_in(of) for which, of in (("initial", images.initial), ("best", images.best))}
     for place, progress in enumerate(trials):
-        progress.failure = progress.failure or _not_finite(progress, images, place)
+        progress.failure = progress.failure or _why_not_finite(progress, [w for w, bad in lost.items() if place in bad])
         if progress.best < 0:
             continue
         for which, iteration in progress.iterations.items():
@@ -206,10 +207,13 @@ def _score(
             progress.scores[which] = own | {name: scores[which][place] for name, scores in recorded.items()}
 
 
-def _not_finite(progress: Progress, images: _KeptImages, place: int) -> str | None:
-    """A sentence if the trial has no score, or if an image that judges see is not finite."""
-    kept = {"initial": images.initial, "best": images.best}
-    lost = [which for which, of in kept.items() if not of[place].isfinite().all()]
+def _not_finite_in(images: torch.Tensor) -> set[int]:
+    """The places of the images (B, 3, H, W) that hold a value that is not finite."""
+    return set((~images.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist())
+
+
+def _why_not_finite(progress: Progress, lost: Sequence[str]) -> str | None:
+    """A sentence if the trial has no score, or if an image that judges see is not finite. lost: which of them."""
     if lost:
         what = f"the {lost[0]} image has values that are not finite"
     elif progress.best < 0:

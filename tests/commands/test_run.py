@@ -214,7 +214,8 @@ def test_a_disk_that_is_full_before_a_sweep_begins_is_one_sentence(knobs, tmp_pa
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
 def test_an_output_on_a_full_disk_costs_only_the_output():
     with open("/dev/full", "w", encoding="utf-8") as full:
-        console = PatientConsole(file=full)
+        console = PatientConsole()
+        console.file = full
         console.print("a line")
         console.print("and another")
 

@@ -130,11 +130,14 @@ def test_a_file_that_is_no_picture_says_so(tmp_path, cache):
 
 
 @pytest.fixture
-def checked(tiny, tmp_path, cache):
+def checked(tiny, tmp_path, cache, monkeypatch):
     """checked(expected, **change): the results for a tiny CLIP of which somebody published these scores."""
     folder = shutil.copytree(tiny / "clip", tmp_path / "clip")
     (folder / "random_weights.json").unlink()  # as if it were trained
     shutil.copy(drawn(tmp_path / "it.png", (60, 50)), tmp_path / "pictures.png")
+    (tmp_path / "of_ones_own").mkdir()
+    (tmp_path / "of_ones_own" / "generator.py").write_text("def load(**_): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
 
     def check(expected, images=tmp_path, size="tiny"):
         published = PublishedValues(
@@ -143,7 +146,7 @@ def checked(tiny, tmp_path, cache):
         )
         model = NamedCheckpoint("clip", Checkpoint(str(folder)), "models.checkpoints.clip")
         metrics = {"clip": MetricSpec("clip", (MetricTerm("clip", model),))}
-        generator = GeneratorSpec("benchmarks.setting", None)  # a module of one's own: no pipeline is known for it
+        generator = GeneratorSpec("of_ones_own.generator", None)  # no pipeline is known for it
         pictures = PictureSource(images, False)
         results = list(check_all(CheckRequest(generator, metrics, (), pictures, CPU, published, CheckpointFinder())))
         assert [result.verdict for result in results[:2]] == ["skipped", "ok"]

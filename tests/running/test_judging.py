@@ -289,7 +289,7 @@ BAD = [
     (["evaluators=blip_vqq"], "did you mean 'blip_vqa'"),
     (["evaluators=[]"], "evaluators is empty; name a judge"),
     (["evaluator=blip_vqa"], "did you mean 'evaluators'"),
-    (["blip_vqa"], "cannot be read as knob=value"),
+    (["blip_vqa"], "'blip_vqa' is not knob=value"),
     (["evaluators=[blip_vqa"], "cannot be read as knob=value"),
     (["batch_size=0"], "batch_size must be a whole number"),
     (["device=gpu"], "device=gpu is not a device"),

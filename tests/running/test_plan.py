@@ -47,7 +47,7 @@ def test_paths_batch_size_device_and_tracking_are_not_identity(compose, tiny, tm
     shutil.copytree(tiny / "clip", tmp_path / "elsewhere")
     other = compose(
         f"models.checkpoints.clip.path={tmp_path / 'elsewhere'}", "batch_size=3", "tracking=disabled", "results=x",
-        "device=cpu", "checkpointing=true", "threads=3", "record=[]", "study=x",
+        "device=cpu", "checkpointing=true", "threads=2", "record=[]", "study=x",
     )  # fmt: skip
     assert [trial.id for trial in make_plan(compose()).trials] == [trial.id for trial in make_plan(other).trials]
 
