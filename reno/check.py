@@ -9,6 +9,11 @@ weights: the image of diffusers' pipeline, and the pixel values of transformers'
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from reno import end_on_interrupt
+
+    end_on_interrupt()
+
 import sys
 from collections.abc import Sequence
 from typing import Any
