@@ -238,6 +238,7 @@ def test_the_parts_of_ones_own_run_as_a_study(mine, capsys):
     assert "error" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_examples_in_python_run(tmp_path, monkeypatch, capsys):
     listen, read = sorted(b for b in blocks(ROOT / "docs" / "results.md") if b.startswith("from pathlib"))
     monkeypatch.chdir(tmp_path)

@@ -212,10 +212,10 @@ def test_a_disk_that_is_full_before_a_sweep_begins_is_one_sentence(knobs, tmp_pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
-def test_an_output_on_a_full_disk_costs_only_the_output():
+def test_an_output_on_a_full_disk_costs_only_the_output(monkeypatch):
     with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
         console = PatientConsole()
-        console.file = full
         console.print("a line")
         console.print("and another")
 
@@ -248,6 +248,7 @@ def test_debug_shows_the_traceback(knobs, tmp_path, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_tracked_run_read_back_holds_51_images_and_51_losses(knobs, tmp_path):
     """From the user's command to what W&B's own reader finds in the offline run."""
     results = tmp_path / "results"

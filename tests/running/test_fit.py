@@ -74,6 +74,7 @@ def test_any_batch_is_known_from_the_first_three(compose, monkeypatch):
     assert expected.peak(1) < expected.peak(2) < expected.peak(3)
 
 
+@pytest.mark.slow
 def test_checkpointed_blocks_are_rehearsed_as_they_run(compose):
     """They run again in the backward pass, where a mode of torch is not active."""
     found = predict(compose("metric=clip", "record=[]", "prompt=a red car", "checkpointing=true"), "cpu")

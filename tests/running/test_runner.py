@@ -452,6 +452,7 @@ def test_a_trial_that_was_not_tracked_is_tracked_when_its_command_runs_again(run
     assert logged(tmp_path / "results", trial.id)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_it_completes_with_the_same_numbers(knobs, tmp_path, capsys):
     """SIGKILL as soon as one trial is there, and again at three, then to the end; against one uninterrupted run."""
     words = [*knobs, "tracking=disabled", PROMPTS, "seed=[0,1]", "batch_size=1", "iterations=25"]

@@ -132,6 +132,7 @@ def test_the_limit_of_a_job_stands_above_the_group_of_its_step(tmp_path):
     assert left_of_limit(tmp_path) == 200
 
 
+@pytest.mark.slow
 def test_no_more_trials_than_fit_beside_the_loaded_models(compose, monkeypatch):
     """Free memory for exactly three: peak less weights, with the margin."""
     job = compose("batch_size=auto", FOUR, "record=[]")

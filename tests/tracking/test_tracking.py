@@ -166,6 +166,7 @@ def test_any_text_and_any_number_is_taken(results, text):
     assert logged(results, IDS[0])
 
 
+@pytest.mark.slow
 def test_what_an_interrupted_process_left_is_replaced(results):
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[2]); from test_tracking import *\n"
@@ -247,6 +248,7 @@ def test_online_without_a_key_goes_offline_and_never_prompts(results):
     assert logged(results, IDS[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [KEY, "too-short"])
 def test_a_server_or_key_that_fails_means_offline_with_one_warning(results, monkeypatch, key, capfd):
     monkeypatch.setenv("WANDB_API_KEY", key)
@@ -473,6 +475,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the W&B service through /proc")
 def test_the_interpreter_exits_although_the_service_hangs(results):
     script = (

@@ -26,6 +26,7 @@ from tests.tracking.offline_runs import read_back
 pytestmark = pytest.mark.usefixtures("no_key")
 
 
+@pytest.mark.slow
 def test_a_run_holds_tables_with_images_figures_and_verdicts(store, tmp_path, capfd):
     results = load(store)
     cut = slices(results)
