@@ -178,23 +178,34 @@ def _dry_run(words: Words) -> int:
     """Shows what the jobs of a command would run, and refuses what they would refuse. Loads no weights, makes no folder
     and starts no launcher. Returns the exit status."""
     from reno.config.combinations import combinations
-    from reno.config.compose import explain
+    from reno.config.compose import explain, hydras_own
+    from reno.config.overrides import check
+    from reno.config.search import prepare_hydra
 
+    check(RUN, words)
+    prepare_hydra()
     quieten_libraries()
     from reno.running.forecast import Foresight
     from reno.running.unloaded import Unloaded
     from reno.screen.forecast import show_total
 
     seen, unloaded, statuses, number = Foresight(), Unloaded(), [0], None
-    for job in combinations(words):
+    try:
+        jobs = combinations(words)
+    except Exception as error:
+        raise hydras_own(error, words) from error
+    if not jobs:
+        raise BadInput("no job of the sweep would run: its knobs give no combination")
+    for job in jobs:
         number = job.number
-        if number is None:
-            _foresee(job_from_config(job.values(), words.conf), seen, unloaded)
-            continue
-        say(f"job {number}: {job.typed}")
+        if number is not None:
+            say(f"job {number}: {job.typed}")
         try:
             _foresee(job_from_config(job.values(), words.conf), seen, unloaded)
         except Exception as error:
+            error = hydras_own(error, words)
+            if number is None:
+                raise error from None
             sentence = explain(error, RUN, words.conf)
             warn(f"error: job {number}: {as_called(sentence or unforeseen(error))}")
             statuses.append(1 if sentence is None else REFUSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -120,7 +121,6 @@ def at_home(knob: str, path: str) -> Path:
 
 def device_name(device: object) -> str:
     """The name of a device: auto, cpu, cuda, cuda:N or mps. It need not be on this machine."""
-    kind, _, index = str(device).partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,2}))?", str(device), re.ASCII):
         raise BadInput(f"device={device} is not a device; use auto, cpu, cuda, cuda:N or mps")
     return str(device)

@@ -41,6 +41,8 @@ from reno.spec.job import (
 from reno.spec.prompts import Prompt, prompt_from_text
 
 OPTIMIZERS = {"adam": ("betas", "eps"), "sgd": ("momentum", "nesterov")}
+LARGEST_BATCH = 4096
+"""Trials side by side. A batch is filled up to its size, so that a larger one costs as if it were full."""
 
 
 class NoCheckpoint(BadInput):
@@ -370,7 +372,7 @@ def _stated(claims: object, where: str) -> tuple[dict[str, Any], ...]:
 def _batch_size(value: object) -> int | None:
     if isinstance(value, str) and value != "auto":
         raise BadInput(f"batch_size must be auto or a whole number, 1 or more, not {value!r}")
-    return None if value == "auto" else whole_number("batch_size", value, at_least=1)
+    return None if value == "auto" else whole_number("batch_size", value, at_least=1, below=LARGEST_BATCH + 1)
 
 
 def _checkpointing(value: object) -> bool | None:

@@ -132,6 +132,8 @@ def _check_name(page: Page, known: list[str], word: str, conf: Conf) -> None:
         raise BadInput(f"{name} puts a choice where nothing reads it; write {first}=NAME")
     if key.startswith("~") and name in known:
         raise BadInput(f"{name} has no value; leave out ~{name}")
+    if key.startswith("~") and re.search(r"\.\d+(\.|$)", name):
+        raise BadInput(f"~{name} takes an entry out of a list, which cannot be done; give the whole list instead")
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ def load_prompts(name: str, conf: Conf = Conf()) -> list[Prompt]:  # noqa: B008 
     be used."""
     path = _find(name, conf)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
             f"prompts={name}: cannot read {path} ({error}); give a UTF-8 text file with one prompt per line"

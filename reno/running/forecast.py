@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from reno.running.plan import Plan, cut, damaged_judgements, estimate_seconds, missing, read_finished
+from reno.spec.errors import BadInput
 from reno.store.store import Store
 from reno.store.stored import Damaged, Stored
 
@@ -41,13 +42,15 @@ class Foresight:
     def look(self, plan: Plan) -> Forecast:
         """What the plan would run after those that were added. Raises BadInput if a trial of it cannot be read."""
         root = plan.job.results.absolute()
+        _refuse_no_folder(root)
         everything = self._everything(root)
         finished, damaged = read_finished(plan.trials, Store(root))
         seen = self._seen.get(root, set())
         ids = dict.fromkeys(trial.id for trial in plan.trials)
         new = tuple(trial for trial in ids if trial not in finished and trial not in seen)
         batches = missing(cut(plan.trials, plan.job.batch_size or 1), finished.keys() | seen)
-        seconds = estimate_seconds(plan, everything.values(), sum(map(len, batches)))
+        side_by_side = plan.job.batch_size or 1  # a short batch is filled up with copies
+        seconds = estimate_seconds(plan, everything.values(), len(batches) * side_by_side)
         size = estimate_bytes(plan, everything.values())
         unusable = tuple([one.sentence for one in damaged] + damaged_judgements(finished.values()))
         return Forecast(plan, finished, new, seconds, None if size is None else len(new) * size, unusable)
@@ -72,6 +75,13 @@ class Foresight:
     def trials(self) -> int:
         """How many different trials all jobs have."""
         return len(_distinct((one.plan, [trial.id for trial in one.plan.trials]) for one in self.forecasts))
+
+
+def _refuse_no_folder(root: Path) -> None:
+    """Raises BadInput if something that is no folder stands where the store or a folder above it would be made."""
+    there = next(place for place in (root, *root.parents) if place.exists())
+    if not there.is_dir():
+        raise BadInput(f"results={root} cannot be made: {there} is not a folder; give another results=DIR")
 
 
 def _distinct(found: Iterable[tuple[Plan, Collection[str]]]) -> set[tuple[Path, str]]:

@@ -28,7 +28,7 @@ from reno.spec.errors import BadInput
 from reno.store.files import TraceRow, encode_frames, encode_noise, encode_png, encode_trace
 from reno.store.records import SCHEMA, FileEntry, JobRecord, JudgementRecord, TrialRecord, sealed_bytes
 from reno.store.staging import clear, clear_parts, clear_scratch, own_name, write_through, write_whole
-from reno.store.stored import BROKEN, UNREADABLE, Damaged, Stored, judge_folder, read_trial, whole
+from reno.store.stored import BROKEN, UNREADABLE, Damaged, Stored, is_folder, judge_folder, read_trial, whole
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _cleared: set[Path] = set()
@@ -128,7 +128,7 @@ class Store:
         """The places of the trials, also of one in whose place is a file."""
         try:
             with os.scandir(self.trials) as entries:
-                found = [Path(entry.path) for entry in entries if entry.is_dir() or _ID.fullmatch(entry.name)]
+                found = [Path(entry.path) for entry in entries if is_folder(entry) or _ID.fullmatch(entry.name)]
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:

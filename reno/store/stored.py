@@ -270,9 +270,17 @@ def _judge_folders(root: Path) -> list[Path]:
     """Raises OSError if there are judgements and they cannot be listed."""
     try:
         with os.scandir(root / "judgements") as entries:
-            return [Path(entry.path) for entry in entries if entry.is_dir()]
+            return [Path(entry.path) for entry in entries if is_folder(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry is a folder or leads to one; a link that leads in a circle does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _judges(said: JudgedTrial, bindings: Sequence[Binding]) -> bool:

@@ -160,6 +160,11 @@ BAD = [
     ("iterations=x", "iterations must be a whole number"),
     ("prompt=", "prompt is empty"),
     ("prompt='x", "cannot be read as knob=value"),
+    ("~models.record.0", "takes an entry out of a list"),
+    ("device=cpu:", "is not a device"),
+    ("device=cuda:²", "is not a device"),
+    ("device=cuda:007", "is not a device"),
+    ("batch_size=4097", "less than 4097"),
     ("prompts=/no/such/file.txt", "neither a prompt set"),
     ("prompt=" + "zebra " * 100, "would be cut"),
     ("models.generator.path=/no/such/folder", "is not a folder"),
@@ -406,3 +411,14 @@ def test_a_job_that_left_no_status_has_failed(tmp_path):
     begin_status(tmp_path / "1")
     assert worst_status(tmp_path) == 1
     assert worst_status(tmp_path) is None  # there is no job any more
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse_of_its_words(knobs, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    own = [*knobs, "prompt=a red car", "dry_run=true", "tracking=disabled"]
+    for words, says in (
+        ([*own, f"results={tmp_path / 'file' / 'results'}"], "is not a folder"),
+        ([*own, "~models.record.0"], "takes an entry out of a list"),
+        (["-m", *own, "lr=range(0)"], "gives no value"),
+    ):
+        assert main(words) == 2 and says in capsys.readouterr().err

@@ -100,3 +100,9 @@ def test_a_prompt_that_is_there_twice_with_other_bindings_is_refused(tmp_path, c
     path.write_text('{"prompt": "a", "bindings": [["red", "car"]]}\n{"prompt": "a", "bindings": [["blue", "car"]]}\n')
     with pytest.raises(BadInput, match="the prompt 'a' is there twice, with different bindings"):
         compose(f"prompts={path}")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_prompt(tmp_path):
+    for name, text in (("a.txt", "a red car\n"), ("a.jsonl", '{"prompt": "a red car"}\n')):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        assert [prompt.text for prompt in load_prompts(str(tmp_path / name))] == ["a red car"]

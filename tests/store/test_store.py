@@ -475,3 +475,9 @@ def test_a_golden_trial_is_whole_once_its_files_are_there(store):
         "trace", "frames", "best", "initial_noise", "best_noise"
     ))))  # fmt: skip
     assert store.find(given.id) == stored and stored.record.trial.id == given.id
+
+
+def test_a_link_that_leads_in_a_circle_is_no_trial(tmp_path):
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / "loop").symlink_to("loop")
+    assert list(Store(tmp_path)) == []
