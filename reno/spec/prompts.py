@@ -29,11 +29,28 @@ def with_article(words: str) -> str:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What GenEval asks a picture for: so many of an object, and of each its colour or its place."""
+
+    object: str
+    count: int = 1
+    color: str | None = None
+    position: tuple[str, int] | None = None
+    """(relation, which of the prompt's objects it is relative to, from 0), e.g. ("left of", 0)."""
+
+
+@dataclass(frozen=True)
 class Prompt:
     """A text and the bindings it asks for, in the order of the text; empty if the text has none."""
 
     text: str
     bindings: tuple[Binding, ...] = ()
+    category: str = ""
+    """Of its suite, e.g. `color_attr`; empty if it has none."""
+    wanted: tuple[Wanted, ...] = ()
+    """GenEval's `include`."""
+    unwanted: tuple[Wanted, ...] = ()
+    """GenEval's `exclude`: no picture of the prompt has so many of these."""
 
 
 def parse_bindings(text: str) -> tuple[Binding, ...]:

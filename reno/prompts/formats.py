@@ -1,0 +1,292 @@
+"""Reads prompts from files as people have them.
+
+    .txt             one prompt a line; a line that begins with "# " is a comment
+    .jsonl .json     objects with `prompt` (or `caption`, `text`) and, optionally, `bindings` and labels; .json is an
+                     array of them, an array of texts, or an object of objects
+    .csv .tsv        a table with a header; one column holds the prompts
+    a folder         one prompt a .txt file, as DPG-Bench has them
+
+GenEval's evaluation_metadata.jsonl is read with its `include` and `exclude`; its colours are the bindings. Files are
+UTF-8, with or without a byte-order mark. A line ends at a newline; no other character ends one.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reno.prompts.reader import prompt_from_text, read_text
+from reno.spec.errors import BadInput, did_you_mean
+from reno.spec.prompts import Binding, Prompt, Wanted
+
+SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv")
+TEXT_KEYS = ("prompt", "prompts", "caption", "text")
+"""Names of the column or key that holds the prompt, the first that is there; capitals do not matter."""
+CATEGORY_KEYS = ("category", "categories", "tag", "category_broad")
+LABEL_KEYS = (
+    *CATEGORY_KEYS, "challenge", "note", "id", "item_id", "index", "source", "type", "level", "category_detailed",
+    "bindings", "include", "exclude",
+)  # fmt: skip
+"""Keys of a JSON object that are known beside the prompt."""
+TIFA_KEYS = (
+    "question", "choices", "answer", "answer_type", "element_type", "element", "coco_val_id", "drawbench_id",
+    "paintskill_id", "partiprompt_id",
+)  # fmt: skip
+"""Keys of TIFA's annotations, one question an object: the same caption is there many times."""
+
+
+@dataclass(frozen=True)
+class PromptFile:
+    """What a file holds."""
+
+    prompts: tuple[Prompt, ...]
+    """Each text once, in the order of the file."""
+    notes: tuple[str, ...]
+    """What was left out or chosen, in sentences to show."""
+
+
+def read_prompt_file(path: Path) -> PromptFile:
+    """The prompts of a file or of a folder of .txt files. Raises BadInput naming the file, the line and the remedy."""
+    if path.is_dir():
+        files = sorted(path.glob("*.txt"))
+        if not files:
+            raise BadInput(
+                f"{path} is a folder without .txt files; give a file, or a folder with one prompt a .txt file"
+            )
+        found = [prompt_from_text(_text(file).strip(), str(file)) for file in files]
+        return _each_once(found, [f"{len(files)} .txt files, one prompt each"])
+    text, notes = _text(path), []
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        found = [_from_object(*row) for row in _json_lines(text, path)]
+    elif suffix == ".json":
+        found = [_from_object(*row) for row in _json_array(text, path)]
+    elif suffix in (".csv", ".tsv"):
+        found, column = _from_table(text, path, "," if suffix == ".csv" else "\t")
+        notes.append(f"prompts are in the column {column!r}")
+    else:
+        found, comments = _from_lines(text, path)
+        if comments:
+            notes.append(f"{comments} comment line{'s' * (comments > 1)} left out")
+    if not found:
+        raise BadInput(f"{path} holds no prompt; write one prompt per line")
+    return _each_once(found, notes)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise BadInput(f"{path}, line {line} is not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise BadInput(f"cannot read {path} ({error.strerror}); give a UTF-8 file with one prompt per line") from None
+
+
+def _each_once(found: Sequence[Prompt], notes: Sequence[str]) -> PromptFile:
+    """Each text once. Of two prompts with one text the first is kept if both ask for the same. Raises BadInput if they
+    do not: it would be one trial, judged twice."""
+    kept: dict[str, Prompt] = {}
+    for prompt in found:
+        before = kept.setdefault(prompt.text, prompt)
+        if (before.bindings, before.wanted, before.unwanted) != (prompt.bindings, prompt.wanted, prompt.unwanted):
+            raise BadInput(f"the prompt {prompt.text!r} is there twice, with different bindings; leave one of them out")
+    twice = len(found) - len(kept)
+    said = (
+        [f"{twice} line{'s repeat' if twice > 1 else ' repeats'} an earlier prompt: a text counts once"]
+        if twice
+        else []
+    )
+    return PromptFile(tuple(kept.values()), (*notes, *said))
+
+
+# --- Lines ------------------------------------------------------------------------------------------------------------
+
+
+def _from_lines(text: str, path: Path) -> tuple[list[Prompt], int]:
+    """The prompts of a text file, and how many of its lines are comments."""
+    numbered = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    comments = [line for _, line in numbered if line == "#" or line.startswith("# ")]
+    numbered = [(number, line) for number, line in numbered if not (line == "#" or line.startswith("# "))]
+    if numbered and (delimiter := _table_header(numbered[0][1])):
+        name = {",": ".csv", "\t": ".tsv"}[delimiter]
+        raise BadInput(
+            f"{path} looks like a table, with the header {numbered[0][1]!r}; name it {name}, or leave only its prompts "
+            f"in it"
+        )
+    return [prompt_from_text(line, f"{path}, line {number}") for number, line in numbered], len(comments)
+
+
+def _table_header(line: str) -> str | None:
+    """The delimiter, if the line is a table's header: several short names, one of which is the prompts'."""
+    for delimiter in (",", "\t"):
+        names = [name.strip().strip('"').lower() for name in line.split(delimiter)]
+        if len(names) > 1 and set(names) & set(TEXT_KEYS) and all(len(name.split()) < 3 for name in names):
+            return delimiter
+    return None
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+EXAMPLE = '{"prompt": "a red car", "bindings": [["red", "car"]]}'
+
+
+def _json_lines(text: str, path: Path) -> Iterator[tuple[Any, str]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            try:
+                yield json.loads(line), where
+            except (ValueError, RecursionError):
+                raise BadInput(f"{where} is not a JSON object such as {EXAMPLE}") from None
+
+
+def _json_array(text: str, path: Path) -> Iterator[tuple[Any, str]]:
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is not JSON ({error}); give an array of objects such as {EXAMPLE}") from None
+    if isinstance(entries, dict) and entries and all(isinstance(entry, dict | str) for entry in entries.values()):
+        entries = list(entries.values())
+    if not isinstance(entries, list):
+        raise BadInput(f"{path} is not a JSON array of prompts; give an array of objects such as {EXAMPLE}")
+    for number, entry in enumerate(entries, 1):
+        yield entry, f"{path}, entry {number}"
+
+
+def _from_object(entry: object, where: str) -> Prompt:
+    """A prompt from a JSON object, or from a text."""
+    if isinstance(entry, str):
+        return prompt_from_text(entry, where)
+    if not isinstance(entry, dict):
+        raise BadInput(f"{where} is not a JSON object such as {EXAMPLE}")
+    known = [*TEXT_KEYS, *LABEL_KEYS]
+    of_tifa = "question" in entry
+    unknown = [key for key in entry if key.lower() not in known and not (of_tifa and key.lower() in TIFA_KEYS)]
+    if unknown:
+        raise BadInput(
+            f"{where}: {unknown[0]!r} is not a key of a prompt{did_you_mean(unknown[0], known)}; the keys are "
+            f"{', '.join(known)}"
+        )
+    lower = {key.lower(): value for key, value in entry.items()}
+    key = next((name for name in TEXT_KEYS if name in lower), None)
+    if key is None:
+        raise BadInput(f"{where} has no prompt; write a JSON object such as {EXAMPLE}")
+    prompt = replace(prompt_from_text(lower[key], where), category=_category(lower))
+    wanted, unwanted = (_wanted(lower.get(name), f"{where}: {name}") for name in ("include", "exclude"))
+    prompt = replace(prompt, wanted=wanted, unwanted=unwanted)
+    if lower.get("bindings") is not None:
+        return replace(prompt, bindings=_bindings(lower["bindings"], where))
+    if wanted:
+        colored = tuple(Binding(each.color, each.object) for each in wanted if each.color)
+        return replace(prompt, bindings=colored)
+    return prompt
+
+
+def _category(row: Mapping[str, Any]) -> str:
+    """The first of the category's names that is there."""
+    found = next((row[name] for name in CATEGORY_KEYS if row.get(name)), "")
+    return str(found[0] if isinstance(found, list) and found else found)
+
+
+def _bindings(found: object, where: str) -> tuple[Binding, ...]:
+    """Bindings as [attribute, object] pairs or as objects with these two keys. Raises BadInput for anything else."""
+    allowed = '[["red", "car"]] or [{"attribute": "red", "object": "car"}]'
+    if not isinstance(found, list):
+        raise BadInput(f"{where}: bindings must be a list such as {allowed}, not {found!r}")
+    bindings = []
+    for each in found:
+        if isinstance(each, dict) and set(each) == {"attribute", "object"}:
+            pair = [each["attribute"], each["object"]]
+        else:
+            pair = each
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(w, str) and w.strip() for w in pair):
+            raise BadInput(f"{where}: {each!r} is not a binding; write {allowed}")
+        bindings.append(Binding(pair[0].strip(), pair[1].strip()))
+    return tuple(dict.fromkeys(bindings))
+
+
+def _wanted(found: object, where: str) -> tuple[Wanted, ...]:
+    """GenEval's `include` or `exclude`."""
+    if found is None:
+        return ()
+    try:
+        return tuple(
+            Wanted(
+                str(each["class"]), int(each.get("count", 1)), each.get("color"),
+                (str(each["position"][0]), int(each["position"][1])) if each.get("position") else None,
+            )
+            for each in found
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        raise BadInput(
+            f'{where} is not as GenEval writes it: [{{"class": "car", "count": 1, "color": "red"}}]'
+        ) from None
+
+
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+
+def _from_table(text: str, path: Path, delimiter: str) -> tuple[list[Prompt], str]:
+    """The prompts of a table and the name of their column."""
+    try:
+        rows = list(_rows(text, delimiter))
+    except csv.Error as error:
+        raise BadInput(f"{path} cannot be read as a table ({error}); save it again as CSV in UTF-8") from None
+    if not rows:
+        raise BadInput(f"{path} is empty; give a table with a header and a column named prompt")
+    header, rows = [name.strip() for name in rows[0][1]], rows[1:]
+    lower = [name.lower() for name in header]
+    place = next((lower.index(name) for name in TEXT_KEYS if name in lower), None)
+    if place is None:
+        raise BadInput(
+            f"{path} has no column named prompt; its columns are {', '.join(map(repr, header))}; name the one with the "
+            f"prompts `prompt`"
+        )
+    found = []
+    for number, cells in rows:
+        where = f"{path}, line {number}"
+        if len(cells) != len(header):
+            raise BadInput(f"{where} has {len(cells)} cells and the header has {len(header)}; quote cells that hold a "
+                           f"{'comma' if delimiter == ',' else 'tab'}")  # fmt: skip
+        row = dict(zip(lower, cells, strict=True))
+        found.append(replace(prompt_from_text(cells[place].strip(), where), category=_category(row)))
+    return found, header[place]
+
+
+def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of the rows that are not blank. Tables separated by tabs quote only whole cells."""
+    if delimiter == "\t":
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                yield number, [_unquoted(cell) for cell in line.rstrip("\r").split("\t")]
+        return
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            yield reader.line_num, cells
+
+
+def _unquoted(cell: str) -> str:
+    inner = cell[1:-1]
+    whole = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if whole else cell
+
+
+def bound_counts(prompts: Sequence[Prompt]) -> str:
+    """A sentence on how many prompts have bindings, with three of those that have none and why."""
+    none = [prompt for prompt in prompts if not prompt.bindings]
+    if not none:
+        return f"all {len(prompts)} prompts have bindings"
+    examples = "; ".join(f"{prompt.text[:60]!r}: {_why_none(prompt.text)}" for prompt in none[:3])
+    return f"{len(prompts) - len(none)} of {len(prompts)} prompts have bindings; {len(none)} have none ({examples})"
+
+
+def _why_none(text: str) -> str:
+    doubts = read_text(text).doubts
+    return f"not sure what is {doubts[0]!r}" if doubts else "no attribute before a noun"

@@ -1,0 +1,165 @@
+"""Prompt files as people have them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from reno.prompts.formats import bound_counts, read_prompt_file
+from reno.spec.errors import BadInput
+from reno.spec.prompts import Binding, Prompt, Wanted
+
+CAR, BOWL = Binding("red", "car"), Binding("blue", "bowl")
+
+
+@pytest.fixture
+def read(tmp_path):
+    """read(name, content): the PromptFile of a file with this content (text or bytes)."""
+
+    def make(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_prompt_file(path)
+
+    return make
+
+
+def texts(found):
+    return [prompt.text for prompt in found.prompts]
+
+
+def test_lines_end_at_newlines_only_and_a_mark_or_a_carriage_return_is_no_part_of_a_prompt(read):
+    assert texts(read("a.txt", b"\xef\xbb\xbfa red car\r\n\r\na\xe2\x80\xa8b\x0bc\n")) == ["a red car", "a\u2028b\x0bc"]
+    assert texts(read("a.jsonl", '\ufeff{"prompt": "a\u2028b"}\r\n{"prompt": "c"}\n')) == ["a\u2028b", "c"]
+
+
+def test_a_comment_begins_with_a_hash_and_a_space_and_is_counted(read):
+    found = read("a.txt", "# about\n#sunset over a bench\n#1 pencil\n#\n")
+    assert texts(found) == ["#sunset over a bench", "#1 pencil"] and found.notes == ("2 comment lines left out",)
+
+
+def test_a_text_that_is_there_twice_counts_once_and_is_told(read):
+    found = read("a.txt", "a red car\na dog\na red car\n")
+    assert texts(found) == ["a red car", "a dog"]
+    assert found.notes == ("1 line repeats an earlier prompt: a text counts once",)
+    with pytest.raises(BadInput, match="'a red car' is there twice, with different bindings"):
+        read("a.jsonl", '{"prompt": "a red car"}\n{"prompt": "a red car", "bindings": []}\n')
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [
+        [["red", "car"], ["blue", "bowl"]],
+        [{"attribute": "red", "object": "car"}, {"object": "bowl", "attribute": "blue"}],
+    ],
+)
+def test_bindings_are_pairs_or_objects(read, bindings):
+    found = read("a.jsonl", json.dumps({"prompt": "two things", "bindings": bindings}))
+    assert found.prompts == (Prompt("two things", (CAR, BOWL)),)
+
+
+@pytest.mark.parametrize("entry", [{"bindings": None}, {}])
+def test_without_bindings_they_are_read_from_the_text_and_an_empty_list_has_none(read, entry):
+    text = "a red car and a blue bowl"
+    assert read("a.jsonl", json.dumps({"prompt": text, **entry})).prompts[0].bindings == (CAR, BOWL)
+    assert read("a.jsonl", json.dumps({"prompt": text, "bindings": []})).prompts[0].bindings == ()
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [
+        "red car",
+        [["red"]],
+        [["red", ""]],
+        [["red", 3]],
+        ["ab"],
+        [{"attribute": "red"}],
+        [{"object": "car", "color": "red"}],
+        {},
+        5,
+    ],
+)
+def test_other_bindings_are_refused_with_their_line(read, bindings):
+    with pytest.raises(BadInput, match=r"line 2.*(is not a binding|must be a list)"):
+        read("a.jsonl", '{"prompt": "x"}\n' + json.dumps({"prompt": "y", "bindings": bindings}))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jsonl", '{"prompt": "x", "bindngs": []}', "'bindngs' is not a key of a prompt; did you mean "),
+        ("a.jsonl", "[1]", "line 1 is not a JSON object such as"),
+        ("a.jsonl", "{", "line 1 is not a JSON object such as"),
+        ("a.jsonl", '{"id": 1}', "line 1 has no prompt"),
+        ("a.json", "3", "is not a JSON array of prompts"),
+        ("a.json", "[", "is not JSON"),
+        (
+            "a.txt",
+            "id,prompt,seed\n1,a red car,0\n",
+            "looks like a table, with the header 'id,prompt,seed'; name it .csv",
+        ),
+        ("a.txt", "Prompt\tCategory\na teapot\tObjects\n", "name it .tsv"),
+        ("a.csv", "id,seed\n1,2\n", "has no column named prompt; its columns are 'id', 'seed'"),
+        ("a.csv", "prompt,seed\na red car, a bowl,2\n", "line 2 has 3 cells and the header has 2"),
+        ("a.csv", "", "is empty"),
+        ("a.txt", b"a red car\n\xff\n", "line 2 is not UTF-8"),
+        ("a.txt", "# only\n", "holds no prompt"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_place_and_the_remedy(read, name, content, says):
+    with pytest.raises(BadInput) as caught:
+        read(name, content)
+    assert says in str(caught.value)
+
+
+def test_tables_have_a_header_whose_prompt_column_is_told(read):
+    found = read("a.csv", 'id,prompt,Category\n1,"a red car, a blue bowl",x\n2,"a ""stop"" sign",y\n')
+    assert [(p.text, p.category) for p in found.prompts] == [("a red car, a blue bowl", "x"), ('a "stop" sign', "y")]
+    assert found.notes == ("prompts are in the column 'prompt'",)
+    table = 'Prompt\tCategory\n"G I G" painted\tArt\n"all of it"\tArt\n'
+    assert texts(read("a.tsv", table)) == ['"G I G" painted', "all of it"]
+    assert texts(read("b.csv", "Prompts,Category\na dog,Colors\n")) == ["a dog"]  # as DrawBench has it
+
+
+def test_geneval_metadata_says_what_is_wanted_and_its_colours_are_the_bindings(read):
+    include = [
+        {"class": "red car", "count": 1},
+        {"class": "dog", "count": 1, "color": "blue", "position": ["left of", 0]},
+    ]
+    row = {"tag": "position", "include": include, "exclude": [{"class": "dog", "count": 2}], "prompt": "a photo"}
+    (prompt,) = read("evaluation_metadata.jsonl", json.dumps(row)).prompts
+    assert prompt == Prompt(
+        "a photo", (Binding("blue", "dog"),), "position",
+        (Wanted("red car"), Wanted("dog", 1, "blue", ("left of", 0))), (Wanted("dog", 2),),
+    )  # fmt: skip
+    with pytest.raises(BadInput, match="include is not as GenEval writes it"):
+        read("a.jsonl", '{"prompt": "x", "include": [{"count": 1}]}')
+
+
+def test_annotations_with_a_question_a_row_give_each_prompt_once(read):
+    rows = [{"id": "1", "caption": "a red car", "question": q, "choices": [], "answer": "yes"} for q in ("a?", "b?")]
+    assert texts(read("tifa.json", json.dumps(rows))) == ["a red car"]
+
+
+def test_a_json_array_of_texts_or_an_object_of_objects(read):
+    assert texts(read("a.json", '["a red car", {"caption": "a dog"}]')) == ["a red car", "a dog"]
+    assert texts(read("a.json", '{"1": {"prompt": "a red car"}}')) == ["a red car"]
+
+
+def test_a_folder_holds_a_prompt_a_file(tmp_path):
+    for name, text in (("b.txt", "a dog\n"), ("a.txt", "a red car")):
+        (tmp_path / name).write_text(text)
+    assert texts(read_prompt_file(tmp_path)) == ["a red car", "a dog"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(BadInput, match=r"is a folder without \.txt files"):
+        read_prompt_file(tmp_path / "none")
+
+
+def test_a_sentence_counts_the_prompts_with_bindings_and_says_why_others_have_none():
+    prompts = [Prompt("a red car", (CAR,)), Prompt("a dog"), Prompt("a cat in red")]
+    assert bound_counts(prompts) == (
+        "1 of 3 prompts have bindings; 2 have none ('a dog': no attribute before a noun; 'a cat in red': not sure what "
+        "is 'red')"
+    )
+    assert bound_counts(prompts[:1]) == "all 1 prompts have bindings"

@@ -1,0 +1,175 @@
+"""Bindings read from texts: right, or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reno.prompts.reader import prompt_from_text, read_text
+from reno.prompts.words import attribute_kind, lexicon
+from reno.spec.errors import BadInput
+from reno.spec.prompts import Binding, Prompt
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = json.loads((Path(__file__).parent / "t2i_compbench_key.json").read_text())
+SUITES = os.environ.get("RENO_SUITES", "")
+
+LISTS = [
+    ("a gold bench and a green clock", "gold bench, green clock"),
+    ("a red car, a blue bowl and a pink star", "red car, blue bowl, pink star"),
+    ("A red car, a blue bowl, and an orange cup.", "red car, blue bowl, orange cup"),
+    ("  the red car ,the blue bowl  ", "red car, blue bowl"),
+    ("green traffic light", "green traffic light"),
+    ("a metallic desk lamp and a fluffy sweater", "metallic desk lamp, fluffy sweater"),
+    ("a red wooden desk lamp", "red desk lamp, wooden desk lamp"),
+    ("a small red car", "small car, red car"),
+    ("a light-blue bowl", "light-blue bowl"),
+    ("a light blue bowl and reddish walls", "light blue bowl, reddish walls"),
+    ("a red BOX.", "red box"),
+    ("a red car and dogs", "red car"),
+    ("a black gold and white vase", "black vase, gold vase, white vase"),
+    ("a red glass and a green orange", "red glass, green orange"),
+    ("an orange and a green apple", "green apple"),
+    ("a heart-shaped box and a cream-colored car", "heart-shaped box, cream-colored car"),
+    ("a brown colored bear", "brown bear"),
+    ("a red car and a red car", "red car"),
+    ("A Red Car And A Blue Bowl", "red car, blue bowl"),
+]
+SENTENCES = [
+    ("The red apple and the green book are on the table", "red apple, green book"),
+    ("a photo of a red car and a blue bowl", "red car, blue bowl"),
+    ("a bathroom with white tile", "white tile"),
+    (
+        "A white dog and a black and orange cat sleep in a tan, clean kitchen.",
+        "white dog, black cat, orange cat, tan clean kitchen",
+    ),
+    ("Two hot dogs lie on a green paper plate near a soda cup.", "green plate, paper plate"),
+    (
+        "The wooden bowl and metallic ladle serve the fluffy rice on the glass counter top.",
+        "wooden bowl, metallic ladle, fluffy rice, glass counter top",
+    ),
+    (
+        "The leather shoes and fluffy pillow rest on a wooden cutting board.",
+        "leather shoes, fluffy pillow, wooden cutting board",
+    ),
+    (
+        "a long, narrow yellow kitchen with brown wood floor tiles",
+        "long kitchen, narrow kitchen, yellow kitchen, brown floor tiles, wood floor tiles",
+    ),
+    ("A large old red barn stands by a round slice of bread.", "large barn, red barn, round slice of bread"),
+    ("a man with long blonde hair wearing a red hat", "long hair, blonde hair, red hat"),
+    ("The car is red and the house is blue.", "red car, blue house"),
+    ("a stainless steel oven between white cupboards", "stainless steel oven, white cupboards"),
+    ("The black fur bats a ball", "black fur"),
+    ("a red sports car and a cubic Christmas ornament that shines", "red sports car, cubic christmas ornament"),
+    ("a yellow Porsche 911 near the Red Square", "yellow porsche"),
+]
+NONE = [
+    "a photo of a bench",
+    "a photo of three kettles",
+    "A spider with 6 legs",
+    "A fox playing drums",
+    "A drone is hovering overhead.",
+    "Three dogs",
+    "dogs",
+    "the",
+    "",
+    "../../etc/passwd",
+    "a glass of orange juice",
+    "an orange",
+    'a sign that says "RED CAR"',
+    "一辆红色的汽车",
+    "a sleepy dog and an old cat",
+]
+DOUBTFUL = [
+    ("a room without red chairs", "red chairs"),
+    ("a sink with long neck faucet", "long neck faucet"),
+    ("a snow on a yellow covered street", "yellow covered street"),
+    ("a shiny astronaut's helmet", "shiny astronaut's helmet"),
+    ("A fluffy cat lounges on the sofa.", "fluffy cat lounges"),
+    ("a tiny dragon landing on a shield", "tiny dragon landing"),
+    ("Two cups, one blue and the other green.", "blue"),
+    ("an elephant in dark blue", "dark blue"),
+    ("a glass and wooden table", "glass"),
+    ("The metallic watering can hold the tea", "metallic"),
+    ("the bus and the car are red", "red"),
+]
+
+
+def bound(text):
+    return ", ".join(f"{binding.attribute} {binding.object}" for binding in read_text(text).bindings)
+
+
+@pytest.mark.parametrize(("text", "expected"), LISTS + SENTENCES)
+def test_each_attribute_is_bound_to_its_noun(text, expected):
+    assert bound(text) == expected
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_what_asks_for_no_attribute_has_no_binding(text):
+    assert bound(text) == ""
+
+
+@pytest.mark.parametrize(("text", "phrase"), DOUBTFUL)
+def test_what_is_doubtful_is_left_unbound_and_named(text, phrase):
+    assert phrase in read_text(text).doubts
+    assert phrase not in bound(text).split(", ")
+
+
+def test_lists_need_no_tagger():
+    """Start-up: the tagger's package takes a second to import, and the embedded world's prompts are lists."""
+    code = (
+        "import sys; from reno.prompts.reader import read_text; read_text('a gold bench and a green traffic light'); "
+    )
+    code += "sys.exit('textblob' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_a_words_kind():
+    kinds = {"red": "color", "dark green": "color", "yellowish": "color", "fluffy": "texture", "striped": "pattern"}
+    kinds |= {"wooden": "material", "cubic": "shape", "Small": "size", "quick": None, "": None}
+    assert {word: attribute_kind(word) for word in kinds} == kinds
+
+
+def test_no_word_stands_in_two_lists_that_disagree():
+    words = lexicon()
+    assert not set(words.kinds) & words.function
+    assert words.sets["noun"] <= set(words.kinds)
+
+
+@pytest.mark.skipif(not SUITES, reason="RENO_SUITES names no folder with T2I-CompBench's prompt files")
+def test_at_least_98_percent_of_the_key_are_read_exactly_and_none_wrongly():
+    """The key was made by eye, of 150, 75 and 75 lines drawn at random."""
+    exact = 0
+    for name, lines in KEY["lines"].items():
+        texts = next(Path(SUITES).rglob(name)).read_text(encoding="utf-8").split("\n")
+        for number, pairs in lines.items():
+            found = [[binding.attribute, binding.object] for binding in read_text(texts[int(number) - 1]).bindings]
+            assert [pair for pair in found if pair not in pairs] == [], (name, number)
+            exact += found == pairs
+    assert exact >= 0.98 * 300
+
+
+def test_a_prompt_is_kept_as_it_was_typed_with_its_bindings():
+    assert prompt_from_text(" A red car. ", "prompt") == Prompt(" A red car. ", (Binding("red", "car"),))
+    assert prompt_from_text("../x/\n<script>🐶", "prompt") == Prompt("../x/\n<script>🐶", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (1, "mine.txt, line 3 must be a text, not 1; put it in quotes, as in prompt='\"1234\"'"),
+        (None, "mine.txt, line 3 must be a text, not None; put it in quotes, as in prompt='\"1234\"'"),
+        ("", 'mine.txt, line 3 is empty; give a text such as "a gold bench and a green clock"'),
+        (" \n ", 'mine.txt, line 3 is empty; give a text such as "a gold bench and a green clock"'),
+    ],
+)
+def test_what_is_no_text_or_empty_is_refused_with_its_origin(text, says):
+    with pytest.raises(BadInput, match=f"^{re.escape(says)}$"):
+        prompt_from_text(text, "mine.txt, line 3")
