@@ -140,9 +140,10 @@ def fault_of(command: str, words: list[str], capsys) -> str | None:
         return "changed the process"
     if status not in (0, 1, 2, 130) or "Traceback" in said.out + said.err or "add debug=true" in said.err:
         return f"status {status}: {said.err[-300:]!r}"
-    if status == 0 and said.err:
+    lines = [line for line in said.err.splitlines() if not line.startswith("note: ")]  # a dry run's, of what it lacks
+    if status == 0 and lines:
         return f"status 0 with {said.err[:300]!r}"
-    sentences = [line for line in said.err.splitlines() if not line.startswith("error: job ")]
+    sentences = [line for line in lines if not line.startswith("error: job ")]
     if len(sentences) > 1 or not all(letter.isprintable() for line in sentences for letter in line):
         return f"more than a sentence: {said.err[:300]!r}"
     return "a refusal without a sentence" if status == 2 and not said.err else None
