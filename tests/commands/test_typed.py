@@ -168,11 +168,15 @@ def test_an_interrupt_at_any_time_is_one_line(command, seconds, store, tmp_path)
     time.sleep(seconds)
     if process.poll() is not None:
         return  # it was quicker
+    if process.poll() == 0:
+        pytest.skip(f"the command is done within {seconds} s on this machine")
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     lines = [line for line in said.splitlines() if not line.startswith("[")]  # the bench's own progress
     # Python ends by the signal itself where it was already leaving, or had been in an `exec`; a shell has 130 for both.
     assert process.returncode in (130, -signal.SIGINT) and len(lines) <= 1 and "Traceback" not in said, said
+    if process.returncode == 130:
+        assert len(lines) == 1 and lines[0].startswith("interrupted"), said
 
 
 @pytest.mark.slow
