@@ -151,7 +151,7 @@ def synthesise(
     prompts: by the name of their set; by default the sets of clip_vs_blip. seeds: seeds of each prompt; by default as
     many as are needed.
     """
-    prompts = prompts or {name: load_prompts(name) for name in ("pairs_dev", "pairs_test", "triples_test")}
+    prompts = prompts or {name: load_prompts(name).prompts for name in ("pairs_dev", "pairs_test", "triples_test")}
     configured = configured or configurations()
     each = len(configured) * sum(len(texts) for texts in prompts.values())
     seeds = seeds or -(-trials // each)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -25,6 +24,8 @@ from reno.config.checks import (
 from reno.config.conf import Chosen, Conf
 from reno.config.prompt_sets import load_prompts
 from reno.config.sections import Section
+from reno.prompts.formats import PromptFile
+from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import BadInput, did_you_mean, first_line
 from reno.spec.job import (
     DTYPES,
@@ -38,7 +39,6 @@ from reno.spec.job import (
     MetricTerm,
     NamedCheckpoint,
 )
-from reno.spec.prompts import Prompt, prompt_from_text
 
 OPTIMIZERS = {"adam": ("betas", "eps"), "sgd": ("momentum", "nesterov")}
 LARGEST_BATCH = 4096
@@ -55,11 +55,12 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     models = Section(values["models"], "models", config.references)
     closed = flag("models.closed", models.take("closed", False))
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
-    prompts, prompt_set = _prompts(values["prompt"], values["prompts"], conf)
+    read, prompt_set = _prompts(values["prompt"], values["prompts"], conf)
     seconds, size = models.take("reference_seconds", None), models.take("reference_bytes", None)
     job = JobSpec(
-        prompts=prompts,
+        prompts=read.prompts,
         prompt_set=prompt_set,
+        prompt_notes=read.notes,
         seeds=_seeds(values["seed"]),
         own_noise=flag("own_noise", values["own_noise"]),
         models=models.text("name"),
@@ -305,26 +306,18 @@ def _optimizer(section: Section) -> tuple[str, dict[str, Any]]:
 # --- Prompts and single knobs -----------------------------------------------------------------------------------------
 
 
-def _prompts(prompt: object, prompts: object, conf: Conf) -> tuple[tuple[Prompt, ...], str | None]:
+def _prompts(prompt: object, prompts: object, conf: Conf) -> tuple[PromptFile, str | None]:
+    """The prompts with what is to be said of them, and the name of their set; None if they were typed."""
     if prompt is not None:
         texts = prompt if isinstance(prompt, list) else [prompt]
         if not texts:
             raise BadInput("prompt=[] holds no prompt; give one text, or leave it out to use prompts")
-        found = [prompt_from_text(one, "prompt") for one in texts]
+        found = tuple(prompt_from_text(one, "prompt") for one in texts)
         distinct("prompt", [prompt.text for prompt in found])
-        return tuple(found), None
+        return PromptFile(found, ()), None
     if not isinstance(prompts, str):
         raise BadInput(f"prompts must name one set or file, not {prompts!r}; to type several prompts use prompt=[a,b]")
-    return _distinct_prompts(load_prompts(prompts, conf)), prompts
-
-
-def _distinct_prompts(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
-    """Each prompt once. Raises BadInput for a text with two sets of bindings: it would be one trial, judged twice."""
-    found: dict[str, Prompt] = {}
-    for prompt in prompts:
-        if found.setdefault(prompt.text, prompt) != prompt:
-            raise BadInput(f"the prompt {prompt.text!r} is there twice, with different bindings; leave one of them out")
-    return tuple(found.values())
+    return load_prompts(prompts, conf), prompts
 
 
 def _seeds(seed: object) -> tuple[int, ...]:

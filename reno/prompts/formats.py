@@ -6,8 +6,8 @@
     .csv .tsv        a table with a header; one column holds the prompts
     a folder         one prompt a .txt file, as DPG-Bench has them
 
-GenEval's evaluation_metadata.jsonl is read with its `include` and `exclude`; its colours are the bindings. Files are
-UTF-8, with or without a byte-order mark. A line ends at a newline; no other character ends one.
+Of GenEval's evaluation_metadata.jsonl the colours in `include` are the bindings. Files are UTF-8, with or without a
+byte-order mark. A line ends at a newline; no other character ends one.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reno.prompts.reader import prompt_from_text, read_text
+from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import BadInput, did_you_mean
-from reno.spec.prompts import Binding, Prompt, Wanted
+from reno.spec.prompts import Binding, Prompt, whole_text
 
 SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv")
 TEXT_KEYS = ("prompt", "prompts", "caption", "text")
 """Names of the column or key that holds the prompt, the first that is there; capitals do not matter."""
-CATEGORY_KEYS = ("category", "categories", "tag", "category_broad")
 LABEL_KEYS = (
-    *CATEGORY_KEYS, "challenge", "note", "id", "item_id", "index", "source", "type", "level", "category_detailed",
-    "bindings", "include", "exclude",
+    "category", "categories", "tag", "category_broad", "category_detailed", "challenge", "note", "id", "item_id",
+    "index", "source", "type", "level",
 )  # fmt: skip
-"""Keys of a JSON object that are known beside the prompt."""
+"""Keys of a JSON object that describe the prompt. They are known, and not used."""
 TIFA_KEYS = (
     "question", "choices", "answer", "answer_type", "element_type", "element", "coco_val_id", "drawbench_id",
     "paintskill_id", "partiprompt_id",
@@ -65,7 +64,8 @@ def read_prompt_file(path: Path) -> PromptFile:
     if suffix == ".jsonl":
         found = [_from_object(*row) for row in _json_lines(text, path)]
     elif suffix == ".json":
-        found = [_from_object(*row) for row in _json_array(text, path)]
+        rows = _json_array(text, path) if _is_json(text) else _json_lines(text, path)
+        found = [_from_object(*row) for row in rows]
     elif suffix in (".csv", ".tsv"):
         found, column = _from_table(text, path, "," if suffix == ".csv" else "\t")
         notes.append(f"prompts are in the column {column!r}")
@@ -94,7 +94,7 @@ def _each_once(found: Sequence[Prompt], notes: Sequence[str]) -> PromptFile:
     kept: dict[str, Prompt] = {}
     for prompt in found:
         before = kept.setdefault(prompt.text, prompt)
-        if (before.bindings, before.wanted, before.unwanted) != (prompt.bindings, prompt.wanted, prompt.unwanted):
+        if before != prompt:
             raise BadInput(f"the prompt {prompt.text!r} is there twice, with different bindings; leave one of them out")
     twice = len(found) - len(kept)
     said = (
@@ -137,8 +137,9 @@ EXAMPLE = '{"prompt": "a red car", "bindings": [["red", "car"]]}'
 
 
 def _json_lines(text: str, path: Path) -> Iterator[tuple[Any, str]]:
+    """The value of each line, and where it stands. A line that begins with `#` is a comment."""
     for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
+        if line.strip() and not line.startswith("#"):
             where = f"{path}, line {number}"
             try:
                 yield json.loads(line), where
@@ -146,13 +147,20 @@ def _json_lines(text: str, path: Path) -> Iterator[tuple[Any, str]]:
                 raise BadInput(f"{where} is not a JSON object such as {EXAMPLE}") from None
 
 
-def _json_array(text: str, path: Path) -> Iterator[tuple[Any, str]]:
+def _is_json(text: str) -> bool:
+    """Whether the whole text is one JSON value; if not, a .json file has to hold one a line."""
     try:
-        entries = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON ({error}); give an array of objects such as {EXAMPLE}") from None
-    if isinstance(entries, dict) and entries and all(isinstance(entry, dict | str) for entry in entries.values()):
-        entries = list(entries.values())
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _json_array(text: str, path: Path) -> Iterator[tuple[Any, str]]:
+    entries = json.loads(text)
+    if isinstance(entries, dict) and not set(map(str.lower, entries)) & set(TEXT_KEYS):
+        entries = list(entries.values())  # by id
+    entries = [entries] if isinstance(entries, dict) else entries
     if not isinstance(entries, list):
         raise BadInput(f"{path} is not a JSON array of prompts; give an array of objects such as {EXAMPLE}")
     for number, entry in enumerate(entries, 1):
@@ -165,7 +173,7 @@ def _from_object(entry: object, where: str) -> Prompt:
         return prompt_from_text(entry, where)
     if not isinstance(entry, dict):
         raise BadInput(f"{where} is not a JSON object such as {EXAMPLE}")
-    known = [*TEXT_KEYS, *LABEL_KEYS]
+    known = [*TEXT_KEYS, "bindings", "include", "exclude", *LABEL_KEYS]
     of_tifa = "question" in entry
     unknown = [key for key in entry if key.lower() not in known and not (of_tifa and key.lower() in TIFA_KEYS)]
     if unknown:
@@ -177,21 +185,12 @@ def _from_object(entry: object, where: str) -> Prompt:
     key = next((name for name in TEXT_KEYS if name in lower), None)
     if key is None:
         raise BadInput(f"{where} has no prompt; write a JSON object such as {EXAMPLE}")
-    prompt = replace(prompt_from_text(lower[key], where), category=_category(lower))
-    wanted, unwanted = (_wanted(lower.get(name), f"{where}: {name}") for name in ("include", "exclude"))
-    prompt = replace(prompt, wanted=wanted, unwanted=unwanted)
+    prompt = prompt_from_text(lower[key], where)
     if lower.get("bindings") is not None:
-        return replace(prompt, bindings=_bindings(lower["bindings"], where))
-    if wanted:
-        colored = tuple(Binding(each.color, each.object) for each in wanted if each.color)
-        return replace(prompt, bindings=colored)
+        return Prompt(prompt.text, _bindings(lower["bindings"], where))
+    if lower.get("include") is not None:
+        return Prompt(prompt.text, _included(lower["include"], where))
     return prompt
-
-
-def _category(row: Mapping[str, Any]) -> str:
-    """The first of the category's names that is there."""
-    found = next((row[name] for name in CATEGORY_KEYS if row.get(name)), "")
-    return str(found[0] if isinstance(found, list) and found else found)
 
 
 def _bindings(found: object, where: str) -> tuple[Binding, ...]:
@@ -207,26 +206,21 @@ def _bindings(found: object, where: str) -> tuple[Binding, ...]:
             pair = each
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(w, str) and w.strip() for w in pair):
             raise BadInput(f"{where}: {each!r} is not a binding; write {allowed}")
+        if not all(map(whole_text, pair)):
+            raise BadInput(f"{where}: a binding holds half of a character, which cannot be stored; type it again")
         bindings.append(Binding(pair[0].strip(), pair[1].strip()))
     return tuple(dict.fromkeys(bindings))
 
 
-def _wanted(found: object, where: str) -> tuple[Wanted, ...]:
-    """GenEval's `include` or `exclude`."""
-    if found is None:
-        return ()
-    try:
-        return tuple(
-            Wanted(
-                str(each["class"]), int(each.get("count", 1)), each.get("color"),
-                (str(each["position"][0]), int(each["position"][1])) if each.get("position") else None,
-            )
-            for each in found
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        raise BadInput(
-            f'{where} is not as GenEval writes it: [{{"class": "car", "count": 1, "color": "red"}}]'
-        ) from None
+def _included(found: object, where: str) -> tuple[Binding, ...]:
+    """The colours in GenEval's `include`, as bindings. Raises BadInput."""
+    whole = isinstance(found, list) and all(
+        isinstance(one, dict) and isinstance(one.get("class"), str) for one in found
+    )
+    if not whole:
+        example = '[{"class": "car", "count": 1, "color": "red"}]'
+        raise BadInput(f"{where}: include is not as GenEval writes it: {example}")
+    return tuple(Binding(str(one["color"]), one["class"]) for one in found if one.get("color"))
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
@@ -254,8 +248,7 @@ def _from_table(text: str, path: Path, delimiter: str) -> tuple[list[Prompt], st
         if len(cells) != len(header):
             raise BadInput(f"{where} has {len(cells)} cells and the header has {len(header)}; quote cells that hold a "
                            f"{'comma' if delimiter == ',' else 'tab'}")  # fmt: skip
-        row = dict(zip(lower, cells, strict=True))
-        found.append(replace(prompt_from_text(cells[place].strip(), where), category=_category(row)))
+        found.append(prompt_from_text(cells[place].strip(), where))
     return found, header[place]
 
 
@@ -276,17 +269,3 @@ def _unquoted(cell: str) -> str:
     inner = cell[1:-1]
     whole = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if whole else cell
-
-
-def bound_counts(prompts: Sequence[Prompt]) -> str:
-    """A sentence on how many prompts have bindings, with three of those that have none and why."""
-    none = [prompt for prompt in prompts if not prompt.bindings]
-    if not none:
-        return f"all {len(prompts)} prompts have bindings"
-    examples = "; ".join(f"{prompt.text[:60]!r}: {_why_none(prompt.text)}" for prompt in none[:3])
-    return f"{len(prompts) - len(none)} of {len(prompts)} prompts have bindings; {len(none)} have none ({examples})"
-
-
-def _why_none(text: str) -> str:
-    doubts = read_text(text).doubts
-    return f"not sure what is {doubts[0]!r}" if doubts else "no attribute before a noun"

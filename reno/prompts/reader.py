@@ -21,7 +21,7 @@ from functools import cache
 
 from reno.prompts.words import Word, attribute_at, is_list, lexicon, tagged, words_of
 from reno.spec.errors import BadInput
-from reno.spec.prompts import Binding, Prompt
+from reno.spec.prompts import Binding, Prompt, whole_text
 
 COPULAS = {"is", "are", "was", "were"}
 JOINS = {"and", ","}
@@ -62,10 +62,20 @@ def read_text(text: str) -> Reading:
     return Reading(tuple(dict.fromkeys(bindings)), tuple(dict.fromkeys(doubts)))
 
 
+def why_unbound(prompt: Prompt) -> str:
+    """Why a prompt has no binding, in words."""
+    found = read_text(prompt.text)
+    if found.bindings:
+        return "its file gives it no binding"
+    return f"not sure what is {found.doubts[0]!r}" if found.doubts else "no attribute before a noun"
+
+
 def prompt_from_text(text: object, where: str) -> Prompt:
     """The prompt that a user typed. where: its origin, for the error. Raises BadInput if it is empty or not a text."""
     if not isinstance(text, str):
         raise BadInput(f"{where} must be a text, not {text!r}; put it in quotes, as in prompt='\"1234\"'")
+    if not whole_text(text):
+        raise BadInput(f"{where} holds half of a character, which cannot be stored: {text!r}; type it again")
     if not text.strip():
         raise BadInput(f'{where} is empty; give a text such as "a gold bench and a green clock"')
     return Prompt(text, read_text(text).bindings)

@@ -112,6 +112,7 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
     return JobSpec(
         prompts=(trial.prompt,),
         prompt_set=None,
+        prompt_notes=(),
         seeds=(trial.seed,),
         own_noise=False,
         models=record.labels.models,

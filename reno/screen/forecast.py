@@ -8,7 +8,7 @@ from reno.letters.harmless import visible
 from reno.letters.output import say, warn
 from reno.running.forecast import Forecast, Foresight
 from reno.screen.console import PatientConsole
-from reno.screen.screen import name_of, not_english
+from reno.screen.screen import name_of, prompt_notes
 from reno.screen.words import count, duration, size
 from reno.store.stored import few
 
@@ -42,8 +42,8 @@ def show_forecast(found: Forecast) -> None:
         say(f"to fetch first: {wanted}")
     if plan.to_fetch:
         say("a trial's id follows from the weights, so which trials are stored is known once they are fetched")
-    if foreign := not_english(plan):
-        say(foreign)
+    for note in prompt_notes(plan):
+        say(note)
     for sentence in few(found.damaged, "damaged ones"):
         warn(f"warning: {sentence}")
 

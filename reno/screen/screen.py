@@ -17,6 +17,7 @@ from rich.table import Table
 
 from reno.letters.harmless import visible
 from reno.letters.output import warn
+from reno.prompts.reader import why_unbound
 from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
@@ -49,8 +50,8 @@ class Screen(Listener):
         self.say(f"{name_of(self.plan)}: {count(to_do, 'trial')} to run{stored}")
         if self.plan.random:
             self.say("note: these checkpoints hold random weights; the images are noise and the scores mean nothing")
-        if foreign := not_english(self.plan):
-            self.say(foreign)
+        for note in prompt_notes(self.plan):
+            self.say(note)
         if self.console.live:
             self._start_bar(to_do)
 
@@ -160,6 +161,18 @@ def _of_the_judges(command: str) -> list[str]:
         elif name.lstrip("+").startswith("models.checkpoints."):
             kept.append(word)
     return kept
+
+
+def prompt_notes(plan: Plan) -> list[str]:
+    """What a user should know of the job's prompts before it runs, a line each."""
+    job = plan.job
+    notes = [f"note: {note}" for note in job.prompt_notes]
+    unbound = [prompt for prompt in job.prompts if not prompt.bindings]
+    if job.evaluators and unbound:
+        why = "; ".join(f"{prompt.text[:60]!r}: {why_unbound(prompt)}" for prompt in unbound[:3])
+        are = "1 prompt has" if len(unbound) == 1 else f"{len(unbound)} prompts have"
+        notes.append(f"note: {are} no binding that a judge could look for, of {len(job.prompts)} ({why})")
+    return [*notes, *filter(None, [not_english(plan)])]
 
 
 def not_english(plan: Plan) -> str | None:

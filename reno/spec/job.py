@@ -126,6 +126,8 @@ class JobSpec:
     prompts: tuple[Prompt, ...]
     prompt_set: str | None
     """The set or file that the prompts came from; None if they were typed."""
+    prompt_notes: tuple[str, ...]
+    """What was left out of that file, or chosen in it, in words."""
     seeds: tuple[int, ...]
     own_noise: bool
     """Whether each prompt gets its own initial noises, instead of all prompts sharing the same ones."""

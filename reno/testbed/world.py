@@ -12,8 +12,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reno.prompts.reader import read_text
 from reno.spec.errors import BadInput, did_you_mean
-from reno.spec.prompts import Binding, Prompt, parse_bindings, with_article
+from reno.spec.prompts import Binding, Prompt, with_article
 
 SIDE = 64
 """Images are SIDE x SIDE pixels."""
@@ -159,7 +160,7 @@ def caption(pairs: Sequence[tuple[str | None, str]]) -> str:
 
 def bindings_of(prompt: Prompt) -> tuple[Binding, ...]:
     """The prompt's bindings. Raises BadInput naming a word that the world does not know, or if it has no bindings."""
-    bindings = prompt.bindings or parse_bindings(prompt.text)
+    bindings = prompt.bindings or read_text(prompt.text).bindings
     if not bindings:
         raise BadInput(
             f"the testbed's oracle cannot read {prompt.text!r}; write it as a list of coloured objects, such as "

@@ -18,8 +18,12 @@ from scripts.synthesise_store import Configuration, Odds, Truth, configurations,
 NONE = Configuration("clip", {"name": "none"})
 
 
+def prompts_of(name):
+    return load_prompts(name).prompts
+
+
 def test_every_trial_is_whole_to_the_last_byte_and_true_to_its_identity(tmp_path):
-    prompts = {"triples_test": load_prompts("triples_test")[:2]}
+    prompts = {"triples_test": prompts_of("triples_test")[:2]}
     assert synthesise(tmp_path, 28, prompts=prompts, truth=Truth(failures=0)) == 28
     inodes = set()
     assert len(list(Store(tmp_path))) == 28
@@ -42,7 +46,7 @@ def test_every_trial_is_whole_to_the_last_byte_and_true_to_its_identity(tmp_path
 
 def test_the_records_are_valid_and_hold_nothing_that_the_definition_lacks(tmp_path):
     """What is on disk is what the typed records write, to the key: the reader ignores unknown keys and has defaults."""
-    synthesise(tmp_path, 28, prompts={"triples_test": load_prompts("triples_test")[:2]}, truth=Truth(failures=0.3))
+    synthesise(tmp_path, 28, prompts={"triples_test": prompts_of("triples_test")[:2]}, truth=Truth(failures=0.3))
     files = sorted(tmp_path.glob("trials/*/trial.json")) + sorted(tmp_path.glob("jobs/*/*/job.json"))
     planned, failed = 0, 0
     for file in files:
@@ -59,7 +63,7 @@ def test_the_records_are_valid_and_hold_nothing_that_the_definition_lacks(tmp_pa
 
 
 def test_judges_say_of_one_image_one_thing_and_name_what_is_wrong(tmp_path):
-    synthesise(tmp_path, 30, prompts={"pairs_test": load_prompts("pairs_test")[:10]}, configured=[NONE], seeds=3)
+    synthesise(tmp_path, 30, prompts={"pairs_test": prompts_of("pairs_test")[:10]}, configured=[NONE], seeds=3)
     seen = set()
     for trial in Store(tmp_path):
         for judged in trial.judgements().values():
@@ -75,7 +79,12 @@ def test_the_effects_are_those_it_was_told(tmp_path):
     truth = Truth(before=Odds(0.5, 1.0, 1.0), after={"clip": Odds(1.0, 1.0, 0.3)}, prompt_spread=0.0, failures=0.0)
     reno = next(c for c in configurations(("clip",)) if c.method["name"] == "reno" and c.reach == 1.0)
     synthesise(
-        tmp_path, 300, prompts={"pairs_test": load_prompts("pairs_test")}, configured=[reno], truth=truth, seeds=3
+        tmp_path,
+        300,
+        prompts={"pairs_test": prompts_of("pairs_test")},
+        configured=[reno],
+        truth=truth,
+        seeds=3,
     )
     one = slices(load(tmp_path))[0]
     assert one.judge == "oracle"
@@ -92,7 +101,12 @@ def test_seeds_of_a_prompt_agree_as_strongly_as_told(tmp_path):
         root = tmp_path / str(spread)
         truth = Truth(before=Odds(0.5, 1, 1), prompt_spread=spread, failures=0)
         synthesise(
-            root, 80, prompts={"pairs_test": load_prompts("pairs_test")[:20]}, configured=[NONE], truth=truth, seeds=4
+            root,
+            80,
+            prompts={"pairs_test": prompts_of("pairs_test")[:20]},
+            configured=[NONE],
+            truth=truth,
+            seeds=4,
         )
         by_prompt = slices(load(root))[0].rows.groupby("prompt")["objects/best"].mean()
         shares[spread] = by_prompt.std()

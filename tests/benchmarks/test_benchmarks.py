@@ -126,7 +126,7 @@ def test_every_part_knows_what_it_is_for():
 
 
 def test_the_prompts_are_distinct_and_of_the_embedded_world():
-    from reno.spec.prompts import prompt_from_text
+    from reno.prompts.reader import prompt_from_text
     from reno.testbed.world import COLORS, OBJECTS
 
     assert len(set(PROMPTS)) == len(PROMPTS) >= 32 and prompts(2) == f"prompt=[{PROMPTS[0]},{PROMPTS[1]}]"

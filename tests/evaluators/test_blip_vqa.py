@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from reno.evaluators import blip_vqa
+from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import BadInput
-from reno.spec.prompts import Binding, Prompt, prompt_from_text
+from reno.spec.prompts import Binding, Prompt
 
 CPU = torch.device("cpu")
 PAIR = prompt_from_text("a gold bench and a green clock", "prompt")

@@ -9,8 +9,9 @@ import torch
 from reno.evaluators import detector
 from reno.evaluators.detector import BLANK, COLORS, TEMPLATES, Detector, Painted, crop_of
 from reno.evaluators.finders import Detection
+from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import BadInput
-from reno.spec.prompts import Binding, prompt_from_text
+from reno.spec.prompts import Binding
 
 PAIR = prompt_from_text("a gold bench and a green clock", "prompt")
 RED, GOLD, GREEN = (0.9, 0.05, 0.05), (0.8, 0.66, 0.14), (0.1, 0.7, 0.1)
@@ -153,7 +154,7 @@ def test_at_most_sixteen_of_each_object_and_of_all_others_are_read():
     [
         ("a gold bnech", "'bnech' is not one of them; did you mean 'bench'"),
         ("a wooden bench", "judges colours and does not know 'wooden'"),
-        ("a geen bench", "did you mean 'green'"),
+        ("a greenish bench", "did you mean 'green'"),
     ],
 )
 def test_a_word_it_cannot_judge_gets_one_sentence(segmenting, images, text, says):

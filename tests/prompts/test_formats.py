@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from reno.prompts.formats import bound_counts, read_prompt_file
+from reno.prompts.formats import read_prompt_file
 from reno.spec.errors import BadInput
-from reno.spec.prompts import Binding, Prompt, Wanted
+from reno.spec.prompts import Binding, Prompt
 
 CAR, BOWL = Binding("red", "car"), Binding("blue", "bowl")
 
@@ -93,7 +93,12 @@ def test_other_bindings_are_refused_with_their_line(read, bindings):
         ("a.jsonl", "{", "line 1 is not a JSON object such as"),
         ("a.jsonl", '{"id": 1}', "line 1 has no prompt"),
         ("a.json", "3", "is not a JSON array of prompts"),
-        ("a.json", "[", "is not JSON"),
+        ("a.json", "[", "line 1 is not a JSON object such as"),
+        ("a.jsonl", "[" * 100_000, "line 1 is not a JSON object such as"),
+        ("a.jsonl", '{"prompt": ""}', "line 1 is empty"),
+        ("a.jsonl", '{"prompt": 3}', "line 1 must be a text, not 3"),
+        ("a.jsonl", '{"prompt": "a\\ud800"}', "line 1 holds half of a character, which cannot be stored"),
+        ("a.jsonl", '{"prompt": "a", "bindings": [["\\ud800", "b"]]}', "line 1: a binding holds half of a character"),
         (
             "a.txt",
             "id,prompt,seed\n1,a red car,0\n",
@@ -115,26 +120,22 @@ def test_what_cannot_be_read_is_refused_with_its_place_and_the_remedy(read, name
 
 def test_tables_have_a_header_whose_prompt_column_is_told(read):
     found = read("a.csv", 'id,prompt,Category\n1,"a red car, a blue bowl",x\n2,"a ""stop"" sign",y\n')
-    assert [(p.text, p.category) for p in found.prompts] == [("a red car, a blue bowl", "x"), ('a "stop" sign', "y")]
+    assert texts(found) == ["a red car, a blue bowl", 'a "stop" sign']
     assert found.notes == ("prompts are in the column 'prompt'",)
     table = 'Prompt\tCategory\n"G I G" painted\tArt\n"all of it"\tArt\n'
     assert texts(read("a.tsv", table)) == ['"G I G" painted', "all of it"]
     assert texts(read("b.csv", "Prompts,Category\na dog,Colors\n")) == ["a dog"]  # as DrawBench has it
 
 
-def test_geneval_metadata_says_what_is_wanted_and_its_colours_are_the_bindings(read):
-    include = [
-        {"class": "red car", "count": 1},
-        {"class": "dog", "count": 1, "color": "blue", "position": ["left of", 0]},
-    ]
-    row = {"tag": "position", "include": include, "exclude": [{"class": "dog", "count": 2}], "prompt": "a photo"}
+def test_the_colours_of_genevals_metadata_are_the_bindings(read):
+    dog = {"class": "dog", "count": 1, "color": "blue", "position": ["left of", 0]}
+    row = {"tag": "position", "include": [{"class": "car", "count": 1}, dog], "prompt": "a photo"}
+    row["exclude"] = [{"class": "dog", "count": 2}]
     (prompt,) = read("evaluation_metadata.jsonl", json.dumps(row)).prompts
-    assert prompt == Prompt(
-        "a photo", (Binding("blue", "dog"),), "position",
-        (Wanted("red car"), Wanted("dog", 1, "blue", ("left of", 0))), (Wanted("dog", 2),),
-    )  # fmt: skip
-    with pytest.raises(BadInput, match="include is not as GenEval writes it"):
-        read("a.jsonl", '{"prompt": "x", "include": [{"count": 1}]}')
+    assert prompt == Prompt("a photo", (Binding("blue", "dog"),))
+    for wrong in ([{"color": "red"}], 3, ["car"]):
+        with pytest.raises(BadInput, match="include is not as GenEval writes it"):
+            read("a.jsonl", json.dumps({"prompt": "x", "include": wrong}))
 
 
 def test_annotations_with_a_question_a_row_give_each_prompt_once(read):
@@ -143,8 +144,11 @@ def test_annotations_with_a_question_a_row_give_each_prompt_once(read):
 
 
 def test_a_json_array_of_texts_or_an_object_of_objects(read):
+    assert texts(read("a.jsonl", '# mine\n{"prompt": "a red car"}\n')) == ["a red car"]
     assert texts(read("a.json", '["a red car", {"caption": "a dog"}]')) == ["a red car", "a dog"]
     assert texts(read("a.json", '{"1": {"prompt": "a red car"}}')) == ["a red car"]
+    assert texts(read("a.json", '{"prompt": "a red car"}')) == ["a red car"]
+    assert texts(read("a.json", '{"prompt": "a red car"}\n\n{"prompt": "a dog"}\n')) == ["a red car", "a dog"]
 
 
 def test_a_folder_holds_a_prompt_a_file(tmp_path):
@@ -154,12 +158,3 @@ def test_a_folder_holds_a_prompt_a_file(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(BadInput, match=r"is a folder without \.txt files"):
         read_prompt_file(tmp_path / "none")
-
-
-def test_a_sentence_counts_the_prompts_with_bindings_and_says_why_others_have_none():
-    prompts = [Prompt("a red car", (CAR,)), Prompt("a dog"), Prompt("a cat in red")]
-    assert bound_counts(prompts) == (
-        "1 of 3 prompts have bindings; 2 have none ('a dog': no attribute before a noun; 'a cat in red': not sure what "
-        "is 'red')"
-    )
-    assert bound_counts(prompts[:1]) == "all 1 prompts have bindings"

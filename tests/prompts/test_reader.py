@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reno.prompts.reader import prompt_from_text, read_text
+from reno.prompts.reader import prompt_from_text, read_text, why_unbound
 from reno.prompts.words import attribute_kind, lexicon
 from reno.spec.errors import BadInput
 from reno.spec.prompts import Binding, Prompt
@@ -36,6 +36,7 @@ LISTS = [
     ("a black gold and white vase", "black vase, gold vase, white vase"),
     ("a red glass and a green orange", "red glass, green orange"),
     ("an orange and a green apple", "green apple"),
+    ("an orange tree and a gold heart", "orange tree, gold heart"),
     ("a heart-shaped box and a cream-colored car", "heart-shaped box, cream-colored car"),
     ("a brown colored bear", "brown bear"),
     ("a red car and a red car", "red car"),
@@ -166,6 +167,7 @@ def test_a_prompt_is_kept_as_it_was_typed_with_its_bindings():
     [
         (1, "mine.txt, line 3 must be a text, not 1; put it in quotes, as in prompt='\"1234\"'"),
         (None, "mine.txt, line 3 must be a text, not None; put it in quotes, as in prompt='\"1234\"'"),
+        ("a\ud800", "mine.txt, line 3 holds half of a character, which cannot be stored: 'a\\ud800'; type it again"),
         ("", 'mine.txt, line 3 is empty; give a text such as "a gold bench and a green clock"'),
         (" \n ", 'mine.txt, line 3 is empty; give a text such as "a gold bench and a green clock"'),
     ],
@@ -173,3 +175,9 @@ def test_a_prompt_is_kept_as_it_was_typed_with_its_bindings():
 def test_what_is_no_text_or_empty_is_refused_with_its_origin(text, says):
     with pytest.raises(BadInput, match=f"^{re.escape(says)}$"):
         prompt_from_text(text, "mine.txt, line 3")
+
+
+def test_a_prompt_without_bindings_says_why():
+    assert why_unbound(Prompt("a dog")) == "no attribute before a noun"
+    assert why_unbound(Prompt("a cat in red")) == "not sure what is 'red'"
+    assert why_unbound(Prompt("a red car")) == "its file gives it no binding"

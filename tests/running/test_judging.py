@@ -17,10 +17,11 @@ import pytest
 from reno.evaluate import PAGE, main
 from reno.evaluators import blip_vqa
 from reno.evaluators.blip_vqa import BlipVqa
+from reno.prompts.reader import read_text
 from reno.running.plan import locate_evaluator
 from reno.spec.errors import BadInput
 from reno.spec.judgements import Verdict
-from reno.spec.prompts import Binding, parse_bindings
+from reno.spec.prompts import Binding
 from reno.spec.trial import digest
 from reno.store.records import (
     BatchRecord,
@@ -70,7 +71,7 @@ def put(store, number, prompt=None, bindings=None, side=64, judgements=None, bla
     record = TrialRecord(
         id=trial_id(number, prompt),
         spec=spec_of(number, prompt),
-        bindings=parse_bindings(spec_of(number, prompt).prompt) if bindings is None else bindings,
+        bindings=read_text(spec_of(number, prompt).prompt).bindings if bindings is None else bindings,
         labels=Labels(models="m", metric="clip", method="none"),
         scores=Scores(initial={}, best={}, last={}),
         best_iteration=1,

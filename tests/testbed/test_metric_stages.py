@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from reno.metrics.blip import BlipMetric
 from reno.metrics.clip import ClipMetric
+from reno.prompts.reader import read_text
 from reno.spec.errors import BadInput
-from reno.spec.prompts import parse_bindings
 from reno.testbed import layout, tokenizers
 from reno.testbed.render import render
 from reno.testbed.training import blip, captions, clip, labels, metric_stage, picture_families, picture_pool
@@ -65,7 +65,7 @@ def many_captions(**shares: float) -> list[tuple[list, captions.Caption]]:
 
 
 def read(text: str) -> list[tuple[str, str]]:
-    return [(binding.attribute, binding.object) for binding in parse_bindings(text)]
+    return [(binding.attribute, binding.object) for binding in read_text(text).bindings]
 
 
 @pytest.mark.parametrize(("kind", "share"), [("dropped", 0.2), ("jumbled", 0.14), ("partial", 0.15), ("prefixed", 0.3)])

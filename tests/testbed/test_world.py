@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from reno.config.prompt_sets import load_prompts
+from reno.prompts.reader import read_text
 from reno.spec.errors import BadInput
-from reno.spec.prompts import Prompt, parse_bindings
+from reno.spec.prompts import Prompt
 from reno.testbed import layout
 from reno.testbed.render import background_pixels, render, silhouette
 from reno.testbed.world import (
@@ -80,7 +81,7 @@ def test_captions_are_read_back_as_their_bindings():
     rng = random.Random(2)
     for count in (1, 2, 3):
         pairs = sample_pairs(rng, count)
-        assert [(b.attribute, b.object) for b in parse_bindings(caption(pairs))] == pairs
+        assert [(b.attribute, b.object) for b in read_text(caption(pairs)).bindings] == pairs
     assert caption([("orange", "car"), ("red", "cup")]) == "an orange car and a red cup"
 
 
@@ -109,7 +110,7 @@ def test_a_thing_shows_its_own_colour_and_no_other():
     ("name", "count", "things"), [("pairs_dev", 50, 2), ("pairs_test", 100, 2), ("triples_test", 50, 3)]
 )
 def test_prompt_sets_are_of_this_world(name, count, things):
-    prompts = load_prompts(name)
+    prompts = load_prompts(name).prompts
     assert len({prompt.text for prompt in prompts}) == len(prompts) == count
     for prompt in prompts:
         pairs = [(binding.attribute, binding.object) for binding in bindings_of(prompt)]
@@ -119,7 +120,7 @@ def test_prompt_sets_are_of_this_world(name, count, things):
 
 
 def test_the_reports_prompts_are_of_this_world():
-    prompts = load_prompts("report")
+    prompts = load_prompts("report").prompts
     assert len(prompts) == 12 and prompts[0].text == "a gold bench and a green clock"
     for prompt in prompts:
         assert len(bindings_of(prompt)) == 2

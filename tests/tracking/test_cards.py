@@ -27,7 +27,11 @@ def test_a_card_holds_the_whole_spec_and_provenance(compose):
     assert {key: card.config[key] for key in trial.identity} == trial.identity
     assert card.config["provenance"] == RECORD.to_json()["provenance"]
     assert card.config["labels"]["metric"] == "clip" and card.config["labels"]["study"] == "s"
-    assert card.config["series"] == "clip, lr 0.01" and card.config["bindings"] == ()
+    assert card.config["series"] == "clip, lr 0.01"
+    assert card.config["bindings"] == (
+        {"attribute": "red", "object": "car"},
+        {"attribute": "long", "object": "text"},
+    )
     json.dumps(card.config)
 
 

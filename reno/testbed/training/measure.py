@@ -25,10 +25,10 @@ import numpy as np
 from reno.config.prompt_sets import load_prompts
 from reno.letters.output import say
 from reno.methods import settings_of
+from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import INTERRUPTED
 from reno.spec.job import Checkpoint
 from reno.spec.judgements import Verdict
-from reno.spec.prompts import prompt_from_text
 from reno.store.store import Store
 from reno.store.stored import Stored
 from reno.testbed.training.loop import save_sheet, tensor_of
@@ -151,7 +151,7 @@ def run(
     settings: names from SETTINGS. prompts: replace the sets' own. Each prompt gets its own noises, because the noise
     decides most of what goes wrong, and two noises for all prompts would say little about others.
     """
-    asked = {name: prompts or [prompt.text for prompt in load_prompts(name)] for name in sets}
+    asked = {name: prompts or [prompt.text for prompt in load_prompts(name).prompts] for name in sets}
     _run_side_by_side(jobs(build_dir, weights, asked, iterations, seeds, settings), build_dir / "measure")
     trials = trials_of(build_dir / "results", weights)
     for metric in METRICS:

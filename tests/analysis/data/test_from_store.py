@@ -23,7 +23,7 @@ from scripts.synthesise_store import Truth, synthesise
 def whole(tmp_path_factory):
     """A store on disk: 4 prompts x 14 configurations, some failed."""
     root = tmp_path_factory.mktemp("store") / "results"
-    synthesise(root, 56, prompts={"pairs_test": load_prompts("pairs_test")[:4]}, truth=Truth(failures=0.1))
+    synthesise(root, 56, prompts={"pairs_test": load_prompts("pairs_test").prompts[:4]}, truth=Truth(failures=0.1))
     return root
 
 

@@ -141,7 +141,7 @@ def test_a_metric_that_claims_name_keeps_its_colour_where_the_other_was_not_run(
 def test_the_command_writes_tables_and_claims_and_answers_an_empty_store_in_a_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("analysis.figures.write_figures", lambda *_: iter(()))
     small = tmp_path / "small"
-    synthesise(small, 4, configured=CONFIGURED[:1], prompts={"test": load_prompts("report")})
+    synthesise(small, 4, configured=CONFIGURED[:1], prompts={"test": load_prompts("report").prompts})
     assert main([str(small), str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "claims.md").read_text().startswith("# Claims")
     assert len(list((tmp_path / "out" / "tables").iterdir())) == 8 * 3
