@@ -8,6 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+# The tests' models and tables are small: two test processes with two threads each wait for one another. The numerical
+# libraries read this as they are imported.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -26,11 +29,8 @@ NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "cl
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Path:
     """A folder with each of NAMES at size tiny. RENO_TINY names one to keep: `make mutants` runs the tests often."""
-    import torch
-
     from scripts.make_checkpoints import make_checkpoint
 
-    torch.set_num_threads(1)  # models this small lose more to handing work around than two threads gain
     kept = os.environ.get("RENO_TINY")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("tiny")
     for name in NAMES:

@@ -206,13 +206,12 @@ def swap_test(a: np.ndarray, b: np.ndarray, of: Of = mean) -> float:
 
 def holm(p: Sequence[float]) -> np.ndarray:
     """Holm's step-down adjustment (1979) over one family; NaN stays NaN and is no member of the family."""
-    from statsmodels.stats.multitest import multipletests
-
     p = np.asarray(p, dtype=float)
     adjusted = np.full(p.shape, np.nan)
-    tested = np.isfinite(p)
-    if tested.any():
-        adjusted[tested] = multipletests(p[tested], method="holm")[1]
+    family = np.flatnonzero(np.isfinite(p))
+    ordered = family[np.argsort(p[family], kind="stable")]
+    steps = p[ordered] * np.arange(len(ordered), 0, -1)
+    adjusted[ordered] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted
 
 
