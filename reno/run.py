@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from reno import was_interrupted
-from reno.config.command import run_command, unforeseen
+from reno.config.command import run_command, warn_of
 from reno.config.conf import OWN, Conf
 from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.programs import as_called
 from reno.config.sweep import SweepFolder, begin_status, end_status, remove_if_empty, worst_status
 from reno.config.words import Words, search_path
-from reno.letters.output import say, warn, warn_page
+from reno.letters.output import say, warn_page
 from reno.screen.quiet import quieten_libraries
-from reno.spec.errors import INTERRUPTED, REFUSED, BadInput, disk_is_full
+from reno.spec.errors import INTERRUPTED, BadInput, disk_is_full
 
 COMMAND = "RENO_COMMAND"
 """The environment variable with the command that the user typed. A job reads it in the process that a launcher starts;
@@ -38,8 +38,9 @@ it is not set if the launcher does not pass the environment on."""
 LONGEST_COMMAND = 100_000
 """Letters of that variable; Linux takes 128 KiB."""
 
-_pools: list[Any] = []
-"""The pool of loaded models, shared by the jobs of this process; made when the first job needs it."""
+_kept: list[Any] = []
+"""The loaded models and the text encoders' limits, shared by the jobs of this process; made when the first job needs
+them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,10 +127,7 @@ def run_composed(config) -> int:
             raise KeyboardInterrupt from error
         if config.get("debug") is True:
             warn_page(traceback.format_exc())
-        sentence = explain(error, RUN, conf)
-        where = f"job {context.job.num}: " if sweeping else ""
-        warn(f"error: {where}{as_called(sentence or unforeseen(error))}")
-        status = 1 if sentence is None else REFUSED
+        status = warn_of(error, explain(error, RUN, conf), f"job {context.job.num}: " if sweeping else "")
     finally:
         if sweeping:
             end_status(folder, status)
@@ -151,6 +149,7 @@ def _run_job(config, conf: Conf, folder: Path, group: str) -> int:
     job = job_from_config(values_of(config, RUN), conf)
     quieten_libraries()
     from reno.running.forecast import Foresight
+    from reno.running.long_prompts import fit_prompts
     from reno.running.plan import make_plan
     from reno.running.pool import ModelPool
     from reno.running.runner import Runner
@@ -165,12 +164,14 @@ def _run_job(config, conf: Conf, folder: Path, group: str) -> int:
     if job.dry_run:
         _foresee(job, Foresight(), Unloaded())  # a file of choices said so; what is typed never comes here
         return 0
+    if not _kept:
+        _kept.extend([ModelPool(), Unloaded(load_own=False)])
+    pool, unloaded = _kept
     plan, store = make_plan(job), Store(job.results)
-    if not _pools:
-        _pools.append(ModelPool())
+    plan = fit_prompts(plan, unloaded.too_long(plan))
     listeners = [JobLog(), Screen(), Tracking(tracking)]
     command = os.environ.get(COMMAND, "")
-    runner = Runner(plan, store, _pools[0], listeners, folder=folder, group=job.study or group, command=command)
+    runner = Runner(plan, store, pool, listeners, folder=folder, group=job.study or group, command=command)
     return runner.run().status
 
 
@@ -206,9 +207,7 @@ def _dry_run(words: Words) -> int:
             error = hydras_own(error, words)
             if number is None:
                 raise error from None
-            sentence = explain(error, RUN, words.conf)
-            warn(f"error: job {number}: {as_called(sentence or unforeseen(error))}")
-            statuses.append(1 if sentence is None else REFUSED)
+            statuses.append(warn_of(error, explain(error, RUN, words.conf), f"job {number}: "))
     if number is not None:
         show_total(seen, refused=len(statuses) - 1)
     for note in unloaded.notes:
@@ -218,6 +217,7 @@ def _dry_run(words: Words) -> int:
 
 def _foresee(job, seen, unloaded) -> None:
     """Shows what one job would run. Raises BadInput for what it would refuse."""
+    from reno.running.long_prompts import fit_prompts
     from reno.running.plan import make_plan
     from reno.screen.forecast import show_forecast
     from reno.tracking import TrackingSpec
@@ -225,9 +225,10 @@ def _foresee(job, seen, unloaded) -> None:
 
     TrackingSpec.from_knobs(job.tracking)
     plan = make_plan(job, foresee)
+    plan = fit_prompts(plan, unloaded.too_long(plan))
     found = seen.look(plan)
     if len(found.finished) < len(plan.trials):  # else a run loads nothing either
-        unloaded.check(plan)
+        unloaded.check_judges(plan)
     seen.add(found)
     show_forecast(found)
 

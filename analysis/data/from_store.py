@@ -70,7 +70,7 @@ def _job(path: Path) -> JobRecord:
     """A job's record. Raises OSError if it cannot be read, and ValueError, which says why, if it is damaged."""
     job = JobRecord.from_json(read_json(path))
     for trial in job.trials if job.spec else ():
-        if digest({**job.spec, "prompt": trial.prompt, "seed": trial.seed}) != trial.id:
+        if digest({**job.spec, **trial.own}) != trial.id:
             raise ValueError(f"its spec is not the one that the id {trial.id[:12]} was made from")
     return job
 

@@ -27,7 +27,7 @@ SETTINGS = (
 TRIAL_COLUMNS = (
     "trial", "models", "prompt_set", "study", "metric", "families", "method", "settings", *SETTINGS, "prompt",
     "bindings", "seed", "generator", "random_weights", "best_iteration", "score_initial", "score_best", "score_last",
-    "seconds", "images", "batch_size", "peak_host_bytes", "peak_device_bytes", "device", "commit", "finished",
+    "cut", "seconds", "images", "batch_size", "peak_host_bytes", "peak_device_bytes", "device", "commit", "finished",
 )  # fmt: skip
 JUDGED_COLUMNS = (
     "trial", "judge", "kin", "identity", "image", "place", "attribute", "object", "object_present", "attribute_present",

@@ -61,6 +61,8 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     yield "judges", ", ".join(sorted(results.judged["judge"].unique())) or "none"
     yield "devices", _counts(trials["device"])
     yield "trials side by side", _counts(trials["batch_size"].map("{:g} in a batch".format, na_action="ignore"))
+    for said, count in trials["cut"][trials["cut"] != ""].value_counts().items():
+        yield "prompt cut", f"{said} ({count} trials)"
     yield "code", _counts(trials["commit"].map(lambda commit: f"commit {commit[:12]}", na_action="ignore"))
     yield "ran", f"{_day(trials['finished'].min())} to {_day(trials['finished'].max())}; {_time(trials['seconds'])}"
     firsts = trials.groupby(["models", "metric"])["trial"].first()

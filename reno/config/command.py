@@ -44,9 +44,7 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
 
         if words is not None and words.debug:
             warn_page(traceback.format_exc())
-        sentence = explain(error, page, words.conf if words else Conf())
-        warn(f"error: {as_called(sentence or unforeseen(error))}")
-        return 1 if sentence is None else REFUSED
+        return warn_of(error, explain(error, page, words.conf if words else Conf()))
 
 
 def _interrupted(page: Page) -> int:
@@ -54,6 +52,11 @@ def _interrupted(page: Page) -> int:
     return INTERRUPTED
 
 
-def unforeseen(error: BaseException) -> str:
-    """The sentence for an error that is not the user's."""
-    return f"{typed_line(error)}; add debug=true for the traceback"
+def warn_of(error: BaseException, sentence: str | None, where: str = "") -> int:
+    """Prints what went wrong, and the lines that belong to it. Returns the exit status.
+
+    sentence: what the user did wrong; None for an error that is not the user's. where: the job, before the sentence."""
+    warn(f"error: {where}{as_called(sentence or f'{typed_line(error)}; add debug=true for the traceback')}")
+    for line in getattr(error, "details", ()):
+        warn(f"  {line}")
+    return 1 if sentence is None else REFUSED

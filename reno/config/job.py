@@ -22,13 +22,14 @@ from reno.config.checks import (
     whole_number,
 )
 from reno.config.conf import Chosen, Conf
-from reno.config.prompt_sets import load_prompts
+from reno.config.prompt_sets import limited, load_prompts
 from reno.config.sections import Section
 from reno.prompts.formats import PromptFile
 from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import BadInput, did_you_mean, first_line
 from reno.spec.job import (
     DTYPES,
+    ON_LONG,
     Checkpoint,
     EvaluatorSpec,
     Execution,
@@ -56,11 +57,13 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     closed = flag("models.closed", models.take("closed", False))
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
     read, prompt_set = _prompts(values["prompt"], values["prompts"], conf)
+    read = limited(read, values["limit"], values["limit_seed"])
     seconds, size = models.take("reference_seconds", None), models.take("reference_bytes", None)
     job = JobSpec(
         prompts=read.prompts,
         prompt_set=prompt_set,
         prompt_notes=read.notes,
+        on_long=one_of("on_long", values["on_long"], ON_LONG),
         seeds=_seeds(values["seed"]),
         own_noise=flag("own_noise", values["own_noise"]),
         models=models.text("name"),

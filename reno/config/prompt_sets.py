@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import random
+import re
+from fractions import Fraction
 from pathlib import Path
 
+from reno.config.checks import whole_number
 from reno.config.conf import Conf
 from reno.prompts.formats import SUFFIXES, PromptFile, read_prompt_file
 from reno.spec.errors import BadInput, did_you_mean
@@ -16,6 +21,34 @@ def load_prompts(name: str, conf: Conf = Conf()) -> PromptFile:  # noqa: B008 (i
     """The prompts of a named set, of a file, or of a folder of files. Raises BadInput if there is none, or a line of it
     cannot be used."""
     return read_prompt_file(_find(name, conf))
+
+
+def limited(found: PromptFile, limit: object, seed: object) -> PromptFile:
+    """A part of the prompts, in their order: the first, or with a seed a random part. limit: a count, a share such as
+    "5%" (rounded up), or None for all. Raises BadInput."""
+    if limit is None:
+        if seed is not None:
+            raise BadInput(f"limit_seed={seed} draws a part of the prompts, and limit says how many; add limit=20")
+        return found
+    total = len(found.prompts)
+    count = min(_count(limit, total), total)
+    if seed is None:
+        kept, how = range(count), "the first"
+    else:
+        drawn = random.Random(whole_number("limit_seed", seed, at_least=0))
+        kept, how = sorted(drawn.sample(range(total), count)), f"drawn with limit_seed={seed}"
+    note = f"limit={limit}: {count} of {total} prompts, {how}"
+    return PromptFile(tuple(found.prompts[place] for place in kept), (*found.notes, note))
+
+
+def _count(limit: object, total: int) -> int:
+    if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1:
+        return limit
+    share = re.fullmatch(r"(\d+(?:\.\d+)?)%", str(limit))
+    if share is None or not 0 < float(share[1]) <= 100:
+        raise BadInput(f"limit must be a count of prompts, 1 or more, or a share above 0%, not {limit!r}; use limit=20 "
+                       "or limit=5%")  # fmt: skip
+    return math.ceil(Fraction(share[1]) * total / 100)
 
 
 def named_sets(conf: Conf) -> list[str]:

@@ -92,7 +92,9 @@ class StableDiffusion(Generator):
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> torch.Tensor:
         """Text embeddings (B, tokens, width) of B prompts."""
-        tokens = self.tokenizer(list(prompts), padding="max_length", max_length=self.limit, return_tensors="pt")
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length", truncation=True, max_length=self.limit, return_tensors="pt"
+        )
         tokens = tokens.to(self.device)
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
         with visiting(self.device, self.reading):

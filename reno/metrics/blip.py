@@ -77,7 +77,9 @@ class BlipMetric(Metric):
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> BlipText:
-        tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt").to(self.device)
+        tokens = self.tokenizer(
+            list(prompts), padding=True, truncation=True, max_length=self.limit, return_tensors="pt"
+        ).to(self.device)
         if self.first is not None:
             tokens.input_ids[:, 0] = self.first
         if self.head == "itm":

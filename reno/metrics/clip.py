@@ -41,7 +41,9 @@ class ClipMetric(Metric):
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> torch.Tensor:
         """Unit text features (B, D)."""
-        tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt").to(self.device)
+        tokens = self.tokenizer(
+            list(prompts), padding=True, truncation=True, max_length=self.limit, return_tensors="pt"
+        ).to(self.device)
         with visiting(self.device, self.reading):
             features = self.model.get_text_features(
                 tokens.input_ids, attention_mask=tokens.attention_mask

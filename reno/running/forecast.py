@@ -48,8 +48,8 @@ class Foresight:
         seen = self._seen.get(root, set())
         ids = dict.fromkeys(trial.id for trial in plan.trials)
         new = tuple(trial for trial in ids if trial not in finished and trial not in seen)
-        batches = missing(cut(plan.trials, plan.job.batch_size or 1), finished.keys() | seen)
         side_by_side = plan.job.batch_size or 1  # a short batch is filled up with copies
+        batches = missing(cut(plan.trials, side_by_side), finished.keys() | seen)
         seconds = estimate_seconds(plan, everything.values(), len(batches) * side_by_side)
         size = estimate_bytes(plan, everything.values())
         unusable = tuple([one.sentence for one in damaged] + damaged_judgements(finished.values()))

@@ -252,7 +252,7 @@ def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run:
             continue
         record = stored.record
         if (record.spec.generator, record.spec.metric, record.labels.method) == wanted:
-            rates.append(record.timings.batch_seconds / record.timings.images / record.timings.batch_size)
+            rates.append(record.timings.batch_seconds / record.timings.images / record.provenance.batch.side_by_side)
     if rates:
         return to_run * plan.images * median(rates), f"from {len(rates)} stored trials"
     if plan.job.reference_seconds is None:

@@ -56,7 +56,7 @@ class ModelPool:
         for evaluator in evaluators:
             evaluator.check_size(*generator.image_size)
         for prompt in plan.job.prompts:
-            for reader in (generator, metric, *recorded.values()):
+            for reader in () if prompt.cut else (generator, metric, *recorded.values()):
                 reader.check_prompt(prompt.text)
             for evaluator in evaluators:
                 check_judged(evaluator, prompt)

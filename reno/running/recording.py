@@ -54,6 +54,7 @@ def trial_record(progress: Progress, run: BatchRun, plan: Plan, provenance: Prov
         id=trial.id,
         spec=TrialIdentity.from_json(trial.identity),
         bindings=trial.prompt.bindings,
+        cut=trial.prompt.cut or UNSET,
         labels=labels_of(plan),
         scores=Scores(**progress.scores),
         best_iteration=progress.best,
@@ -90,7 +91,14 @@ def provenances(
         metric=tuple(_origin(located, term.name) for term, located in terms),
     )
     mates = tuple(
-        BatchMate(id=mate.id, prompt=mate.prompt.text, bindings=mate.prompt.bindings, seed=mate.seed) for mate in batch
+        BatchMate(
+            id=mate.id,
+            prompt=mate.prompt.text,
+            bindings=mate.prompt.bindings,
+            cut=mate.prompt.cut or UNSET,
+            seed=mate.seed,
+        )
+        for mate in batch
     )
     return {
         trial.id: Provenance(
@@ -148,7 +156,7 @@ def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: 
         | dict.fromkeys(outcome.done, DONE)
         | dict.fromkeys(outcome.failed, FAILED)
     )
-    shared = {key: value for key, value in plan.trials[0].identity.items() if key not in ("prompt", "seed")}
+    shared = {key: value for key, value in plan.trials[0].identity.items() if key not in ("prompt", "seed", "on_long")}
     return JobRecord(
         group=group,
         labels=labels_of(plan),
@@ -161,6 +169,7 @@ def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: 
                 id=trial.id,
                 prompt=trial.prompt.text,
                 seed=trial.seed,
+                on_long=trial.identity.get("on_long", UNSET),
                 state=state.get(trial.id, NOT_RUN),
                 reason=outcome.failed.get(trial.id, UNSET),
             )

@@ -70,8 +70,7 @@ def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Com
     make_deterministic(_threads(record.provenance))
     models = pool.load(plan, choose_device(job.device))
     batch = record.provenance.batch
-    shape = batch.size if batch.shape is UNSET else batch.shape
-    *_, run = run_batch(record.batch, job.settings, job.metric.name, models, shape)
+    *_, run = run_batch(record.batch, job.settings, job.metric.name, models, batch.side_by_side)
     again = run.trials[batch.place]
     if again.failure:
         raise BadInput(f"the trial failed this time: {again.failure}")
@@ -113,6 +112,7 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
         prompts=(trial.prompt,),
         prompt_set=None,
         prompt_notes=(),
+        on_long="cut" if trial.prompt.cut else "refuse",
         seeds=(trial.seed,),
         own_noise=False,
         models=record.labels.models,

@@ -20,6 +20,7 @@ from reno.running.pool import ModelPool, check_judged, is_optimised
 from reno.spec.errors import BadInput, typed_line
 from reno.weights.checkpoints import Located
 from reno.weights.kinds import module_of
+from reno.weights.texts import TooLong
 
 META = torch.device("meta")
 
@@ -27,32 +28,46 @@ META = torch.device("meta")
 class Unloaded:
     """Checks plans. What one job has read is kept for the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, load_own: bool = True) -> None:
+        """load_own: whether a user's own module without a `reader` is loaded on the meta device. A run loads it
+        anyway, and checks its prompts then."""
+        self._load_own = load_own
         self._pool = ModelPool()
         self._kept: dict[str, Any] = {}
         self.notes: list[str] = []
         """A sentence for each module that could not be asked."""
 
-    def check(self, plan: Plan) -> None:
-        """Raises BadInput, with the sentence of a run, for what a run would refuse after loading its models."""
-        dtype = getattr(torch, plan.dtype)
-        located = plan.generator
-        generator = self._reader(
-            Part(f"generator {located.spec.kind}", located.module, located.checkpoint, located.spec.options),
-            lambda: self._pool.generator(located, dtype, META),
-        )
-        readers = [generator, *self._terms(plan, dtype)]
-        judges = [judge for located in plan.evaluators if (judge := self._judge(located))]
-        if size := getattr(generator, "image_size", None):
-            for judge in judges:
-                judge.check_size(*size)
+    def too_long(self, plan: Plan) -> dict[str, list[TooLong]]:
+        """By prompt, an error for each text encoder of the generator and the metrics that would cut it. Raises BadInput
+        for a prompt that one of them cannot read at all."""
+        found: dict[str, list[TooLong]] = {}
+        readers = [self._generator(plan), *self._terms(plan)]
         for prompt in plan.job.prompts:
             for reader in filter(None, readers):
-                reader.check_prompt(prompt.text)
-            for judge in judges:
+                try:
+                    reader.check_prompt(prompt.text)
+                except TooLong as error:
+                    found.setdefault(prompt.text, []).append(error)
+        return found
+
+    def check_judges(self, plan: Plan) -> None:
+        """Raises BadInput, with the sentence of a run, for an image size or a prompt that a judge would refuse."""
+        size = getattr(self._generator(plan), "image_size", None)
+        for judge in filter(None, map(self._judge, plan.evaluators)):
+            if size:
+                judge.check_size(*size)
+            for prompt in plan.job.prompts:
                 check_judged(judge, prompt)
 
-    def _terms(self, plan: Plan, dtype: torch.dtype) -> Iterator[Any]:
+    def _generator(self, plan: Plan) -> Any:
+        located = plan.generator
+        return self._reader(
+            Part(f"generator {located.spec.kind}", located.module, located.checkpoint, located.spec.options),
+            lambda: self._pool.generator(located, getattr(torch, plan.dtype), META),
+        )
+
+    def _terms(self, plan: Plan) -> Iterator[Any]:
+        dtype = getattr(torch, plan.dtype)
         recorded = [located for located in plan.recorded if not is_optimised(located, plan.metric)]
         for located in (plan.metric, *recorded):
             for term, checkpoint in zip(located.spec.terms, located.checkpoints, strict=True):
@@ -81,6 +96,8 @@ class Unloaded:
             return None  # it has to be fetched first
         if hasattr(part.module, "reader"):
             return part.module.reader(**arguments, **part.folders, **part.options)
+        if not self._load_own:
+            return None
         try:
             return load()
         except BadInput:

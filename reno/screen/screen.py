@@ -43,6 +43,8 @@ class Screen(Listener):
     def job_begins(self, job: RunningJob) -> None:
         self.job, self.plan, self.started = job, job.plan, time.perf_counter()
         self.stored_before = len(job.finished)
+        for note in prompt_notes(self.plan):
+            self.say(note)
         if not job.batches:
             return
         to_do = len(self.plan.trials) - len(job.finished)
@@ -50,8 +52,6 @@ class Screen(Listener):
         self.say(f"{name_of(self.plan)}: {count(to_do, 'trial')} to run{stored}")
         if self.plan.random:
             self.say("note: these checkpoints hold random weights; the images are noise and the scores mean nothing")
-        for note in prompt_notes(self.plan):
-            self.say(note)
         if self.console.live:
             self._start_bar(to_do)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reno import INTERRUPTED
 
@@ -19,6 +19,11 @@ class BadInput(ValueError):
 
     It ends the command with exit status 2, before anything is written.
     """
+
+    def __init__(self, sentence: str, details: Sequence[str] = ()):
+        """details: lines that are printed below the sentence, such as each prompt that it speaks of."""
+        super().__init__(sentence)
+        self.details = tuple(details)
 
 
 def in_one_line(sentence: str) -> str:

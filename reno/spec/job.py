@@ -9,6 +9,7 @@ from typing import Any
 from reno.spec.prompts import Prompt
 from reno.spec.trial import own_seed
 
+ON_LONG = ("refuse", "skip", "cut")
 DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 
 
@@ -128,6 +129,8 @@ class JobSpec:
     """The set or file that the prompts came from; None if they were typed."""
     prompt_notes: tuple[str, ...]
     """What was left out of that file, or chosen in it, in words."""
+    on_long: str
+    """What happens to a prompt that is too long for a text encoder: one of ON_LONG."""
     seeds: tuple[int, ...]
     own_noise: bool
     """Whether each prompt gets its own initial noises, instead of all prompts sharing the same ones."""

@@ -29,6 +29,8 @@ class Prompt:
 
     text: str
     bindings: tuple[Binding, ...] = ()
+    cut: tuple[str, ...] = ()
+    """For each text encoder that reads only the beginning of the text, a sentence; empty if all read all of it."""
 
 
 def whole_text(text: str) -> bool:

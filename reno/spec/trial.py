@@ -43,6 +43,7 @@ class TrialSpec:
             **({"loss_scale": LOSS_SCALE[self.dtype]} if self.dtype in LOSS_SCALE else {}),
             "method": self.method,
             "prompt": self.prompt.text,
+            **({"on_long": "cut"} if self.prompt.cut else {}),
             "seed": self.seed,
         }
 

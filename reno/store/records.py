@@ -73,6 +73,8 @@ class TrialIdentity(Record, kw_only=True):
     loss_scale: float | UnsetType = UNSET
     method: dict[str, Any]
     prompt: str
+    on_long: str | UnsetType = UNSET
+    """`cut` if a text encoder read only the beginning of the prompt."""
     seed: Whole
 
 
@@ -164,7 +166,12 @@ class BatchMate(Record, kw_only=True):
     id: str
     prompt: str = ""
     bindings: tuple[Binding, ...] = ()
+    cut: tuple[str, ...] | UnsetType = UNSET
     seed: Whole = 0
+
+    @property
+    def asked(self) -> Prompt:
+        return Prompt(self.prompt, self.bindings, self.cut or ())
 
 
 class BatchRecord(Record, kw_only=True):
@@ -176,6 +183,11 @@ class BatchRecord(Record, kw_only=True):
     """How many ran side by side with the copies that filled the batch up; absent if there were none."""
     cut: Cut | UnsetType = UNSET
     trials: tuple[BatchMate, ...]
+
+    @property
+    def side_by_side(self) -> int:
+        """How many ran side by side, copies included."""
+        return self.size if self.shape is UNSET else self.shape
 
 
 class OwnGenerator(Record, kw_only=True):
@@ -216,6 +228,8 @@ class TrialRecord(Record, kw_only=True):
     id: str
     spec: TrialIdentity
     bindings: tuple[Binding, ...]
+    cut: tuple[str, ...] | UnsetType = UNSET
+    """For each text encoder that read only the beginning of the prompt, a sentence."""
     labels: Labels
     scores: Scores
     best_iteration: Whole
@@ -231,7 +245,7 @@ class TrialRecord(Record, kw_only=True):
 
     @property
     def prompt(self) -> Prompt:
-        return Prompt(self.spec.prompt, self.bindings)
+        return Prompt(self.spec.prompt, self.bindings, self.cut or ())
 
     @property
     def trial(self) -> TrialSpec:
@@ -242,7 +256,7 @@ class TrialRecord(Record, kw_only=True):
     def batch(self) -> tuple[TrialSpec, ...]:
         """The trials of its batch, itself among them. Raises BadInput as `trial` does."""
         mates = self.provenance.batch.trials
-        return tuple(self._spec_of(Prompt(mate.prompt, mate.bindings), mate.seed) for mate in mates)
+        return tuple(self._spec_of(mate.asked, mate.seed) for mate in mates)
 
     def _spec_of(self, prompt: Prompt, seed: int) -> TrialSpec:
         if self.spec.algorithm != ALGORITHM:
@@ -258,10 +272,17 @@ class JobTrial(Record, kw_only=True):
     id: str
     prompt: str
     seed: Whole
+    on_long: str | UnsetType = UNSET
     state: str
     """DONE, FAILED, STORED_BEFORE or NOT_RUN."""
     reason: str | UnsetType = UNSET
     """Why it failed."""
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The part of the identity that is the trial's own; JobRecord.spec is the rest."""
+        cut = {} if self.on_long is UNSET else {"on_long": self.on_long}
+        return {"prompt": self.prompt, "seed": self.seed, **cut}
 
 
 class JobRecord(Record, kw_only=True):

@@ -63,21 +63,30 @@ def text_limit(tokenizer, text_config) -> int:
     return min(tokenizer.model_max_length, text_config.max_position_embeddings)
 
 
+class TooLong(BadInput):
+    """A text has more tokens than a text encoder reads."""
+
+    def __init__(self, text: str, reader: str, tokens: int, limit: int, rest: str):
+        """reader: the text encoder, in words. rest: the end of the text, which it would not read."""
+        self.reader, self.tokens, self.limit, self.rest = reader, tokens, limit, rest
+        super().__init__(
+            f"the prompt {shortened(text)!r} is too long for {reader}: it has {tokens} tokens of at most {limit}, and "
+            f"{shortened(rest)!r} would be cut; shorten it"
+        )
+
+
 def check_length(tokenizer, text: str, limit: int, reader: str) -> None:
-    """Raises BadInput if `text` has more than `limit` tokens, quoting what would be cut. reader: whose limit it is."""
+    """Raises TooLong if `text` has more than `limit` tokens. reader: whose limit it is."""
     tokens = tokenizer(text, return_offsets_mapping=True, verbose=False)
-    if len(tokens["input_ids"]) <= limit:
+    count = len(tokens["input_ids"])
+    if count <= limit:
         return
-    specials = tokenizer.num_special_tokens_to_add()
-    kept_until = tokens["offset_mapping"][limit - specials][1]
-    cut = text[kept_until:].strip()
-    raise BadInput(
-        f"the prompt {_shortened(text)!r} is too long for {reader}: it has {len(tokens['input_ids'])} tokens of "
-        f"at most {limit}, and {_shortened(cut)!r} would be cut; shorten it"
-    )
+    last = limit - tokenizer.num_special_tokens_to_add()  # the place of the last token read, after a special one at 0
+    raise TooLong(text, reader, count, limit, rest=text[tokens["offset_mapping"][last][1] :].strip())
 
 
-def _shortened(text: str, length: int = 60) -> str:
+def shortened(text: str, length: int = 60) -> str:
+    """The text, or its beginning and `…`, in at most `length` letters."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -93,7 +102,7 @@ class TextReader:
         self.name, self.folder, self.encoder = name, folder, encoder or folder
 
     def check_prompt(self, text: str) -> None:
-        """Raises BadInput if the text encoder would cut the text, or if there is no tokenizer."""
+        """Raises TooLong if the text encoder would cut the text, and BadInput if there is no tokenizer."""
         if text.isascii() and len(text) + SPECIAL_TOKENS <= self._stated:
             return  # every token stands for one letter at least
         check_length(self._tokenizer, text, text_limit(self._tokenizer, self._config), self.name)

@@ -57,6 +57,16 @@ def test_what_a_run_refuses_is_refused_in_its_sentence(dry, words, says):
     assert says in err and len(err.splitlines()) == 1
 
 
+def test_all_long_prompts_are_listed_below_the_sentence(dry):
+    status, out, err = dry(f"prompt=[{'zebra ' * 100},a red zebra,{'zebra ' * 90}]")
+    first, *lines = err.splitlines()
+    assert (status, out) == (2, "") and first.startswith("error: 2 prompts are too long for a text encoder")
+    assert [line.split("…': ")[1].split(" for ")[0] for line in lines] == [
+        "102 tokens of at most 77",
+        "92 tokens of at most 77",
+    ]
+
+
 def test_words_that_the_testbed_does_not_know_are_refused(tmp_path, capsys):
     words = [f"results={tmp_path / 'results'}", "dry_run=true"]
     assert main(["prompt=a red zebra", *words]) == 2

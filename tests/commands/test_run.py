@@ -95,7 +95,7 @@ def test_a_sweep_loads_its_models_once_and_ends_with_zero(knobs, tmp_path, monke
     made = []
     load = stable_diffusion.load
     monkeypatch.setattr(stable_diffusion, "load", lambda *a, **k: (made.append(1), load(*a, **k))[1])
-    monkeypatch.setattr(run, "_pools", [])
+    monkeypatch.setattr(run, "_kept", [])
     words = [
         *knobs,
         f"results={tmp_path}",

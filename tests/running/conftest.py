@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from reno.running.long_prompts import fit_prompts
 from reno.running.plan import make_plan
 from reno.running.pool import ModelPool
 from reno.running.runner import Runner
+from reno.running.unloaded import Unloaded
 from reno.screen.log import JobLog
 from reno.screen.screen import Screen
 from reno.store.store import Store
@@ -26,9 +28,8 @@ def run(compose, tmp_path, pool):
     def go(*overrides, folder="job", listeners=(), tracking="disabled", store=Store, models=pool, **more):
         job = compose(f"results={tmp_path / 'results'}", f"tracking={tracking}", *overrides)
         heard = [JobLog(), Screen(), Tracking(TrackingSpec.from_knobs(job.tracking)), *listeners]
-        runner = Runner(
-            make_plan(job), store(job.results), models, heard, folder=tmp_path / folder, group="test", **more
-        )
-        return runner.run()
+        plan = make_plan(job)
+        plan = fit_prompts(plan, Unloaded(load_own=False).too_long(plan))
+        return Runner(plan, store(job.results), models, heard, folder=tmp_path / folder, group="test", **more).run()
 
     return go

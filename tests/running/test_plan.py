@@ -178,17 +178,21 @@ def plan(compose):
     return make_plan(compose("prompt=a red car", "iterations=9"))
 
 
-def timed(plan, batch_seconds, batch_size=1, images=10, **labels):
-    """A stored trial of the plan's models and metric that took so long."""
+def timed(plan, batch_seconds, side_by_side=1, images=10, **labels):
+    """A stored trial of the plan's models and metric that took so long, alone in a batch that copies filled up."""
     one = record()
+    batch = msgspec.structs.replace(one.provenance.batch, size=1, shape=side_by_side)
+    provenance = msgspec.structs.replace(one.provenance, batch=batch)
     spec = msgspec.structs.replace(one.spec, generator=plan.generator.identity, metric=plan.metric.identity)
-    timings = Timings(seconds=1.0, batch_seconds=batch_seconds, batch_size=batch_size, images=images)
+    timings = Timings(seconds=1.0, batch_seconds=batch_seconds, batch_size=1, images=images)
     known = Labels(**{"models": "m", "metric": "clip", "method": "reno", **labels})
-    return Stored(Path("x"), msgspec.structs.replace(one, spec=spec, timings=timings, labels=known))
+    return Stored(
+        Path("x"), msgspec.structs.replace(one, spec=spec, timings=timings, labels=known, provenance=provenance)
+    )
 
 
 def test_the_time_is_the_median_of_what_an_image_of_such_trials_took(plan):
-    stored = [timed(plan, 20.0), timed(plan, 80.0, batch_size=4), timed(plan, 900.0)]
+    stored = [timed(plan, 20.0), timed(plan, 80.0, side_by_side=4), timed(plan, 900.0)]
     others = [timed(plan, 1e6, method="none"), Damaged("x", Path("x"), "gone")]
     other = timed(plan, 1e6)
     others += [dataclasses.replace(other, record=msgspec.structs.replace(other.record, spec=record().spec))]

@@ -1,0 +1,106 @@
+"""Prompts that are too long for a text encoder."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from analysis.data import load
+from reno.running.long_prompts import fit_prompts
+from reno.running.plan import make_plan
+from reno.running.reproducing import reproduce
+from reno.running.unloaded import Unloaded
+from reno.spec.errors import BadInput
+from reno.store.records import TrialRecord
+from reno.store.store import Store
+
+SHORT = "a red car"
+LONG = " ".join(["a red car and"] * 30) + " a cup"
+LONGER = LONG + " and a pot"
+
+
+def fitted(compose, *knobs):
+    plan = make_plan(compose(f"prompt=[{SHORT},{LONG},{LONGER}]", "evaluators=[]", *knobs))
+    return fit_prompts(plan, Unloaded(load_own=False).too_long(plan))
+
+
+def test_all_are_refused_at_once_with_their_counts(compose):
+    with pytest.raises(
+        BadInput, match=r"2 prompts are too long for a text encoder; .* on_long=skip .* on_long=cut"
+    ) as e:
+        fitted(compose)
+    assert len(e.value.details) == 2
+    count = len(LONG.split()) + 2  # the tiny tokenizer has these words whole
+    assert f"{count} tokens of at most 77 for the generator's text encoder" in e.value.details[0]
+    assert f"{count} tokens of at most 77 for CLIP's text encoder" in e.value.details[0]
+
+
+def test_one_is_refused_in_one_sentence_with_what_would_be_cut(compose):
+    plan = make_plan(compose(f"prompt={LONG}"))
+    with pytest.raises(BadInput, match="…' would be cut; shorten it, or use on_long=skip") as caught:
+        fit_prompts(plan, Unloaded(load_own=False).too_long(plan))
+    assert caught.value.details == ()
+
+
+def test_they_are_left_out_and_the_others_keep_their_trials(compose):
+    plan = fitted(compose, "on_long=skip", "seed=[1,2]")
+    alone = make_plan(compose(f"prompt={SHORT}", "seed=[1,2]"))
+    assert [trial.id for trial in plan.trials] == [trial.id for trial in alone.trials]
+    assert [prompt.text for prompt in plan.job.prompts] == [SHORT]
+    assert plan.job.prompt_notes[-1].startswith("2 of 3 prompts are left out: they are too long for a text encoder (")
+
+
+def test_no_prompt_left_is_refused(compose):
+    plan = make_plan(compose(f"prompt={LONG}", "on_long=skip"))
+    with pytest.raises(BadInput, match="every prompt is too long"):
+        fit_prompts(plan, Unloaded(load_own=False).too_long(plan))
+
+
+def test_a_cut_prompt_is_another_trial_and_says_what_each_encoder_reads(compose):
+    plan, whole = fitted(compose, "on_long=cut"), make_plan(compose(f"prompt=[{SHORT},{LONG},{LONGER}]"))
+    assert [one.id == other.id for one, other in zip(plan.trials, whole.trials, strict=True)] == [True, False, False]
+    cut = plan.trials[1]
+    assert cut.identity == {**whole.trials[1].identity, "on_long": "cut"}
+    assert [said.split(" reads ")[0] for said in cut.prompt.cut] == [
+        "the generator's text encoder",
+        "CLIP's text encoder",
+    ]
+    assert all(said.endswith("a cup'") for said in cut.prompt.cut)
+
+
+def test_an_encoder_reads_the_beginning_of_a_cut_prompt_and_no_more(compose, pool):
+    """The first 75 words fill its 77 tokens."""
+    import torch
+
+    models = pool.load(fitted(compose, "on_long=cut"), torch.device("cpu"))
+    beginning = " ".join(LONG.split()[:75])
+    for encode in (models.generator.encode, models.metric.terms[0].encode):
+        one, other, longer = (encode([text]) for text in (LONG, beginning, LONGER))
+        assert torch.equal(one, other) and torch.equal(one, longer)
+        assert not torch.equal(one, encode([" ".join(LONG.split()[:74])]))
+
+
+def test_blip_reads_the_beginning_too(pool, compose):
+    import torch
+
+    metric = pool.load(make_plan(compose("metric=blip", f"prompt={SHORT}")), torch.device("cpu")).metric.terms[0]
+    words = LONG.split() * 8
+    beginning = " ".join(words[: metric.limit - 2])
+    one, other = metric.encode([" ".join(words)]), metric.encode([beginning])
+    assert torch.equal(one.embeddings, other.embeddings)
+
+
+def test_the_record_says_so_the_trial_runs_again_and_the_analysis_reads_it(compose, run, pool, tmp_path):
+    words = f"prompt=[{SHORT},{LONG}]", "evaluators=[]", "record=[]", "on_long=cut", "batch_size=2"
+    outcome = run(*words, folder="results/jobs/one")
+    assert len(outcome.done) == 2 and not outcome.failed
+    store = Store(tmp_path / "results")
+    plain, cut = (store.find(trial) for trial in outcome.done)
+    assert "cut" not in plain.record.to_json() and "on_long" not in plain.record.to_json()["spec"]
+    assert len(cut.record.cut) == 2 and TrialRecord.from_json(cut.record.to_json()).trial.id == cut.id
+    assert reproduce(cut, pool).identical
+    results = load(tmp_path / "results")
+    assert not results.damaged and set(results.trials["cut"]) == {"", "; ".join(cut.record.cut)}
+    states = json.loads((tmp_path / "results/jobs/one/job.json").read_text())["trials"]
+    assert [state.get("on_long") for state in states] == [None, "cut"]
