@@ -45,13 +45,6 @@ def names():
 DEAD = {"dead", "another process with this id"}
 
 
-@pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "results")
-    store.prepare()
-    return store
-
-
 def test_what_a_dead_process_left_is_cleared_and_a_living_ones_is_not(store, names):
     for name in names.values():
         (store.staging / name).mkdir()
