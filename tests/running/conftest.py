@@ -1,6 +1,9 @@
-"""Running jobs on the tiny models."""
+"""Running jobs on the tiny models, and a method of a user's own."""
 
 from __future__ import annotations
+
+import sys
+import types
 
 import pytest
 
@@ -14,6 +17,7 @@ from reno.screen.screen import Screen
 from reno.store.store import Store
 from reno.tracking import TrackingSpec
 from reno.tracking.listener import Tracking
+from tests.running.stand_in_models import settings
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +37,17 @@ def run(compose, tmp_path, pool):
         return Runner(plan, store(job.results), models, heard, folder=tmp_path / folder, group="test", **more).run()
 
     return go
+
+
+@pytest.fixture
+def method_of(monkeypatch):
+    """method_of(steps): a user's own method; the settings that choose it."""
+
+    def make(steps, iterations=2):
+        module = types.ModuleType("lab.written")
+        module.steps = steps
+        monkeypatch.setitem(sys.modules, "lab", types.ModuleType("lab"))
+        monkeypatch.setitem(sys.modules, "lab.written", module)
+        return settings(iterations, "written", "lab.written")
+
+    return make
