@@ -42,7 +42,8 @@ def cost(cell: Sequence[Slice]) -> Table:
             shown.append(_shown(row, f"{started.times} ({len(trials)})"))
     notes = (
         "Seconds a trial: of the optimisation, without scoring by other metrics and judging; the median and the "
-        "middle half. A trial in a batch counts its share of the batch's seconds; copies that fill a short batch up count for its trials. Host memory: the peak of the whole "
+        "middle half. A trial in a batch counts its share of the batch's seconds; copies that fill a "
+        "short batch up count for its trials. Host memory: the peak of the whole "
         f"process until then. {n_note(cell, 'trials')}",
     )
     return table_of(cell, 7, "cost", "What a trial costs", pd.DataFrame(rows), pd.DataFrame(shown), notes)

@@ -129,7 +129,7 @@ def test_three_workers_on_one_store_leave_it_whole(knobs, tmp_path):
     said = [worker.communicate(timeout=600)[1] for worker in workers]
     assert ([worker.returncode for worker in workers], said) == ([0, 0, 0], ["", "", ""])
     found = list(Store(tmp_path / "results"))
-    assert len(found) == 6 and all(isinstance(trial, Stored) and trial.changed_file() is None for trial in found)
+    assert len(found) == 6 and all(isinstance(trial, Stored) and trial.damage() is None for trial in found)
     assert list((tmp_path / "results" / "staging").iterdir()) == []
     assert list((tmp_path / "results" / "wandb" / "open").iterdir()) == []
     assert main([*knobs, "tracking=disabled", f"results={tmp_path / 'alone'}", *words[len(knobs) + 1 : -1]]) == 0
