@@ -1,6 +1,6 @@
 """The frames of a project of Weights & Biases: for studies whose runs came from many machines.
 
-    results = load_wandb("entity/project")        # also: python -m analysis wandb:entity/project OUT
+    results = load_wandb("entity/project")        # also: python -m analysis results=wandb:entity/project
 
 A trial's run has trial.json in its summary (reno/tracking/cards.py) and what its job planned in its config. A store
 knows what W&B does not: trials of batches that never started, the commands, and the prompt sets that asked for a
