@@ -17,6 +17,9 @@ the object's detections has that colour. Confidences: of the object, the highest
 threshold or not; of the attribute, the colour's highest probability among detections; of the binding, the highest
 product of score and probability. Two attributes are swapped if each object is detected in the other's colour.
 
+A prompt with GenEval's `include` and `exclude` also gets GenEval's verdict (reno/evaluators/geneval.py): whether the
+image shows all of it, with counts and places, by its own thresholds and ten colours.
+
 CLIP names the colours: the judge may favour images that were optimised against a CLIP.
 """
 
@@ -24,24 +27,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
+import msgspec
 import torch
 from PIL import ImageColor
 from torch.nn.functional import normalize
 
-from reno.evaluators import Evaluator
+from reno.evaluators import Evaluator, geneval
 from reno.evaluators.finders import Detection, Finder, ObjectNames, load_finder, read_names
 from reno.metrics.clip import ClipMetric
+from reno.prompts.geneval import COLORS as GENEVALS
 from reno.spec.errors import BadInput, did_you_mean
 from reno.spec.judgements import Judgement, Verdict
 from reno.spec.prompts import Binding, Prompt
 
-COLORS = (
-    "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gold",
-)  # fmt: skip
+COLORS = (*GENEVALS, "gold")
 """GenEval's ten colours, and gold."""
 
 TEMPLATES = ("a photo of a {color} {object}", "a photo of a {color}-colored {object}", "a photo of a {color} object")
@@ -125,29 +128,54 @@ class Detector(Evaluator):
     def check_prompt(self, prompt: Prompt) -> None:
         """Raises BadInput for an attribute that is not a known colour, or an object that the finder cannot look for."""
         known = [*self.colors, *ImageColor.colormap]
-        for binding in prompt.bindings:
-            if binding.attribute not in known:
+        asked = [binding.attribute for binding in prompt.bindings] + [one.color for one in prompt.wanted if one.color]
+        for color in asked:
+            if color not in known:
                 raise BadInput(
-                    f"{self.name} judges colours and does not know {binding.attribute!r} (in {prompt.text!r})"
-                    f"{did_you_mean(binding.attribute, known)}; add it to the judge's colors, or use blip_vqa"
+                    f"{self.name} judges colours and does not know {color!r} (in {prompt.text!r})"
+                    f"{did_you_mean(color, known)}; add it to the judge's colors, or use blip_vqa"
                 )
-            self.finder.check(binding.object)
+        for name in _objects(prompt):
+            self.finder.check(name)
 
     def judge(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:
         """Judges images (B, 3, H, W) in [0, 1] against their B prompts. Raises BadInput as `check_prompt` does."""
         for prompt in prompts:
             self.check_prompt(prompt)
-        wanted = [[binding.object for binding in prompt.bindings] for prompt in prompts]
-        verdicts = []
-        for image, prompt, found in zip(images, prompts, self.finder.find(images, wanted), strict=True):
-            objects = [binding.object for binding in prompt.bindings]
-            counted = _counted(found, objects, self.threshold)
-            asked = [binding.attribute for binding in prompt.bindings]
-            read = self.reader.read(image, counted, list(dict.fromkeys([*self.colors, *asked])))
-            painted = [Painted(one.object, one.score, colors) for one, colors in zip(counted, read, strict=True)]
-            highest = {name: max((one.score for one in found if one.object == name), default=0.0) for name in objects}
-            verdicts.append(verdict(prompt.bindings, painted, highest))
-        return verdicts
+        found = self.finder.find(images, [_objects(prompt) for prompt in prompts])
+        return [self._verdict(*each) for each in zip(images, prompts, found, strict=True)]
+
+    def _verdict(self, image: torch.Tensor, prompt: Prompt, found: Sequence[Detection]) -> Verdict:
+        """The verdict on one image (3, H, W)."""
+        asked = {self.finder.known_as(name): name for name in _objects(prompt)}
+        found = [replace(one, object=asked.get(one.object, one.object)) for one in found]  # as the prompt spells it
+        objects = [binding.object for binding in prompt.bindings]
+        counted = _counted(found, objects, self.threshold)
+        colors = dict.fromkeys([*self.colors, *(binding.attribute for binding in prompt.bindings)])
+        read = self.reader.read(image, counted, list(colors))
+        painted = [Painted(one.object, one.score, colors) for one, colors in zip(counted, read, strict=True)]
+        highest = {name: max((one.score for one in found if one.object == name), default=0.0) for name in objects}
+        return msgspec.structs.replace(
+            verdict(prompt.bindings, painted, highest), correct=self._correct(image, prompt, found)
+        )
+
+    def _correct(self, image: torch.Tensor, prompt: Prompt, found: Sequence[Detection]) -> bool | None:
+        """GenEval's verdict; None if the prompt has no `include` and `exclude`."""
+        if not prompt.wanted and not prompt.unwanted:
+            return None
+        colors = list(dict.fromkeys([*GENEVALS, *(one.color for one in prompt.wanted if one.color)]))
+
+        def color_of(one: Detection) -> str:
+            (read,) = self.reader.read(image, [one], colors)
+            return max(read, key=read.get)
+
+        return geneval.correct(prompt, found, color_of)
+
+
+def _objects(prompt: Prompt) -> list[str]:
+    """What a prompt's bindings and GenEval's lists name, each once."""
+    named = (*prompt.bindings, *prompt.wanted, *prompt.unwanted)
+    return list(dict.fromkeys(one.object for one in named))
 
 
 def _counted(found: Sequence[Detection], objects: Sequence[str], threshold: float) -> list[Detection]:

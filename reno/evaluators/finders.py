@@ -41,7 +41,24 @@ class Detection:
     """bool (H, W), True at its pixels; None if the finder gives boxes only."""
 
 
+OTHER_NAMES = {
+    "computer mouse": "mouse", "tv remote": "remote", "computer keyboard": "keyboard",
+    "motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
+    "diningtable": "dining table", "tvmonitor": "tv",
+}  # fmt: skip
+"""COCO's names of objects, by other names: GenEval's first, then those of checkpoints of transformers."""
+
+
+def coco_name(name: str) -> str:
+    """The name as COCO spells it."""
+    return OTHER_NAMES.get(name, name)
+
+
 class Finder(Protocol):
+    def known_as(self, name: str) -> str:
+        """The name that its detections of this object have."""
+        ...
+
     def check(self, name: str) -> None:
         """Raises BadInput if an object of this name cannot be looked for."""
         ...
@@ -71,7 +88,7 @@ def finder_kind(folder: Path) -> str:
 
 def check_label(name: str, labels: Sequence[str]) -> None:
     """Raises BadInput if a finder that knows these objects does not know `name`."""
-    if name not in labels:
+    if coco_name(name) not in labels:
         raise BadInput(
             f"the detector knows {len(labels)} objects and {name!r} is not one of them"
             f"{did_you_mean(name, labels)}; detector_open and blip_vqa judge any object"
@@ -102,7 +119,7 @@ def read_names(folder: Path) -> ObjectNames:
     """The names that the finder in a folder knows, by its config.json. Raises BadInput for another model."""
     labels = None
     if finder_kind(folder) == "mask2former":
-        labels = list(read_config(folder).get("id2label", {}).values())
+        labels = [coco_name(label) for label in read_config(folder).get("id2label", {}).values()]
     return ObjectNames(labels, TextReader(READER, folder))
 
 
@@ -118,7 +135,10 @@ class Segmenter:
         if image_size is not None:
             self.preprocess = replace(self.preprocess, size=image_size, crop=None)
         self.device = device
-        self.labels = [name for _, name in sorted(self.model.config.id2label.items())]
+        self.labels = [coco_name(name) for _, name in sorted(self.model.config.id2label.items())]
+
+    def known_as(self, name: str) -> str:
+        return coco_name(name)
 
     def check(self, name: str) -> None:
         check_label(name, self.labels)
@@ -176,6 +196,9 @@ class WordDetector:
             raise BadInput(f"{folder} takes images of {own} pixels only; set image_size to null")
         self.limit = text_limit(self.tokenizer, self.model.config.text_config)
         self.device, self.square = device, square
+
+    def known_as(self, name: str) -> str:
+        return name
 
     def check(self, name: str) -> None:
         check_length(self.tokenizer, query(name), self.limit, READER)

@@ -6,8 +6,9 @@
     .csv .tsv        a table with a header; one column holds the prompts
     a folder         one prompt a .txt file, as DPG-Bench has them
 
-Of GenEval's evaluation_metadata.jsonl the colours in `include` are the bindings. Files are UTF-8, with or without a
-byte-order mark. A line ends at a newline; no other character ends one.
+GenEval's evaluation_metadata.jsonl is read with its `include` and `exclude`; its colours are the bindings. A category
+stays with its prompt. Files are UTF-8, with or without a byte-order mark. A line ends at a newline; no other character
+ends one.
 """
 
 from __future__ import annotations
@@ -15,23 +16,27 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+
+from reno.prompts.geneval import RELATIONS
 from reno.prompts.reader import prompt_from_text
-from reno.spec.errors import BadInput, did_you_mean
-from reno.spec.prompts import Binding, Prompt, whole_text
+from reno.spec.errors import BadInput, did_you_mean, first_line
+from reno.spec.prompts import Binding, Prompt, Wanted, whole_text
 
 SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".tsv")
 TEXT_KEYS = ("prompt", "prompts", "caption", "text")
 """Names of the column or key that holds the prompt, the first that is there; capitals do not matter."""
+CATEGORY_KEYS = ("category", "categories", "tag", "category_broad")
+"""Names of the column or key that holds the category, the first that is there."""
 LABEL_KEYS = (
-    "category", "categories", "tag", "category_broad", "category_detailed", "challenge", "note", "id", "item_id",
-    "index", "source", "type", "level",
+    "category_detailed", "challenge", "note", "id", "item_id", "index", "source", "type", "level",
 )  # fmt: skip
-"""Keys of a JSON object that describe the prompt. They are known, and not used."""
+"""Other keys of a JSON object that describe the prompt. They are known, and not used."""
 TIFA_KEYS = (
     "question", "choices", "answer", "answer_type", "element_type", "element", "coco_val_id", "drawbench_id",
     "paintskill_id", "partiprompt_id",
@@ -94,7 +99,7 @@ def _each_once(found: Sequence[Prompt], notes: Sequence[str]) -> PromptFile:
     kept: dict[str, Prompt] = {}
     for prompt in found:
         before = kept.setdefault(prompt.text, prompt)
-        if before != prompt:
+        if _asks(before) != _asks(prompt):
             raise BadInput(f"the prompt {prompt.text!r} is there twice, with different bindings; leave one of them out")
     twice = len(found) - len(kept)
     said = (
@@ -103,6 +108,10 @@ def _each_once(found: Sequence[Prompt], notes: Sequence[str]) -> PromptFile:
         else []
     )
     return PromptFile(tuple(kept.values()), (*notes, *said))
+
+
+def _asks(prompt: Prompt) -> tuple:
+    return prompt.bindings, prompt.wanted, prompt.unwanted
 
 
 # --- Lines ------------------------------------------------------------------------------------------------------------
@@ -173,7 +182,7 @@ def _from_object(entry: object, where: str) -> Prompt:
         return prompt_from_text(entry, where)
     if not isinstance(entry, dict):
         raise BadInput(f"{where} is not a JSON object such as {EXAMPLE}")
-    known = [*TEXT_KEYS, "bindings", "include", "exclude", *LABEL_KEYS]
+    known = [*TEXT_KEYS, "bindings", "include", "exclude", *CATEGORY_KEYS, *LABEL_KEYS]
     of_tifa = "question" in entry
     unknown = [key for key in entry if key.lower() not in known and not (of_tifa and key.lower() in TIFA_KEYS)]
     if unknown:
@@ -185,12 +194,23 @@ def _from_object(entry: object, where: str) -> Prompt:
     key = next((name for name in TEXT_KEYS if name in lower), None)
     if key is None:
         raise BadInput(f"{where} has no prompt; write a JSON object such as {EXAMPLE}")
-    prompt = prompt_from_text(lower[key], where)
+    prompt = replace(prompt_from_text(lower[key], where), category=_category(lower, where))
+    wanted, unwanted = (_wanted(lower.get(name), f"{where}: {name}") for name in ("include", "exclude"))
+    prompt = replace(prompt, wanted=wanted, unwanted=unwanted)
     if lower.get("bindings") is not None:
-        return Prompt(prompt.text, _bindings(lower["bindings"], where))
-    if lower.get("include") is not None:
-        return Prompt(prompt.text, _included(lower["include"], where))
+        return replace(prompt, bindings=_bindings(lower["bindings"], where))
+    if wanted:
+        return replace(prompt, bindings=tuple(Binding(each.color, each.object) for each in wanted if each.color))
     return prompt
+
+
+def _category(row: Mapping[str, Any], where: str) -> str:
+    """The first of the category's names that is there; of a list, its first."""
+    found = next((row[name] for name in CATEGORY_KEYS if row.get(name)), "")
+    category = found[0] if isinstance(found, list) else found
+    if not isinstance(category, str) or not whole_text(category):
+        raise BadInput(f"{where}: the category must be a text, not {category!r}")
+    return category.strip()
 
 
 def _bindings(found: object, where: str) -> tuple[Binding, ...]:
@@ -212,15 +232,33 @@ def _bindings(found: object, where: str) -> tuple[Binding, ...]:
     return tuple(dict.fromkeys(bindings))
 
 
-def _included(found: object, where: str) -> tuple[Binding, ...]:
-    """The colours in GenEval's `include`, as bindings. Raises BadInput."""
-    whole = isinstance(found, list) and all(
-        isinstance(one, dict) and isinstance(one.get("class"), str) for one in found
-    )
-    if not whole:
+def _wanted(found: object, where: str) -> tuple[Wanted, ...]:
+    """GenEval's `include` or `exclude`. Raises BadInput."""
+    if found is None:
+        return ()
+    try:
+        clauses = msgspec.convert(found, list[_Clause])
+    except (msgspec.ValidationError, RecursionError) as error:
         example = '[{"class": "car", "count": 1, "color": "red"}]'
-        raise BadInput(f"{where}: include is not as GenEval writes it: {example}")
-    return tuple(Binding(str(one["color"]), one["class"]) for one in found if one.get("color"))
+        raise BadInput(f"{where} is not as GenEval writes it, {example}: {first_line(error)}") from None
+    for place, clause in enumerate(clauses):
+        if clause.position and not (clause.position[0] in RELATIONS and 0 <= clause.position[1] < place):
+            raise BadInput(
+                f"{where}: position must be one of {', '.join(RELATIONS)}, and the place of an earlier object from 0, "
+                f"not {list(clause.position)}"
+            )
+        if not all(map(whole_text, (clause.name, clause.color or ""))):
+            raise BadInput(f"{where} holds half of a character, which cannot be stored; type it again")
+    return tuple(Wanted(each.name, each.count, each.color, each.position) for each in clauses)
+
+
+class _Clause(msgspec.Struct, frozen=True):
+    """An entry of `include` or `exclude`."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="class")
+    count: Annotated[int, msgspec.Meta(ge=1)] = 1
+    color: str | None = None
+    position: tuple[str, int] | None = None
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
@@ -248,7 +286,8 @@ def _from_table(text: str, path: Path, delimiter: str) -> tuple[list[Prompt], st
         if len(cells) != len(header):
             raise BadInput(f"{where} has {len(cells)} cells and the header has {len(header)}; quote cells that hold a "
                            f"{'comma' if delimiter == ',' else 'tab'}")  # fmt: skip
-        found.append(prompt_from_text(cells[place].strip(), where))
+        row = dict(zip(lower, cells, strict=True))
+        found.append(replace(prompt_from_text(cells[place].strip(), where), category=_category(row, where)))
     return found, header[place]
 
 

@@ -30,6 +30,9 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the image as a whole has a fault, by the fault's name: swapped, missing, junk, mixed."""
     score: float | None = None
     """The image's score in [0, 1], if the judge's paper defines one; None is not written."""
+    correct: bool | None = None
+    """Whether the image shows all that GenEval's `include` and `exclude` ask for; None if the prompt has none, or the
+    judge does not look. None is not written."""
 
     @property
     def bound(self) -> int:

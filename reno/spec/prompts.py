@@ -24,11 +24,28 @@ def with_article(words: str) -> str:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What GenEval asks an image for: so many of an object, and of each its colour or its place."""
+
+    object: str
+    count: int = 1
+    color: str | None = None
+    position: tuple[str, int] | None = None
+    """(relation, which of the prompt's objects it is relative to, from 0), e.g. ("left of", 0)."""
+
+
+@dataclass(frozen=True)
 class Prompt:
     """A text and the bindings it asks for, in the order of the text; empty if the text has none."""
 
     text: str
     bindings: tuple[Binding, ...] = ()
+    category: str = ""
+    """Of its prompt file or suite, e.g. `color_attr`; empty if it has none."""
+    wanted: tuple[Wanted, ...] = ()
+    """GenEval's `include`."""
+    unwanted: tuple[Wanted, ...] = ()
+    """GenEval's `exclude`: a right image does not have so many of these."""
     cut: tuple[str, ...] = ()
     """For each text encoder that reads only the beginning of the text, a sentence; empty if all read all of it."""
 

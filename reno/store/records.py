@@ -23,7 +23,7 @@ from msgspec import UNSET, UnsetType
 
 from reno.spec.errors import BadInput
 from reno.spec.judgements import Verdict
-from reno.spec.prompts import Binding, Prompt
+from reno.spec.prompts import Binding, Prompt, Wanted
 from reno.spec.trial import ALGORITHM, TrialSpec
 
 SCHEMA = 1
@@ -171,7 +171,7 @@ class BatchMate(Record, kw_only=True):
 
     @property
     def asked(self) -> Prompt:
-        return Prompt(self.prompt, self.bindings, self.cut or ())
+        return Prompt(self.prompt, self.bindings, cut=self.cut or ())
 
 
 class BatchRecord(Record, kw_only=True):
@@ -230,6 +230,10 @@ class TrialRecord(Record, kw_only=True):
     bindings: tuple[Binding, ...]
     cut: tuple[str, ...] | UnsetType = UNSET
     """For each text encoder that read only the beginning of the prompt, a sentence."""
+    category: str | UnsetType = UNSET
+    """The prompt's, in its file or suite."""
+    wanted: tuple[Wanted, ...] | UnsetType = UNSET
+    unwanted: tuple[Wanted, ...] | UnsetType = UNSET
     labels: Labels
     scores: Scores
     best_iteration: Whole
@@ -245,7 +249,14 @@ class TrialRecord(Record, kw_only=True):
 
     @property
     def prompt(self) -> Prompt:
-        return Prompt(self.spec.prompt, self.bindings, self.cut or ())
+        return Prompt(
+            self.spec.prompt,
+            self.bindings,
+            category=self.category or "",
+            wanted=self.wanted or (),
+            unwanted=self.unwanted or (),
+            cut=self.cut or (),
+        )
 
     @property
     def trial(self) -> TrialSpec:

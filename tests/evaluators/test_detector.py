@@ -8,10 +8,10 @@ import torch
 
 from reno.evaluators import detector
 from reno.evaluators.detector import BLANK, COLORS, TEMPLATES, Detector, Painted, crop_of
-from reno.evaluators.finders import Detection
+from reno.evaluators.finders import Detection, coco_name
 from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import BadInput
-from reno.spec.prompts import Binding
+from reno.spec.prompts import Binding, Prompt, Wanted
 
 PAIR = prompt_from_text("a gold bench and a green clock", "prompt")
 RED, GOLD, GREEN = (0.9, 0.05, 0.05), (0.8, 0.66, 0.14), (0.1, 0.7, 0.1)
@@ -77,6 +77,9 @@ class Finds:
     def check(self, name):
         pass
 
+    def known_as(self, name):
+        return coco_name(name)
+
     def find(self, images, objects):
         return [self.found for _ in images]
 
@@ -125,6 +128,44 @@ def test_a_hand_made_scene_is_judged_by_the_colours_under_the_masks():
     assert [j.object_present for j in missed.judgements] == [True, False]
     assert missed.judgements[1].object_confidence == 0.3 and missed.faults["missing"]
     assert not missed.judgements[1].attribute_present
+
+
+def asked(*wanted, unwanted=(), category="", bindings=()):
+    return Prompt("a photo", bindings, category, wanted, unwanted)
+
+
+def test_a_prompt_of_genevals_gets_its_verdict_under_its_names_with_ten_colours():
+    """A red mouse of COCO left of a gold cup."""
+    image = torch.zeros(3, 64, 64)
+    image[:, 20:30, 5:15], image[:, 20:30, 45:55] = (torch.tensor(color)[:, None, None] for color in (RED, GOLD))
+    mouse, cup = Detection("mouse", 0.8, (5, 20, 15, 30)), Detection("cup", 0.95, (45, 20, 55, 30))
+    judge = Detector("detector", Finds(cup, mouse), NearestColor(), threshold=0.3, colors=COLORS)
+
+    def correct(*wanted, **more):
+        (found,) = judge.judge(image[None], [asked(*wanted, **more)])
+        return found.correct
+
+    red = Wanted("computer mouse", 1, "red")
+    assert correct(Wanted("cup"), red) is True
+    assert correct(Wanted("cup"), Wanted("computer mouse", 1, "blue")) is False
+    assert correct(Wanted("cup"), Wanted("computer mouse", 1, None, ("left of", 0))) is True
+    assert correct(Wanted("cup"), Wanted("computer mouse", 1, None, ("above", 0))) is False
+    assert correct(red, category="counting") is False and correct(Wanted("cup"), category="counting") is True
+    assert correct(Wanted("cup"), unwanted=(Wanted("computer mouse", 1),)) is False
+    assert correct() is None
+    judge.judge(image[None], [asked(Wanted("cup", 1, "yellow"))])
+    assert judge.reader.colors == list(COLORS[:10]) and "gold" not in judge.reader.colors
+    (found,) = judge.judge(image[None], [asked(red, bindings=(Binding("red", "computer mouse"),))])
+    assert found.judgements[0].bound and found.judgements[0].object == "computer mouse"
+
+
+@pytest.mark.parametrize("name", ["computer mouse", "tv remote", "computer keyboard", "dining table", "hair drier"])
+def test_the_names_of_genevals_are_cocos(segmenting, name):
+    segmenting.check_prompt(asked(Wanted(name)))
+    with pytest.raises(BadInput, match="did you mean"):
+        segmenting.check_prompt(asked(Wanted(name + "x")))
+    with pytest.raises(BadInput, match="does not know 'wooden'"):
+        segmenting.check_prompt(asked(Wanted(name, 1, "wooden")))
 
 
 def test_outside_the_mask_is_grey():

@@ -8,7 +8,7 @@ import pytest
 
 from reno.prompts.formats import read_prompt_file
 from reno.spec.errors import BadInput
-from reno.spec.prompts import Binding, Prompt
+from reno.spec.prompts import Binding, Prompt, Wanted
 
 CAR, BOWL = Binding("red", "car"), Binding("blue", "bowl")
 
@@ -120,22 +120,46 @@ def test_what_cannot_be_read_is_refused_with_its_place_and_the_remedy(read, name
 
 def test_tables_have_a_header_whose_prompt_column_is_told(read):
     found = read("a.csv", 'id,prompt,Category\n1,"a red car, a blue bowl",x\n2,"a ""stop"" sign",y\n')
-    assert texts(found) == ["a red car, a blue bowl", 'a "stop" sign']
+    assert [(p.text, p.category) for p in found.prompts] == [("a red car, a blue bowl", "x"), ('a "stop" sign', "y")]
     assert found.notes == ("prompts are in the column 'prompt'",)
     table = 'Prompt\tCategory\n"G I G" painted\tArt\n"all of it"\tArt\n'
     assert texts(read("a.tsv", table)) == ['"G I G" painted', "all of it"]
     assert texts(read("b.csv", "Prompts,Category\na dog,Colors\n")) == ["a dog"]  # as DrawBench has it
 
 
-def test_the_colours_of_genevals_metadata_are_the_bindings(read):
+def test_genevals_metadata_says_what_is_wanted_and_its_colours_are_the_bindings(read):
     dog = {"class": "dog", "count": 1, "color": "blue", "position": ["left of", 0]}
-    row = {"tag": "position", "include": [{"class": "car", "count": 1}, dog], "prompt": "a photo"}
+    row = {"tag": "position", "include": [{"class": "red car", "count": 2}, dog], "prompt": "a photo"}
     row["exclude"] = [{"class": "dog", "count": 2}]
     (prompt,) = read("evaluation_metadata.jsonl", json.dumps(row)).prompts
-    assert prompt == Prompt("a photo", (Binding("blue", "dog"),))
-    for wrong in ([{"color": "red"}], 3, ["car"]):
-        with pytest.raises(BadInput, match="include is not as GenEval writes it"):
-            read("a.jsonl", json.dumps({"prompt": "x", "include": wrong}))
+    assert prompt == Prompt(
+        "a photo", (Binding("blue", "dog"),), "position",
+        (Wanted("red car", 2), Wanted("dog", 1, "blue", ("left of", 0))), (Wanted("dog", 2),),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("include", "says"),
+    [
+        ([{"color": "red"}], "line 1: include is not as GenEval writes it"),
+        (3, "include is not as GenEval writes it"),
+        (["car"], "include is not as GenEval writes it"),
+        ([{"class": "car", "count": 0}], "include is not as GenEval writes it"),
+        ([{"class": "car", "position": ["left of", 0]}], "the place of an earlier object from 0, not ['left of', 0]"),
+        ([{"class": "car"}, {"class": "dog", "position": ["beside", 0]}], "position must be one of left of, right of"),
+        ([{"class": "\ud800"}], "half of a character"),
+    ],
+)
+def test_odd_metadata_is_refused(read, include, says):
+    with pytest.raises(BadInput) as refused:
+        read("a.jsonl", json.dumps({"prompt": "x", "include": include}))
+    assert says in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_category_is_a_text_and_a_list_gives_its_first(read):
+    assert read("a.jsonl", '{"prompt": "x", "categories": ["food", "art"]}').prompts[0].category == "food"
+    with pytest.raises(BadInput, match="the category must be a text, not 3"):
+        read("a.jsonl", '{"prompt": "x", "category": 3}')
 
 
 def test_annotations_with_a_question_a_row_give_each_prompt_once(read):

@@ -8,10 +8,11 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from reno.spec.errors import BadInput
-from reno.spec.prompts import Prompt
+from reno.spec.prompts import Prompt, Wanted
 from reno.store.records import (
     SCHEMA,
     JobRecord,
@@ -312,3 +313,12 @@ def test_optional_values_are_written_only_where_they_are_known():
         },
         "trials": [{"id": "a", "prompt": "b", "seed": 1, "state": "done"}],
     }  # fmt: skip
+
+
+def test_a_record_says_what_genevals_prompt_wants():
+    wanted = (Wanted("car", 2), Wanted("dog", 1, "blue", ("left of", 0)))
+    plain = TrialRecord.from_json(golden("trial_whole"))
+    assert not {"category", "wanted", "unwanted"} & plain.to_json().keys()
+    one = msgspec.structs.replace(plain, category="position", wanted=wanted, unwanted=(Wanted("dog", 2),))
+    prompt = TrialRecord.from_json(json.loads(json.dumps(one.to_json()))).prompt
+    assert (prompt.category, prompt.wanted, prompt.unwanted) == ("position", wanted, (Wanted("dog", 2),))
