@@ -8,6 +8,7 @@ import shlex
 import sys
 import threading
 import tomllib
+from contextlib import nullcontext
 from itertools import zip_longest
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from reno.evaluate import request_of
 from reno.reproduce import PAGE as REPRODUCE
 from reno.run import main as run
 from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE
+from reno.spec.errors import BadInput
 from reno.store.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,7 +110,9 @@ def test_a_command_that_runs_or_predicts_a_job_makes_a_job(words, mine):
         return
     for job in one_value_each(plain) if sweep else [plain]:
         parsed = parse(RUN, ["-m", *job] if sweep else job)
-        job_from_config(composed(RUN, parse(RUN, job)), parsed.conf)
+        copies = pytest.raises(BadInput, match="suites=FOLDER is not a folder")  # the reader's own
+        with copies if "suites=FOLDER" in job else nullcontext():
+            job_from_config(composed(RUN, parse(RUN, job)), parsed.conf)
 
 
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.evaluate"))

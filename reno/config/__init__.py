@@ -14,6 +14,7 @@ compose.py    words -> plain values; the sentence for words that cannot be used
 sections.py   reads nested values; refuses a key that nothing reads
 checks.py     checks single values
 prompt_sets.py   prompts from named sets and files
+suites.py        benchmarks of conf/benchmarks: from a name to prompts and protocol
 job.py        plain values -> JobSpec
 sweep.py      the exit status of a sweep
 """

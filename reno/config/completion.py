@@ -21,8 +21,9 @@ from reno.config.conf import OWN, Conf
 from reno.config.page import Page
 from reno.config.programs import Program, programs
 from reno.config.prompt_sets import named_sets
+from reno.config.suites import suite_names
 from reno.config.words import FOLDER, MULTIRUN
-from reno.spec.job import DTYPES
+from reno.spec.job import DTYPES, ON_LONG
 
 SHELLS = ("bash", "zsh", "fish")
 WORD_BREAKS = "@><=;|&(:"
@@ -43,11 +44,12 @@ WORDS = {
     "dtype": DTYPES,
     "batch_size": ("auto",),
     "checkpointing": ("auto", "true", "false"),
+    "on_long": ON_LONG,
     "track": ("auto", "offline", "online", "disabled"),
     "download": ("nothing", "pictures", "all"),
 }
 LISTS = ("evaluators", "record", "metrics", "seed")
-FOLDERS = ("results", "out", "images")
+FOLDERS = ("results", "out", "images", "suites")
 FILES = ("prompts", "readme")
 POSITIONAL = {"reproduce": "trial", "report": "results"}
 """The knob whose value may stand without `knob=`, by command."""
@@ -242,6 +244,8 @@ def _words(program: Program, knob: str, conf: Conf) -> Sequence[str]:
     known = {one.name: one for one in _page(program).knobs()}
     if knob == "prompts":
         return named_sets(conf)
+    if knob == "suite":
+        return suite_names(conf)
     if knob in GROUPS or (knob in known and known[knob].group):
         return conf.options(GROUPS.get(knob, knob))
     if knob in known and known[knob].default in ("true", "false"):

@@ -24,6 +24,7 @@ from reno.config.checks import (
 from reno.config.conf import Chosen, Conf
 from reno.config.prompt_sets import limited, load_prompts
 from reno.config.sections import Section
+from reno.config.suites import suite_prompts
 from reno.prompts.formats import PromptFile
 from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import BadInput, did_you_mean, first_line
@@ -56,12 +57,23 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     models = Section(values["models"], "models", config.references)
     closed = flag("models.closed", models.take("closed", False))
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
-    read, prompt_set = _prompts(values["prompt"], values["prompts"], conf)
+    suite = None
+    if values["suite"] is None:
+        if values["suites"] is not None:
+            raise BadInput("suites is the folder of suites' files, and no suite is asked for; add suite=NAME")
+        read, prompt_set = _prompts(values["prompt"], values["prompts"], conf)
+    elif values["prompt"] is not None:
+        raise BadInput("prompt and suite both say what to draw; leave one of them out")
+    else:
+        copies = None if values["suites"] is None else folder("suites", values["suites"])
+        read, suite = suite_prompts(values["suite"], copies, conf)
+        prompt_set = suite.name
     read = limited(read, values["limit"], values["limit_seed"])
     seconds, size = models.take("reference_seconds", None), models.take("reference_bytes", None)
     job = JobSpec(
         prompts=read.prompts,
         prompt_set=prompt_set,
+        suite=suite,
         prompt_notes=read.notes,
         on_long=one_of("on_long", values["on_long"], ON_LONG),
         seeds=_seeds(values["seed"]),

@@ -178,5 +178,6 @@ def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: 
             )
             for trial in plan.trials
         ),
+        suite=plan.job.suite or UNSET,
         claims=plan.job.claims or UNSET,
     )

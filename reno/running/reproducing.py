@@ -111,6 +111,7 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
     return JobSpec(
         prompts=(trial.prompt,),
         prompt_set=None,
+        suite=None,
         prompt_notes=(),
         on_long="cut" if trial.prompt.cut else "refuse",
         seeds=(trial.seed,),

@@ -172,7 +172,22 @@ def prompt_notes(plan: Plan) -> list[str]:
         why = "; ".join(f"{prompt.text[:60]!r}: {why_unbound(prompt)}" for prompt in unbound[:3])
         are = "1 prompt has" if len(unbound) == 1 else f"{len(unbound)} prompts have"
         notes.append(f"note: {are} no binding that a judge could look for, of {len(job.prompts)} ({why})")
-    return [*notes, *filter(None, [not_english(plan)])]
+    return [*notes, *filter(None, [_other_protocol(plan), not_english(plan)])]
+
+
+def _other_protocol(plan: Plan) -> str | None:
+    """A note if the job does not do what the suite's protocol asks for."""
+    suite, job = plan.job.suite, plan.job
+    if suite is None:
+        return None
+    wanted, judges = suite.protocol, [judge.spec.name for judge in plan.evaluators]
+    lacking = []
+    if len(job.seeds) != wanted.images or (wanted.images > 1 and not job.own_noise):
+        seeds = str(list(range(wanted.images))).replace(" ", "")
+        lacking.append(f"{count(wanted.images, 'image')} per prompt (seed={seeds} own_noise=true)")
+    if wanted.judge and wanted.judge not in judges:
+        lacking.append(f"the judge {wanted.judge} (evaluators={wanted.judge})")
+    return f"note: the protocol {wanted.name} asks for {' and '.join(lacking)}" if lacking else None
 
 
 def not_english(plan: Plan) -> str | None:

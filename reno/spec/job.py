@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reno.spec.prompts import Prompt
+from reno.spec.suites import Suite
 from reno.spec.trial import own_seed
 
 ON_LONG = ("refuse", "skip", "cut")
@@ -127,6 +128,8 @@ class JobSpec:
     prompts: tuple[Prompt, ...]
     prompt_set: str | None
     """The set or file that the prompts came from; None if they were typed."""
+    suite: Suite | None
+    """The suite that they are, or a part of it; None if they are of no suite."""
     prompt_notes: tuple[str, ...]
     """What was left out of that file, or chosen in it, in words."""
     on_long: str

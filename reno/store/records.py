@@ -24,6 +24,7 @@ from msgspec import UNSET, UnsetType
 from reno.spec.errors import BadInput
 from reno.spec.judgements import Verdict
 from reno.spec.prompts import Binding, Prompt, Wanted
+from reno.spec.suites import Suite
 from reno.spec.trial import ALGORITHM, TrialSpec
 
 SCHEMA = 1
@@ -308,6 +309,8 @@ class JobRecord(Record, kw_only=True):
     """Exit status."""
     seconds: float = 0.0
     trials: tuple[JobTrial, ...]
+    suite: Suite | UnsetType = UNSET
+    """The suite that the prompts are, or a part of it."""
     claims: tuple[dict[str, Any], ...] | UnsetType = UNSET
     """The claims that the job's study decides, if it names its own."""
 

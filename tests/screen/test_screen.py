@@ -11,8 +11,10 @@ from PIL import Image
 from reno.config.words import quote
 from reno.letters.fonts import Fonts
 from reno.run import main
+from reno.running.plan import make_plan
 from reno.screen.console import PatientConsole
 from reno.screen.contact_sheet import draw_contact_sheet
+from reno.screen.screen import prompt_notes
 from reno.store.store import Store
 from tests.letters.test_fonts import make_font
 
@@ -72,3 +74,18 @@ def test_a_bar_needs_a_terminal_that_can_go_back(monkeypatch):
         assert PatientConsole().live == live
     monkeypatch.setattr("sys.stdout", io.StringIO())
     assert not PatientConsole().live
+
+
+def test_a_suites_protocol_is_told_where_the_job_does_another(compose):
+    def told(*words):
+        notes = prompt_notes(make_plan(compose("suite=geneval", "limit=2", *words)))
+        return [note for note in notes if "the protocol" in note]
+
+    (note,) = told("evaluators=[]")
+    assert note == (
+        "note: the protocol GenEval asks for 4 images per prompt (seed=[0,1,2,3] own_noise=true) and "
+        "the judge detector (evaluators=detector)"
+    )
+    (note,) = told("evaluators=[]", "seed=[5,6,7,8]", "own_noise=true")
+    assert note == "note: the protocol GenEval asks for the judge detector (evaluators=detector)"
+    assert told("evaluators=detector", "seed=[5,6,7,8]", "own_noise=true") == []

@@ -1,0 +1,95 @@
+"""A suite's prompt file: in the user's folder, in the cache, or at its public address. Its SHA-256 is compared with the
+one that the suite was defined with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import urllib.request
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reno.prompts.formats import PromptFile, read_prompt_file
+from reno.spec.errors import BadInput, typed_line
+from reno.spec.suites import Suite
+
+MOST_BYTES = 20 << 20
+"""A larger answer is no list of prompts."""
+TIMEOUT = 20.0
+"""Seconds that a server may stay silent."""
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reno-bench" / "suites"
+
+
+@dataclass(frozen=True)
+class SuiteFiles:
+    """Where the files of suites are."""
+
+    folder: Path | None
+    """The user's copies of the public repositories, or of their files; None: files are fetched."""
+
+    def read(self, suite: Suite) -> tuple[PromptFile, Suite]:
+        """The suite's prompts, and the suite with the SHA-256 of the file that was read. Raises BadInput."""
+        place = self._place(suite)
+        digest = hashlib.sha256(_bytes_of(place)).hexdigest()
+        if suite.sha256 not in (None, digest):
+            raise BadInput(
+                f"{place} is not the file of {suite.name}: its SHA-256 is {digest[:12]}… and not {suite.sha256[:12]}…; "
+                f"take {suite.address or 'the published file'}, or give your own list as prompts={place}"
+            )
+        found = read_prompt_file(place)
+        notes = [f"the prompts of {suite.name} are those of {place}"]
+        if suite.sha256 is None:
+            notes.append(f"no published digest of {suite.name} is known; this file's SHA-256 is {digest}")
+        return PromptFile(found.prompts, (*notes, *found.notes)), replace(suite, sha256=digest)
+
+    def _place(self, suite: Suite) -> Path:
+        if self.folder is None:
+            return self._fetched(suite)
+        if not self.folder.is_dir():
+            raise BadInput(f"suites={self.folder} is not a folder; give the one that holds your copies of benchmarks")
+        roots = [self.folder, self.folder / suite.benchmark]
+        if suite.address:
+            roots.append(self.folder / suite.address.split("/")[4])  # the repository's own name
+        places = [root / path for root in roots for path in dict.fromkeys((suite.path, suite.file))]
+        there = next((place for place in places if place.is_file()), None)
+        if there is None:
+            raise BadInput(
+                f"suites={self.folder} does not hold {suite.file}, the prompts of {suite.name}; copy it there"
+                + (f" from {suite.address}" if suite.address else "")
+            )
+        return there
+
+    def _fetched(self, suite: Suite) -> Path:
+        """The file in the cache, after fetching it if it is not there yet."""
+        remedy = f"put {suite.file} into a folder and give suites=FOLDER"
+        if suite.address is None:
+            raise BadInput(f"the prompts of {suite.name} cannot be fetched; {remedy}")
+        place = cache_folder() / suite.benchmark / suite.name.split("/")[1] / str(suite.file)
+        if place.is_file():
+            return place
+        try:
+            with urllib.request.urlopen(suite.address, timeout=TIMEOUT) as answer:
+                content = answer.read(MOST_BYTES + 1)
+            if len(content) > MOST_BYTES:
+                raise ValueError(f"it has more than {MOST_BYTES >> 20} MB")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=place.parent, suffix=".part", delete=False) as part:
+                part.write(content)
+            os.replace(part.name, place)
+        except (OSError, ValueError) as error:  # a failed request is an OSError too
+            raise BadInput(
+                f"the prompts of {suite.name} cannot be fetched from {suite.address} ({typed_line(error)}); {remedy}"
+            ) from None
+        return place
+
+
+def _bytes_of(place: Path) -> bytes:
+    try:
+        return place.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{place} cannot be read ({error.strerror})") from None
