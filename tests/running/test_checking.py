@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from dataclasses import replace
 
 import msgspec
@@ -18,7 +20,7 @@ from reno.running.checking.libraries import LibraryProcessor, levels_between, pi
 from reno.running.checking.measures import MEASURES
 from reno.running.checking.pictures import NoPicture, PictureSource
 from reno.running.checking.published import KnownPicture, PublishedValue, PublishedValues, published_values
-from reno.spec.job import Checkpoint, GeneratorSpec, MetricSpec, MetricTerm, NamedCheckpoint
+from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.weights.architectures import NAMES
 from reno.weights.checkpoints import CheckpointFinder
 from reno.weights.images import Preprocessing, from_uint8
@@ -120,6 +122,24 @@ def test_a_picture_that_cannot_be_fetched_says_what_to_do(cache, address, says):
     assert not cache.exists() or not list(cache.iterdir())
 
 
+def test_what_an_earlier_fetch_left_half_written_is_cleared(tmp_path, cache):
+    known = KnownPicture("it.png", drawn(tmp_path / "far" / "it.png").as_uri())
+    cache.mkdir(parents=True)
+    old = cache / ".it.png~elsewhere@1.2-3.part"
+    old.write_bytes(b"half")
+    os.utime(old, (time.time() - 86500,) * 2)
+    PictureSource(None, True).find(known)
+    assert [path.name for path in cache.iterdir()] == ["it.png"]
+
+
+def test_a_picture_that_cannot_be_written_leaves_no_part(tmp_path, cache):
+    (cache / "it.png").mkdir(parents=True)
+    known = KnownPicture("it.png", drawn(tmp_path / "far" / "it.png").as_uri())
+    with pytest.raises(NoPicture, match=r"it\.png cannot be fetched \(IsADirectoryError: "):
+        PictureSource(None, True).find(known)
+    assert [path.name for path in cache.iterdir()] == ["it.png"]
+
+
 def test_a_file_that_is_no_picture_says_so(tmp_path, cache):
     (tmp_path / "it.png").write_text("no picture")
     with pytest.raises(NoPicture, match=r"it\.png cannot be read as a picture \(UnidentifiedImageError"):
@@ -174,6 +194,22 @@ def test_a_published_value_is_met_or_missed(checked, tiny, tmp_path):
     assert skipped.verdict == "skipped" and "it.png is not on this disk" in skipped.why
     (skipped,) = checked(true, size="full")
     assert skipped.why == "the checkpoint has other sizes than openai/clip-vit-base-patch32"
+
+
+def test_what_is_of_another_class_differs(tmp_path, monkeypatch):
+    """As in a run, which would refuse it."""
+    (tmp_path / "of_a_user").mkdir()
+    (tmp_path / "of_a_user" / "mine.py").write_text("def load(*_, **__): return 'no model'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = "of_a_user.mine"
+    request = CheckRequest(
+        GeneratorSpec(kind, None), {"own": MetricSpec("own", (MetricTerm(kind),))}, (EvaluatorSpec("judge", kind),),
+        PictureSource(None, False), CPU, published_values(), CheckpointFinder(), named=True,
+    )  # fmt: skip
+    _, metric, judge = check_all(request)
+    assert (metric.verdict, judge.verdict) == ("differs", "differs")
+    assert metric.why.startswith("metric of_a_user.mine: load returned a str; it has to return a subclass of reno.met")
+    assert judge.why.startswith("evaluator judge: load returned a str; it has to return a subclass of reno.evaluators")
 
 
 # --- What judges say --------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The checks of one `python -m reno.check`, one result after the other.
 
-Models are loaded one at a time, in float32, and dropped again, so that the largest alone has to fit into memory.
+Models are loaded one at a time, in float32, and dropped again, so that the largest alone has to fit into memory: each
+is loaded through a ModelPool of its own.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from reno.running.checking.measures import MEASURES
 from reno.running.checking.pictures import NoPicture, PictureSource
 from reno.running.checking.published import PublishedValue, PublishedValues
 from reno.running.plan import LocatedEvaluator, locate_evaluator, locate_generator, locate_metric
+from reno.running.pool import ModelPool
 from reno.spec.errors import BadInput, reason
 from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, MetricSpec, MetricTerm
 from reno.weights.architectures import architecture, build
 from reno.weights.checkpoints import CheckpointFinder, Located
 from reno.weights.images import Preprocessing, from_uint8
-from reno.weights.kinds import module_of
 
 OK, DIFFERS, SKIPPED = "ok", "differs", "skipped"
 NONE = "no difference"
@@ -161,9 +162,7 @@ def _check_generator(request: CheckRequest) -> CheckResult:
 
 def _check_term(request: CheckRequest, term: MetricTerm, checkpoint: Located | None) -> Iterator[CheckResult]:
     def load(options: dict[str, Any]) -> Metric:
-        folder = checkpoint.folder if checkpoint else None
-        module = module_of("metric", term.kind, "reno.metrics")
-        return module.load(folder, dtype=torch.float32, device=request.device, **options)
+        return ModelPool().term(replace(term, options=options), checkpoint, torch.float32, request.device)
 
     try:
         metric = load(term.options)
@@ -185,7 +184,7 @@ def _check_judge(request: CheckRequest, located: LocatedEvaluator, done: set[tup
     folders = {name: checkpoint.folder for name, checkpoint in located.checkpoints.items()}
     spec = located.spec
     try:
-        judge = located.module.load(spec.name, checkpoints=folders, device=request.device, **spec.options)
+        judge = ModelPool().evaluator(located, request.device)
     except Exception as error:  # whatever a library says of weights that it cannot read
         yield CheckResult(f"{spec.name}: its weights", DIFFERS, why=reason(error))
         return

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from reno.running.plan import LocatedGenerator
+from reno.running.pool import ModelPool
 from reno.weights.images import Preprocessing, from_uint8, to_uint8
 
 PROMPT = "a red car and a blue cup"
@@ -23,9 +24,7 @@ def own_and_the_pipelines_image(located: LocatedGenerator, device: torch.device)
     and the same latents, both (1, 3, H, W) in [0, 1], float32. One is loaded after the other. Raises BadInput if the
     folder is not a generator."""
     checkpoint = located.checkpoint
-    generator = located.module.load(
-        checkpoint.folder, variant=checkpoint.variant, dtype=torch.float32, device=device, **located.spec.options
-    )
+    generator = ModelPool().generator(located, torch.float32, device)
     latents = torch.randn(1, *generator.latent_shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         own = generator(latents.to(device), generator.encode([PROMPT])).cpu()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from PIL import Image
 
 from reno.running.checking.published import KnownPicture
 from reno.spec.errors import typed_line
+from reno.store.staging import clear_parts, write_whole
 
 MOST_BYTES = 20 << 20
 """A larger answer is not the picture."""
@@ -60,7 +62,6 @@ class PictureSource:
         if not self.fetching:
             raise NoPicture(f"{known.file} is not on this disk; {remedy}")
         place = cache_folder() / known.file
-        part = place.with_suffix(f".{os.getpid()}")
         try:
             with urllib.request.urlopen(known.address, timeout=TIMEOUT) as answer:
                 size = answer.headers.get("Content-Length")
@@ -70,8 +71,8 @@ class PictureSource:
             if len(content) > MOST_BYTES:
                 raise NoPicture(f"{known.address} sends more than {MOST_BYTES >> 20} MB; {remedy}")
             place.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(content)
-            part.replace(place)
+            clear_parts(place.parent, now=time.time())
+            write_whole(place, content)
         except (OSError, ValueError) as error:  # a failed request is an OSError too
             raise NoPicture(f"{known.file} cannot be fetched ({typed_line(error)}); {remedy}") from None
         return place
