@@ -14,6 +14,6 @@ report/     the page, the PDF, each prompt's images in words, the README's answe
 text.py     numbers as texts, and texts escaped for LaTeX, Markdown and file names
 marks.py    what commands write between two marks of a README
 
-Each imports only from those above it, and from text.py and marks.py. Of reno they import reno.spec, reno.store and, for
-W&B, reno.tracking.
+Each imports only from those above it, and from text.py and marks.py. Of reno they import reno.HOME, reno.spec,
+reno.letters, reno.store and, for W&B, reno.tracking; the command in __main__.py imports reno.config as well.
 """
