@@ -22,7 +22,7 @@ from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
 from reno.letters.output import say, warn
-from reno.spec.errors import BadInput
+from reno.spec.errors import BadInput, few
 from reno.tracking import MODES, TrackingSpec, check_place
 
 PAGE = Page(
@@ -95,7 +95,6 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
     from analysis.report.summary_run import log_summary_run
     from analysis.tables import all_tables
     from analysis.tables.files import csv_text, write_table
-    from reno.store.stored import few
 
     if readme:
         MARKS.check(readme)  # before minutes of work
@@ -105,7 +104,7 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
     for sentence in few(results.damaged, "of these", MOST_NAMED):
         warn(f"left out: {sentence}")
     if results.damaged and results.in_folders:
-        warn(f"{len(results.damaged)} trials or records are damaged or cannot be read")
+        warn(f"{len(results.damaged)} trials, judgements or job records are damaged or cannot be read")
     cut = slices(results)
     tables = list(all_tables(results, cut))
     files = [path for table in tables for path in write_table(table, out / "tables")]

@@ -16,7 +16,7 @@ from analysis.numbers.tuning import reported
 from analysis.tables import cells
 from analysis.tables.notes import cautions
 from reno.letters.harmless import typed
-from reno.spec.errors import BadInput
+from reno.spec.errors import BadInput, few
 from reno.store.records import BatchRecord, Origin, Provenance
 
 MOST_NAMED = 20
@@ -145,10 +145,11 @@ def _missing(results: Results) -> Iterator[str]:
         for row in absent.itertuples()
     ]
     if results.damaged and results.in_folders:
-        yield f"{len(results.damaged)} trials or records are damaged or cannot be read, and are in no number here."
+        yield (
+            f"{len(results.damaged)} trials, judgements or job records are damaged or cannot be read, and are in no "
+            "number here."
+        )
     if results.not_shown:
         yield f"Images of {len(results.not_shown)} trials are damaged or cannot be read, and are not shown here."
     for lines, what in ((named, "absent trials"), (damaged, "damaged files")):
-        yield from lines[:MOST_NAMED]
-        if len(lines) > MOST_NAMED:
-            yield f"… and {len(lines) - MOST_NAMED} more {what}."
+        yield from few(lines, what, MOST_NAMED)

@@ -30,11 +30,11 @@ from reno.running.pool import ModelPool, Models
 from reno.running.provenance import Environment, environment, git_diff
 from reno.running.recording import finished_trial, job_record, provenances
 from reno.running.sizing import choose_batch_size
-from reno.spec.errors import BadInput, disk_is_full, typed_line, why_not_written
+from reno.spec.errors import BadInput, disk_is_full, few, typed_line, why_not_written
 from reno.spec.trial import TrialSpec
 from reno.store.records import Cut, Provenance
 from reno.store.store import Store, write_job_record
-from reno.store.stored import Stored, few
+from reno.store.stored import Stored
 
 log = logging.getLogger(__name__)
 

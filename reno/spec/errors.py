@@ -1,4 +1,5 @@
-"""The error for bad input, and words for messages: a similar known word, the message of another error."""
+"""The error for bad input, and words for messages: a similar known word, the message of another error, the first of
+many sentences."""
 
 from __future__ import annotations
 
@@ -8,7 +9,17 @@ from collections.abc import Iterable, Sequence
 
 from reno import INTERRUPTED
 
-__all__ = ["INTERRUPTED", "REFUSED", "BadInput", "did_you_mean", "first_line", "in_one_line", "reason", "typed_line"]
+__all__ = [
+    "INTERRUPTED",
+    "REFUSED",
+    "BadInput",
+    "did_you_mean",
+    "few",
+    "first_line",
+    "in_one_line",
+    "reason",
+    "typed_line",
+]
 
 REFUSED = 2
 """Exit status of input that cannot be used."""
@@ -40,6 +51,12 @@ def typed_line(error: BaseException) -> str:
     """The first line with the error's type before it, for an unexpected error."""
     line, name = first_line(error), type(error).__name__
     return name if line == name else f"{name}: {line}"
+
+
+def few(sentences: Sequence[str], what: str, most: int = 10) -> list[str]:
+    """The first of these sentences, and how many more of what there are."""
+    rest = len(sentences) - most
+    return [*sentences[:most], *([f"... and {rest} more {what}"] if rest > 0 else [])]
 
 
 def reason(error: BaseException) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 from pyarrow import parquet
 
 from reno.spec.errors import BadInput, first_line
+from reno.spec.errors import few as few  # reno/screen takes it from here
 from reno.spec.prompts import Binding
 from reno.spec.trial import digest
 from reno.store.files import FILES, decode_frames, decode_png
@@ -118,7 +119,8 @@ class Stored:
         return found
 
     def damage(self, names: Sequence[str] = FILES) -> Damaged | None:
-        """What the first of these files is that is not what was written; None if all are. Reads every byte."""
+        """The first of these files that is not what was written, as Damaged; None if there is none. Reads every
+        byte."""
         return next((found for found in map(self._read, names) if isinstance(found, Damaged)), None)
 
     def _read(self, name: str) -> bytes | Damaged:
@@ -156,10 +158,6 @@ class Stored:
             [one for one in found if isinstance(one, JudgementRecord)],
             [one for one in found if isinstance(one, Damaged)],
         )
-
-    def judged_by(self, judge: str, identity: dict[str, Any]) -> bool:
-        """Whether this judge, with this identity, has judged the trial, when it ran or later."""
-        return isinstance(self.judgement_by(judge, identity), JudgedTrial)
 
     def judgement_by(self, judge: str, identity: dict[str, Any]) -> JudgedTrial | Damaged | None:
         """What this judge, with this identity, said of the trial, when it ran or later; None if it has not judged
@@ -252,12 +250,6 @@ def whole(found: Stored | Damaged) -> Stored:
     if isinstance(found, Damaged):
         raise BadInput(found.sentence)
     return found
-
-
-def few(sentences: Sequence[str], what: str, most: int = 10) -> list[str]:
-    """The first of these sentences, and how many more of what there are."""
-    rest = len(sentences) - most
-    return [*sentences[:most], *([f"... and {rest} more {what}"] if rest > 0 else [])]
 
 
 def judge_folder(root: Path, judge: str, identity: dict[str, Any] | None) -> Path:

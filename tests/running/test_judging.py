@@ -248,7 +248,7 @@ def test_other_weights_are_another_judge_and_the_last_one_counts(words, store, t
     second = next(iter(store)).judgements()["blip_vqa"]
     assert second.identity != first.identity and second.best.score != first.best.score
     trial = next(iter(store))
-    assert all(trial.judged_by("blip_vqa", each.identity) for each in (first, second))
+    assert [trial.judgement_by("blip_vqa", each.identity) for each in (first, second)] == [first, second]
 
 
 def test_what_was_judged_in_the_run_is_not_judged_again(tiny, tmp_path, capsys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reno.spec.errors import BadInput, did_you_mean, first_line, reason, typed_line
+from reno.spec.errors import BadInput, did_you_mean, few, first_line, reason, typed_line
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,11 @@ def test_an_error_has_one_line(error, line, typed):
 def test_a_reason_is_the_users_sentence_or_the_errors_line():
     assert reason(BadInput("say this.")) == "say this."
     assert reason(ValueError("it broke.\nx")) == "ValueError: it broke"
+
+
+def test_of_many_sentences_the_first_are_shown_and_the_others_counted():
+    assert few(["a", "b"], "words", 2) == ["a", "b"] and few([], "words") == []
+    assert few(["a", "b", "c", "d"], "words", 2) == ["a", "b", "... and 2 more words"]
 
 
 def test_a_near_word_is_offered_and_a_far_one_is_not():

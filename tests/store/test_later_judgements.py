@@ -34,13 +34,11 @@ def later(stored, judge="vqa", identity=None, judged="2026-01-01", **changes):
 def test_a_later_judgement_is_added_and_the_trial_stays_as_it_is(store):
     stored = store.commit(finished())
     before = {path.name: path.read_bytes() for path in stored.folder.iterdir()}
-    assert not stored.judged_by("vqa", {"version": 1})
+    assert stored.judgement_by("vqa", {"version": 1}) is None
     store.add_judgement(later(stored))
-    assert stored.judged_by("vqa", {"version": 1})
-    assert not stored.judged_by("vqa", {"version": 2}) and not stored.judged_by("detector", {"version": 1})
-    assert stored.judgements()["vqa"] == JudgedTrial(
-        kin="blip", initial=verdict(0.1), best=verdict(0.2), identity={"version": 1}
-    )
+    said = JudgedTrial(kin="blip", initial=verdict(0.1), best=verdict(0.2), identity={"version": 1})
+    assert stored.judgements()["vqa"] == stored.judgement_by("vqa", {"version": 1}) == said
+    assert stored.judgement_by("vqa", {"version": 2}) is stored.judgement_by("detector", {"version": 1}) is None
     assert stored.judgements()["oracle"] == stored.record.judgements["oracle"]
     assert {path.name: path.read_bytes() for path in stored.folder.iterdir()} == before
     folder = judge_folder(store.root, "vqa", {"version": 1})
@@ -50,8 +48,8 @@ def test_a_later_judgement_is_added_and_the_trial_stays_as_it_is(store):
 def test_what_the_record_says_counts_as_judged(store):
     stored = store.commit(finished())
     identity = stored.record.judgements["oracle"].identity
-    assert stored.judged_by("oracle", identity)
-    assert not stored.judged_by("oracle", {**identity, "version": 2}) and not stored.judged_by("other", identity)
+    assert stored.judgement_by("oracle", identity) == stored.record.judgements["oracle"]
+    assert stored.judgement_by("oracle", {**identity, "version": 2}) is stored.judgement_by("other", identity) is None
 
 
 def test_of_several_identities_the_one_that_judged_last_speaks(store):
@@ -65,9 +63,9 @@ def test_of_several_identities_the_one_that_judged_last_speaks(store):
 def test_a_judgement_of_other_images_does_not_count_and_is_moved_aside(store):
     stored = store.commit(finished())
     store.add_judgement(later(stored, images={"initial": "ff", "best": "ff"}))
-    assert not stored.judged_by("vqa", {"version": 1}) and stored.later() == ([], [])
+    assert stored.judgement_by("vqa", {"version": 1}) is None and stored.later() == ([], [])
     store.add_judgement(later(stored))
-    assert stored.judged_by("vqa", {"version": 1})
+    assert stored.judgement_by("vqa", {"version": 1}) == later(stored).judged_trial
     assert len(list((store.root / "damaged" / "judgements").rglob(f"{ID}.json-*"))) == 1
     (store.root / "judgements" / "a file").touch()
     assert set(stored.judgements()) == {*stored.record.judgements, "vqa"}

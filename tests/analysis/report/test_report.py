@@ -172,6 +172,15 @@ def test_a_partial_store_says_what_is_missing(tmp_path):
     assert "of those planned, " in text and "and are not in it" in text
 
 
+def test_of_many_damaged_ones_the_first_are_named_and_the_others_counted(record, tmp_path):
+    results = tidy([record("p")], broken={str(k): f"trial {k} is damaged" for k in range(23)})
+    said = sources(results, slices(results), tmp_path).missing
+    assert said[0].startswith(
+        "23 trials, judgements or job records are damaged or cannot be read, and are in no number"
+    )
+    assert said[-2:] == ("trial 19 is damaged", "... and 3 more damaged files")
+
+
 def test_what_is_said_of_a_whole_group_of_tables_is_said_once(record):
     cell = slices(tidy([record(f"p{k}") for k in range(3)]))
     tables = [headline(cell), cost(cell)]
@@ -203,8 +212,9 @@ def test_a_caution_names_the_cells_it_is_about_where_it_is_not_about_all(record,
 def test_the_facts_say_how_many_trials_ran_side_by_side(record, tmp_path, page):
     sizes = [4, 4, 1]
     records = [record(f"p{place}") for place in range(3)]
+    change = msgspec.structs.replace
     records = [
-        msgspec.structs.replace(one, timings=msgspec.structs.replace(one.timings, batch_size=size))
+        change(one, provenance=change(one.provenance, batch=change(one.provenance.batch, size=size)))
         for one, size in zip(records, sizes, strict=True)
     ]
     results = tidy(records)
