@@ -139,12 +139,20 @@ class Store:
         return sorted(found)
 
     def add_judgement(self, record: JudgementRecord) -> None:
-        """Writes a judgement into judgements/, whole or not at all. What is in its place, damaged or of other images,
-        is moved to damaged/. Raises OSError."""
+        """Writes a judgement into judgements/, whole or not at all. If another process has judged the same images by
+        now, its judgement stays. What is damaged or of other images is moved to damaged/. Raises OSError, and BadInput
+        if what is in its place cannot be read."""
         place = judge_folder(self.root, record.judge, record.identity) / f"{record.trial}.json"
         place.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(place):
-            self._move_aside(place)
+            stored = self.find(record.trial)
+            found = stored.judgement_in(place.parent) if isinstance(stored, Stored) else None
+            if isinstance(found, JudgementRecord) and found.images == record.images:
+                return
+            if isinstance(found, Damaged) and found.state == UNREADABLE:
+                raise BadInput(found.sentence)
+            with contextlib.suppress(FileNotFoundError):  # another process has moved it
+                self._move_aside(place)
         write_whole(place, sealed_bytes(record))
 
     def set_aside(self, damaged: Damaged) -> str | None:

@@ -153,7 +153,7 @@ class Stored:
             folders = _judge_folders(self._root)
         except OSError as error:
             return [], [_cannot_read(self.id, self._root / "judgements", "", error, JUDGEMENTS)]
-        found = [one for one in map(self._judgement_in, folders) if one]
+        found = [one for one in map(self.judgement_in, folders) if one]
         return (
             [one for one in found if isinstance(one, JudgementRecord)],
             [one for one in found if isinstance(one, Damaged)],
@@ -165,18 +165,10 @@ class Stored:
         said = self.record.judgements.get(judge)
         if said is not None and said.identity == identity:
             return said
-        found = self._judgement_in(judge_folder(self._root, judge, identity))
+        found = self.judgement_in(judge_folder(self._root, judge, identity))
         return found.judged_trial if isinstance(found, JudgementRecord) else found
 
-    def image_digests(self) -> dict[str, str]:
-        """SHA-256 of the image files that judges see, as they were written; by image."""
-        return {name: self.record.files[f"{name}.png"].sha256 for name in JUDGED}
-
-    @property
-    def _root(self) -> Path:
-        return self.folder.parent.parent
-
-    def _judgement_in(self, folder: Path) -> JudgementRecord | Damaged | None:
+    def judgement_in(self, folder: Path) -> JudgementRecord | Damaged | None:
         """The judgement in a judge's folder; None if there is none, or if it is of other images."""
         place = folder / f"{self.id}.json"
         try:
@@ -194,6 +186,14 @@ class Stored:
         if not _judges(record.judged_trial, self.record.bindings):
             return Damaged(self.id, place, "it is not about the prompt's bindings", what=JUDGEMENT)
         return record
+
+    def image_digests(self) -> dict[str, str]:
+        """SHA-256 of the image files that judges see, as they were written; by image."""
+        return {name: self.record.files[f"{name}.png"].sha256 for name in JUDGED}
+
+    @property
+    def _root(self) -> Path:
+        return self.folder.parent.parent
 
 
 def read_trial(folder: Path, trial: str | None = None) -> Stored | Damaged:

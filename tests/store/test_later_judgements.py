@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from reno.spec.errors import BadInput
 from reno.spec.judgements import Verdict
 from reno.store.records import JudgedTrial, JudgementRecord, read_json
 from reno.store.stored import BROKEN, judge_folder
@@ -69,6 +71,44 @@ def test_a_judgement_of_other_images_does_not_count_and_is_moved_aside(store):
     assert len(list((store.root / "damaged" / "judgements").rglob(f"{ID}.json-*"))) == 1
     (store.root / "judgements" / "a file").touch()
     assert set(stored.judgements()) == {*stored.record.judgements, "vqa"}
+
+
+def test_of_two_commands_that_judge_at_once_the_first_judgement_stays(store):
+    stored = store.commit(finished())
+    first = later(stored)
+    store.add_judgement(first)
+    path = judge_folder(store.root, "vqa", {"version": 1}) / f"{ID}.json"
+    before = path.stat()
+    store.add_judgement(later(stored, judged="2026-01-02"))
+    assert stored.later() == ([first], []) and not (store.root / "damaged").exists()
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_damaged_judgement_that_another_command_moves_first_is_no_error(store, monkeypatch):
+    stored = store.commit(finished())
+    path = judge_folder(store.root, "vqa", {"version": 1}) / f"{ID}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    rename = Path.rename
+
+    def late(place, target):
+        if place == path:
+            path.unlink()
+        return rename(place, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    store.add_judgement(later(stored))
+    assert stored.later() == ([later(stored)], [])
+
+
+def test_a_judgement_that_cannot_be_read_is_not_moved(store):
+    stored = store.commit(finished())
+    path = judge_folder(store.root, "vqa", {"version": 1}) / f"{ID}.json"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(path)  # the system refuses to follow it, for root too
+    with pytest.raises(BadInput, match="cannot be read: Too many levels of symbolic links; give yourself the right"):
+        store.add_judgement(later(stored))
+    assert path.is_symlink() and not (store.root / "damaged").exists()
 
 
 @pytest.mark.parametrize(
