@@ -95,6 +95,11 @@ def unoptimised(problem: Problem, noise: torch.Tensor, iteration: int) -> Step:
     return Step(iteration, noise, images, scores, problem.loss(total), torch.zeros_like(total), blank)
 
 
+def lost_in(values: torch.Tensor) -> set[int]:
+    """The trials, by place in the batch, of whose values (B, ...) one is not finite."""
+    return set((~values.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist())
+
+
 def wider_dtype(dtype: str) -> list[str]:
     """The knob that helps where numbers in `dtype` overflow; empty if the dtype is wide already."""
     return ["dtype=float32"] if dtype in ("float16", "bfloat16") else []

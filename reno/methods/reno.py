@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import torch
 
-from reno.methods import Problem, Step, TermScores, try_these, unoptimised, wider_dtype
+from reno.methods import Problem, Step, TermScores, lost_in, try_these, unoptimised, wider_dtype
 from reno.spec.job import MethodSettings
 
 
@@ -29,7 +29,7 @@ def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
             failures[trial] = where_cut(problem, noise, trial, iteration, scale)
         with torch.no_grad():
             regularizer, pull = _regularize(noise, settings.regularization)
-            for trial in _stopping(pull, first=False) - failures.keys():
+            for trial in lost_in(pull) - failures.keys():
                 failures[trial] = _irregular(noise, trial, iteration)
             gradient = slope + pull
             grad_norm = gradient.flatten(1).norm(dim=1)
@@ -38,7 +38,7 @@ def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
         _update(optimizer, noise, stopped=sorted(failures))
     last = unoptimised(problem, noise.detach(), settings.iterations)
     images, scores = last.images, last.scores.total
-    for trial in (_stopping(images, first=False) | _stopping(scores[:, None], first=False)) - failures.keys():
+    for trial in (lost_in(images) | lost_in(scores[:, None])) - failures.keys():
         failures[trial] = _lost(problem, images, scores, trial, settings.iterations)
     regularizer, _ = _regularize(noise.detach(), settings.regularization)
     yield dataclasses.replace(last, regularizer=regularizer, failures=failures)
@@ -123,14 +123,10 @@ def _metric_gradient(losses: torch.Tensor, noise: torch.Tensor, scale: torch.Ten
     return gradient / scale.reshape(-1, *[1] * (noise.dim() - 1))
 
 
-def _stopping(values: torch.Tensor, first: bool) -> set[int]:
-    """The trials whose values (B, ...) cannot be followed: not finite, or, for a gradient of the first step, exactly
-    zero."""
-    flat = values.flatten(1)
-    bad = ~flat.isfinite().all(dim=1)
-    if first:
-        bad |= (flat == 0).all(dim=1)
-    return set(bad.nonzero().flatten().tolist())
+def _stopping(gradient: torch.Tensor, first: bool) -> set[int]:
+    """The trials whose gradient (B, ...) cannot be followed: not finite, or, in the first step, exactly zero."""
+    cut = set((gradient == 0).flatten(1).all(dim=1).nonzero().flatten().tolist()) if first else set()
+    return lost_in(gradient) | cut
 
 
 def where_cut(problem: Problem, noise: torch.Tensor, trial: int, iteration: int, scale: torch.Tensor) -> str:

@@ -16,7 +16,7 @@ import torch
 
 from reno import methods
 from reno.evaluators import checked_verdicts, not_finite
-from reno.methods import Problem, Step, TermScores, try_these, wider_dtype
+from reno.methods import Problem, Step, TermScores, lost_in, try_these, wider_dtype
 from reno.metrics import WeightedSum
 from reno.running.noise import NoiseSource
 from reno.running.pool import Models
@@ -197,7 +197,7 @@ def _score(
         recorded = {name: _scores_of(metric, texts, images) for name, metric in models.recorded.items()}
     finally:
         models.metric.bring()  # it may share a model with a recorded one
-    lost = {which: _not_finite_in(of) for which, of in (("initial", images.initial), ("best", images.best))}
+    lost = {which: lost_in(of) for which, of in (("initial", images.initial), ("best", images.best))}
     for place, progress in enumerate(trials):
         progress.failure = progress.failure or _why_not_finite(progress, [w for w, bad in lost.items() if place in bad])
         if progress.best < 0:
@@ -205,11 +205,6 @@ def _score(
         for which, iteration in progress.iterations.items():
             own = {metric_name: progress.trace[iteration]["score"]}
             progress.scores[which] = own | {name: scores[which][place] for name, scores in recorded.items()}
-
-
-def _not_finite_in(images: torch.Tensor) -> set[int]:
-    """The places of the images (B, 3, H, W) that hold a value that is not finite."""
-    return set((~images.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist())
 
 
 def _why_not_finite(progress: Progress, lost: Sequence[str]) -> str | None:
