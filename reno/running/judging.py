@@ -25,11 +25,14 @@ from reno.running.provenance import environment
 from reno.spec.errors import BadInput, reason
 from reno.spec.job import EvaluatorSpec
 from reno.spec.judgements import Verdict
+from reno.store.files import FILES
 from reno.store.records import JUDGED, JudgedTrial, JudgementRecord
 from reno.store.store import Store
 from reno.store.stored import UNREADABLE, Damaged, Stored, checked
 from reno.weights.images import from_uint8
 
+BESIDE_IMAGES = tuple(name for name in FILES if name.removesuffix(".png") not in JUDGED)
+"""The files of a trial without the images that judges see."""
 Pair: TypeAlias = tuple[Stored, np.ndarray]
 """A trial, and its initial and best image, uint8 (2, H, W, 3)."""
 
@@ -146,7 +149,7 @@ class _Bench:
     def _of_one_size(self, batch: Sequence[Stored]) -> Iterator[list[Pair]]:
         """The trials of a batch with their images, in groups of one image size."""
         groups: dict[tuple[int, ...], list[Pair]] = {}
-        for trial in checked(batch):
+        for trial in checked(batch, BESIDE_IMAGES):  # the images are checked as they are read
             if isinstance(trial, Damaged):
                 self.judging.outcome.failed[trial.trial] = trial.sentence
                 continue

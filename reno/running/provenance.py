@@ -96,8 +96,13 @@ def git_diff(place: Path = PACKAGE.parent) -> bytes:
 
 def _git(place: Path, *words: str) -> bytes | None:
     """What git answers; None if it does not keep the code. An installed copy may lie inside some checkout."""
-    kept = _asked(place, "ls-files", "--error-unmatch", "reno/__init__.py")
-    return None if kept is None else _asked(place, *words)
+    return _asked(place, *words) if _keeps_code(place) else None
+
+
+@functools.cache
+def _keeps_code(place: Path) -> bool:
+    """Whether git keeps the code in `place`; asked once, because each question is a process."""
+    return _asked(place, "ls-files", "--error-unmatch", "reno/__init__.py") is not None
 
 
 def _asked(place: Path, *words: str) -> bytes | None:

@@ -67,7 +67,7 @@ def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Com
     job = _checked_job(stored, device or record.provenance.device_type)
     plan = make_plan(job)
     _check_weights(plan, record.trial)
-    make_deterministic(_threads(record.provenance))
+    make_deterministic(job.threads)
     models = pool.load(plan, choose_device(job.device))
     batch = record.provenance.batch
     *_, run = run_batch(record.batch, job.settings, job.metric.name, models, batch.side_by_side)

@@ -53,7 +53,7 @@ def write_through(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def scratch(purpose: str) -> Iterator[Path]:
-    """A new folder under TMPDIR, which is removed afterwards. Those of dead processes are removed before."""
+    """A new folder under TMPDIR, which is removed afterwards. Those of dead processes are removed before the first."""
     clear_scratch()
     folder = Path(tempfile.gettempdir()) / f"{SCRATCH}{purpose}~{own_name()}"
     folder.mkdir(mode=0o700)
@@ -64,9 +64,15 @@ def scratch(purpose: str) -> Iterator[Path]:
 
 
 def clear_scratch() -> None:
-    """Removes the folders under TMPDIR of processes of this machine that have ended."""
+    """Removes the folders under TMPDIR of processes of this machine that have ended. This process does so once: TMPDIR
+    may hold a great many files of others."""
+    _clear_scratch_in(tempfile.gettempdir())
+
+
+@cache
+def _clear_scratch_in(folder: str) -> None:
     with contextlib.suppress(OSError):
-        for entry in os.scandir(tempfile.gettempdir()):
+        for entry in os.scandir(folder):
             if entry.name.startswith(SCRATCH) and writer_is_dead(entry.name):
                 shutil.rmtree(entry.path, ignore_errors=True)
 

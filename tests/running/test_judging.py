@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ from reno.spec.errors import BadInput
 from reno.spec.judgements import Verdict
 from reno.spec.prompts import Binding
 from reno.spec.trial import digest
+from reno.store.files import FILES
 from reno.store.records import (
     BatchRecord,
     JudgedTrial,
@@ -185,6 +187,19 @@ def test_an_interrupted_command_goes_on_where_it_stopped(words, store, monkeypat
     assert calls == [4, 2, 2]
     assert len(judged_files(store)) == 3
     assert not list((store.root / "judgements").rglob("*.part"))
+
+
+def test_each_file_of_a_trial_is_read_once(words, store, monkeypatch):
+    opened = Counter()
+    read = Path.read_bytes
+
+    def counted(path):
+        opened[path.name] += path.is_relative_to(store.trials)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    assert main(words) == 0
+    assert {name: opened[name] for name in FILES} == dict.fromkeys(FILES, len(PROMPTS))
 
 
 def test_one_trial_that_cannot_be_judged_does_not_stop_the_others(words, store, monkeypatch, capsys):

@@ -37,6 +37,15 @@ def test_a_checkout_is_its_commit_and_its_changes(project):
     assert len(git_state(project).diff) == 64 and b"+a = 2" in git_diff(project)
 
 
+def test_git_is_asked_once_whether_it_keeps_the_code(project, tmp_path_factory, monkeypatch):
+    real, tools = shutil.which("git"), tmp_path_factory.mktemp("tools")
+    (tools / "git").write_text(f'#!/bin/sh\necho "$1" >> {tools}/asked\nexec {real} "$@"\n')
+    (tools / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
+    assert git_state(project) == git_state(project) and git_diff(project) == b""
+    assert (tools / "asked").read_text().split() == ["ls-files", *["rev-parse", "diff"] * 2, "diff"]
+
+
 def test_an_installed_copy_has_no_commit_of_the_project_that_it_lies_in(project):
     shutil.copytree(project / "reno", project / "env" / "reno")
     assert git_state(project / "env") is None and git_diff(project / "env") == b""

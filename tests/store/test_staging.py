@@ -119,3 +119,14 @@ def test_a_scratch_folder_goes_and_so_do_those_of_dead_processes(tmp_path, names
         assert folder.parent == tmp_path and folder.is_dir()
         (folder / "weights").touch()
     assert {path.name for path in tmp_path.iterdir()} == set(kept)
+
+
+def test_scratch_folders_of_dead_processes_are_looked_for_once_a_process(tmp_path, names, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with scratch("memory"):
+        pass
+    left = tmp_path / f"reno-memory~{names['dead']}"
+    left.mkdir()
+    with scratch("image"):
+        pass
+    assert list(tmp_path.iterdir()) == [left]
