@@ -29,9 +29,33 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
-_idle: list[tuple[tuple, subprocess.Popen]] = []
-"""Processes of finished jobs, each with the folder and environment variables from which W&B took its settings. The next
-job of a sweep uses one again, without importing wandb anew."""
+
+class IdleProcesses:
+    """Processes of finished jobs. The next job of a sweep uses one again, without importing wandb anew."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[tuple, subprocess.Popen]] = []
+        """Each with the folder and environment variables from which W&B took its settings."""
+
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for _, process in self._waiting]
+
+    def keep(self, process: subprocess.Popen) -> None:
+        self._waiting.append((_surroundings(), process))
+
+    def take(self) -> subprocess.Popen | None:
+        """One with the settings of now; None if there is none. Ends those with other settings."""
+        while self._waiting:
+            surroundings, process = self._waiting.pop()
+            if surroundings == _surroundings() and process.poll() is None:
+                return process
+            process.kill()
+        return None
+
+
+IDLE = IdleProcesses()
+"""Those of this process."""
 
 
 class RunsApart:
@@ -61,7 +85,7 @@ class RunsApart:
 
     def close(self) -> None:
         self._ask("close")
-        _idle.append((_surroundings(), self._process))
+        IDLE.keep(self._process)
         self._process = None
 
     def places(self) -> list[str]:
@@ -83,11 +107,8 @@ class RunsApart:
 
     def _ready(self) -> subprocess.Popen:
         """A process that waits for a job. The time that it takes to start does not count for the timeout."""
-        while _idle:
-            surroundings, process = _idle.pop()
-            if surroundings == _surroundings() and process.poll() is None:
-                return process
-            process.kill()
+        if process := IDLE.take():
+            return process
         self._step("")
         process = _launch()
         self._hear(process)

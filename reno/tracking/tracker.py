@@ -20,6 +20,12 @@ CLOSE_TIMEOUTS = 10  # closing the tracker may take this many timeouts
 _hung = ""  # why a call hung in this process; W&B is not used again then
 
 
+def forget_hang() -> None:
+    """Lets this process use W&B again after a call hung."""
+    global _hung
+    _hung = ""
+
+
 class WandbTracker:
     """A `Tracker` that shows the trials in Weights & Biases."""
 
@@ -51,14 +57,18 @@ class WandbTracker:
     def close(self) -> list[str]:
         if self._background.started:
             self._background.submit(self._runs.close)
-            self._background.drain(CLOSE_TIMEOUTS * self._background.timeout)
-            self._tell()
+            self.drain(CLOSE_TIMEOUTS * self._background.timeout)
         lines = self._runs.places()
         if self._background.failure:
             lines.append(
                 f"Weights & Biases was given up ({self._background.failure}); every result is safe in {self._results}"
             )
         return lines
+
+    def drain(self, seconds: float) -> None:
+        """Waits until the calls so far are made, at most so long. Open runs stay open; later calls are not made."""
+        self._background.drain(seconds)
+        self._tell()
 
     def _do(self, call: Callable[[], None]) -> None:
         if self._background.failure is None:

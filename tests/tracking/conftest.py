@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reno.tracking import tracker
+from reno.tracking.tracker import forget_hang
 
 FAKE = """
 import time
@@ -44,7 +44,7 @@ def alone(tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(value))
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr(tracker, "_hung", "")
+    forget_hang()
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reno.tracking import TrackingSpec, apart, folder, logged, make_tracker
+from reno.tracking import TrackingSpec, folder, logged, make_tracker
+from reno.tracking.apart import IDLE
 from tests.tracking.shown_trials import IDS, card, show
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -37,20 +38,19 @@ def test_log_returns_at_once(results):
 
 def test_wandb_is_in_another_process_which_the_next_job_has_again(results, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)  # an import of it fails here
-    monkeypatch.setattr(apart, "_idle", [])
     pids = []
     for trial_id in IDS[:2]:
         tracker = make_tracker(TrackingSpec(mode="offline"), results, pytest.fail)
         show(tracker, [trial_id], iterations=2)
         tracker.close()
-        pids.append(apart._idle[0][1].pid)
-    assert pids[0] == pids[1]
+        pids += IDLE.pids
+    assert len(pids) == 2 and pids[0] == pids[1]
     assert all(logged(results, trial_id) for trial_id in IDS[:2])
     monkeypatch.setenv("WANDB_MODE", "disabled")
     tracker = make_tracker(TrackingSpec(), results, pytest.fail)
     show(tracker, IDS[2:], iterations=2)
     tracker.close()
-    assert apart._idle[0][1].pid != pids[0] and not logged(results, IDS[2])
+    assert len(IDLE.pids) == 1 and IDLE.pids != pids[:1] and not logged(results, IDS[2])
 
 
 def test_its_end_costs_one_warning_and_leaves_nothing_locked(results, fake_wandb):

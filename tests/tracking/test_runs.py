@@ -140,7 +140,7 @@ def test_a_trial_open_in_another_worker_is_left_to_it(results):
     other = make_tracker(TrackingSpec(mode="offline"), results, pytest.fail)
     other.start(card(IDS[0]))
     other.log(IDS[0], 0, {"loss": 1.0}, None)
-    other._background.drain(20)  # not closed: that would end the W&B service of this process
+    other.drain(20)  # not closed: that would end the W&B service of this process
     show(mine, IDS[:1], iterations=2)
     assert len(mine.close()) == 1
     assert len(directories(results)) == 1
