@@ -49,6 +49,18 @@ def knobs(tiny) -> list[str]:
     return ["models=sd_turbo", f"models.generator.path={tiny / 'sd_turbo'}", *paths, "iterations=2", "threads=1"]
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """One thread for torch: models this small gain nothing from more, and on a busy machine wait seconds for them. An
+    earlier test of the same process may have set another number."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def generator(tiny):
     """The tiny SD-Turbo in float64, where finite differences mean something."""

@@ -8,19 +8,9 @@ import pytest
 import torch
 
 from reno.device.residence import bring, left_of_limit, meta_acts_as, out_of_memory, send_away, visiting
+from tests.device.places import Places
 
 META, CPU = torch.device("meta"), torch.device("cpu")
-
-
-class Places(torch.nn.Module):
-    """A module that remembers where it was sent. (What is on the meta device cannot come back.)"""
-
-    def __init__(self):
-        super().__init__()
-        self.sent = []
-
-    def to(self, place):
-        self.sent.append(str(place))
 
 
 def test_a_visitor_is_on_the_device_only_meanwhile_even_if_it_fails():

@@ -9,21 +9,11 @@ from reno.device.residence import meta_acts_as
 from reno.generators import Generator
 from reno.spec.errors import BadInput
 from reno.spec.job import Execution
+from tests.device.places import Places
 
 
 class Toy(Generator):
     latent_shape, image_size = (1, 2, 2), (2, 2)
-
-
-class Places(torch.nn.Module):
-    """A module that remembers where it was sent."""
-
-    def __init__(self):
-        super().__init__()
-        self.sent = []
-
-    def to(self, place):
-        self.sent.append(str(place))
 
 
 def test_a_generator_that_reads_no_prompt_and_has_no_decoder():

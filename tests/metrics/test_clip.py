@@ -10,6 +10,7 @@ from reno.device.residence import meta_acts_as
 from reno.metrics.clip import ClipMetric, load
 from reno.spec.errors import BadInput
 from reno.weights.images import to_uint8
+from tests.device.places import Places
 
 CPU = torch.device("cpu")
 PROMPTS = ["a gold bench and a green clock", "a car"]
@@ -83,17 +84,6 @@ def test_what_sees_the_image_and_what_reads_the_prompt_are_the_whole_model(tiny)
     everything = {id(p) for name, p in metric.model.named_parameters() if name != "logit_scale"}
     assert not seeing & reading and seeing | reading == everything
     assert seeing == {id(p) for name, p in metric.model.named_parameters() if name.startswith("vis")}
-
-
-class Places(torch.nn.Module):
-    """A module that remembers where it was sent."""
-
-    def __init__(self):
-        super().__init__()
-        self.sent = []
-
-    def to(self, place):
-        self.sent.append(str(place))
 
 
 def test_the_whole_model_leaves_a_gpu(tiny):

@@ -10,6 +10,7 @@ from reno.device.residence import meta_acts_as
 from reno.metrics import Metric, WeightedSum
 from reno.metrics.blip import BlipMetric
 from reno.metrics.clip import ClipMetric
+from tests.device.places import Places
 
 CPU = torch.device("cpu")
 PROMPTS = ["a gold bench and a green clock", "a car"]
@@ -101,17 +102,6 @@ def test_a_metric_without_a_score_says_so(images):
 
 
 # --- Where its modules are --------------------------------------------------------------------------------------------
-
-
-class Places(torch.nn.Module):
-    """A module that cannot be moved and remembers where it was sent. (What is on the meta device cannot come back.)"""
-
-    def __init__(self):
-        super().__init__()
-        self.sent = []
-
-    def to(self, place):
-        self.sent.append(str(place))
 
 
 def test_only_what_sees_is_brought_and_everything_leaves():

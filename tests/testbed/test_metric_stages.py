@@ -37,13 +37,7 @@ from reno.testbed.world import (
 
 SHARES = {"drawn": 1, "spoiled": 1, "swapped": 1}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -31,14 +31,7 @@ FULL_PARAMETERS = {
 HARD_TEXT = "🐶 <script> ../a\nb"
 PROMPT = "a gold bench and a green clock"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models this small gain nothing from threads, and on a busy machine wait seconds for each other's."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
