@@ -23,21 +23,11 @@ from reno.running.plan import locate_evaluator
 from reno.spec.errors import BadInput
 from reno.spec.judgements import Verdict
 from reno.spec.prompts import Binding
-from reno.spec.trial import digest
 from reno.store.files import FILES
-from reno.store.records import (
-    BatchRecord,
-    JudgedTrial,
-    Labels,
-    Memory,
-    Provenance,
-    Scores,
-    Timings,
-    TrialIdentity,
-    TrialRecord,
-)
-from reno.store.store import Finished, Store
+from reno.store.records import JudgedTrial
+from reno.store.store import Store
 from reno.weights.images import to_uint8
+from tests.store.records import finished, record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROMPTS = ("a gold bench and a green clock", "a red car", "an orange cup and a blue bowl")
@@ -52,15 +42,12 @@ def quiet():
     logging.set_verbosity_error()
 
 
-def spec_of(number, prompt=None):
-    text = prompt or (*PROMPTS, *[PROMPTS[1]] * 9)[number]
-    return TrialIdentity(
-        algorithm=1, generator="g", metric=(), dtype="float32", method={"name": "none"}, prompt=text, seed=number
-    )
+def record_of(number, prompt=None):
+    return record(number, prompt or (*PROMPTS, *[PROMPTS[1]] * 9)[number])
 
 
 def trial_id(number, prompt=None):
-    return digest(spec_of(number, prompt).to_json())
+    return record_of(number, prompt).id
 
 
 def put(store, number, prompt=None, bindings=None, side=64, judgements=None, blank=False):
@@ -69,20 +56,14 @@ def put(store, number, prompt=None, bindings=None, side=64, judgements=None, bla
     frames = [rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for _ in range(2)]
     if blank:
         frames = [np.zeros((side, side, 3), np.uint8)] * 2
-    noise = rng.normal(size=(4, 2, 2)).astype(np.float32)
-    record = TrialRecord(
-        id=trial_id(number, prompt),
-        spec=spec_of(number, prompt),
-        bindings=read_text(spec_of(number, prompt).prompt).bindings if bindings is None else bindings,
-        labels=Labels(models="m", metric="clip", method="none"),
-        scores=Scores(initial={}, best={}, last={}),
+    made = record_of(number, prompt)
+    made = msgspec.structs.replace(
+        made,
+        bindings=read_text(made.spec.prompt).bindings if bindings is None else bindings,
         best_iteration=1,
         judgements=judgements or {},
-        timings=Timings(seconds=1.0, batch_seconds=1.0, batch_size=1, images=2),
-        memory=Memory(peak_host_bytes=1, peak_device_bytes=None),
-        provenance=Provenance(versions={}, batch=BatchRecord(size=1, place=0, trials=())),
     )
-    return store.commit(Finished(record, [], frames, 1, noise, noise))
+    return store.commit(finished(2, record=made, frames=frames, best=1))
 
 
 @pytest.fixture

@@ -5,27 +5,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from scipy.stats import chi
 
 from reno.spec.judgements import Judgement, Verdict
-from reno.store.records import (
-    BatchMate,
-    BatchRecord,
-    FileEntry,
-    JudgedTrial,
-    Labels,
-    Memory,
-    Provenance,
-    Scores,
-    Timings,
-    TrialIdentity,
-    TrialRecord,
-)
+from reno.store.records import FileEntry, JudgedTrial
 from reno.store.stored import Stored
 from reno.testbed.training import cards, measure
+from tests.store.records import record
 
 RENO = {"name": "reno", "iterations": 50, "lr": 0.05, "regularization": 0.0, "grad_clip": None}
 ADAM = {"name": "adam", "betas": [0.9, 0.999], "eps": 1e-8}
@@ -43,22 +33,14 @@ def _entry(path: Path) -> FileEntry:
 def trial(
     prompt: str, seed: int, before: Verdict, after: Verdict, folder: Path = Path("nowhere"), method: dict | None = None
 ) -> Stored:
-    record = TrialRecord(
-        id=f"{prompt}{seed}",
-        spec=TrialIdentity(
-            algorithm=1, generator="g", metric=({},), dtype="float32", method=method or {}, prompt=prompt, seed=seed
-        ),
-        bindings=(),
-        labels=Labels(models="testbed", metric="clip", method="reno"),
-        scores=Scores(initial={}, best={}, last={}),
-        best_iteration=0,
+    whole = record(seed, prompt)
+    changed = msgspec.structs.replace(
+        whole,
+        spec=msgspec.structs.replace(whole.spec, method=method or {}),
         judgements={"oracle": JudgedTrial(kin="none", initial=before, best=after)},
-        timings=Timings(seconds=1.0, batch_seconds=1.0, batch_size=1, images=1),
-        memory=Memory(peak_host_bytes=0, peak_device_bytes=None),
-        provenance=Provenance(versions={}, batch=BatchRecord(size=1, place=0, trials=(BatchMate(id="x"),))),
         files={path.name: _entry(path) for path in folder.glob("*")},
     )
-    return Stored(folder, record)
+    return Stored(folder, changed)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 8), (4, 64, 64)])
