@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import os
 import random
 import sys
@@ -130,11 +131,15 @@ def toys(tmp_path, monkeypatch):
 def fault_of(command: str, words: list[str], capsys) -> str | None:
     """What is wrong with a command's answer; None if nothing is."""
     main, _, before = COMMANDS[command]
-    argv = list(sys.argv)
+    argv, log = list(sys.argv), logging.getLogger()
+    level, handlers = log.level, list(log.handlers)
     try:
         status = main([*before, *words])
     except BaseException as error:
         return f"raised {error!r}"[:300]
+    finally:  # Hydra's verbose and job_logging are for the whole process, which a command has to itself
+        log.setLevel(level)
+        log.handlers[:] = handlers
     said = capsys.readouterr()
     if sys.argv != argv or not os.path.isdir("."):
         return "changed the process"
