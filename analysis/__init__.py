@@ -7,7 +7,7 @@ analysis reads only the store, or a project of Weights & Biases. It never import
 
 data/       the store, or a project of Weights & Biases, as tidy frames; what is missing, failed or damaged is counted
 numbers/    what is measured of images, intervals and tests, effects, the tuned settings, the stated claims
-tables/     the seven tables, and their CSV, LaTeX and Markdown
+tables/     the tables, and their CSV, LaTeX and Markdown
 claims.py   the verdicts on the stated claims
 figures/    the figures, as PDF and PNG
 report/     the page, the PDF, each prompt's images in words, the README's answer, a study's run in W&B

@@ -22,10 +22,11 @@ from analysis.data.results import (
     SETTINGS,
     TRIAL_COLUMNS,
     TYPED,
+    VERDICT_COLUMNS,
     Results,
 )
 from reno.spec.trial import digest
-from reno.store.records import FAILED, JUDGED, SCORED, JobRecord, Labels, Record, TrialRecord
+from reno.store.records import FAILED, JUDGED, SCORED, JobRecord, JudgedTrial, Labels, Record, TrialRecord
 
 METHOD_COLUMNS = ("name", "iterations", "lr", "regularization", "grad_clip", "optimizer")
 """Keys of a trial's method that have columns of their own; the others share the column `options`."""
@@ -59,11 +60,15 @@ def tidy(
     trials, absent = _named(pd.DataFrame(rows), pd.DataFrame(_lacking(planned, stored, broken)))
     asked = dict.fromkeys(tuple(row[name] for name in MEMBER_COLUMNS) for row in (*rows, *planned))
     judged = pd.DataFrame([row for record in records for row in _judged_rows(record)], columns=list(JUDGED_COLUMNS))
+    said = [row for record in records for row in _verdict_rows(record)]
+    verdicts = pd.DataFrame(said, columns=[*VERDICT_COLUMNS, "identity"])
+    judges = _judges_apart(verdicts, trials)
     order = list(dict.fromkeys(row["trial"] for row in (*planned, *rows)))
     return Results(
         root=root,
         trials=trials[list(TRIAL_COLUMNS)],
-        judged=_judges_apart(judged, trials),
+        judged=judged.assign(judge=_keys(judged).map(judges)),
+        verdicts=verdicts.assign(judge=_keys(verdicts).map(judges))[list(VERDICT_COLUMNS)],
         scores=pd.DataFrame([row for record in records for row in _score_rows(record)], columns=list(SCORE_COLUMNS)),
         members=pd.DataFrame([row for row in asked if row[0] in stored], columns=list(MEMBER_COLUMNS)),
         absent=absent,
@@ -82,6 +87,7 @@ def _trial_row(record: TrialRecord) -> dict[str, Any]:
         **_label_columns(record.labels),
         **_identity_columns(record.spec),
         "prompt": _text(record.spec.prompt),
+        "category": _text(record.category or ""),
         "bindings": len(record.bindings),
         "cut": _text("; ".join(record.cut or ())),
         "seed": record.spec.seed,
@@ -181,7 +187,7 @@ def _score(score: float | None) -> float:
 
 def _judged_rows(record: TrialRecord) -> Iterable[tuple]:
     for judge, judged in record.judgements.items():
-        identity = "untold" if judged.identity is None else digest(judged.identity)[:8]
+        identity = _identity(judged)
         for image in JUDGED:
             verdict = getattr(judged, image)
             faults = " ".join(sorted(name for name, there in verdict.faults.items() if there))
@@ -193,16 +199,34 @@ def _judged_rows(record: TrialRecord) -> Iterable[tuple]:
                 )  # fmt: skip
 
 
+def _verdict_rows(record: TrialRecord) -> Iterable[tuple]:
+    for judge, judged in record.judgements.items():
+        for image in JUDGED:
+            said = getattr(judged, image)
+            correct = np.nan if said.correct is None else float(said.correct)
+            yield record.id, judge, _family(judged.kin), image, correct, _score(said.score), _identity(judged)
+
+
+def _identity(judged: JudgedTrial) -> str:
+    return "untold" if judged.identity is None else digest(judged.identity)[:8]
+
+
 def _score_rows(record: TrialRecord) -> Iterable[tuple]:
     for image in SCORED:
         for metric, score in getattr(record.scores, image).items():
             yield record.id, image, metric, _score(score)
 
 
-def _judges_apart(judged: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """With a suffix for each judge that has several identities on the trials of one generator."""
-    models = judged["trial"].map(trials.set_index("trial")["models"])
-    return judged.assign(judge=told_apart(judged.assign(models=models), ["models", "judge"], "identity", str))
+def _judges_apart(verdicts: pd.DataFrame, trials: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """The name of each trial's judge: with a suffix if it has several identities on the trials of one generator."""
+    models = verdicts["trial"].map(trials.set_index("trial")["models"])
+    names = told_apart(verdicts.assign(models=models), ["models", "judge"], "identity", str)
+    return dict(zip(_keys(verdicts), names, strict=True))
+
+
+def _keys(rows: pd.DataFrame) -> pd.Series:
+    """(trial, judge) of each row."""
+    return pd.Series(list(zip(rows["trial"], rows["judge"], strict=True)), index=rows.index, dtype=object)
 
 
 def _lacking(planned: list[dict[str, Any]], stored: set[str], broken: dict[str, str]) -> list[dict[str, Any]]:

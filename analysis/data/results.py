@@ -26,13 +26,15 @@ SETTINGS = (
 
 TRIAL_COLUMNS = (
     "trial", "models", "prompt_set", "study", "metric", "families", "method", "settings", *SETTINGS, "prompt",
-    "bindings", "seed", "generator", "random_weights", "best_iteration", "score_initial", "score_best", "score_last",
-    "cut", "seconds", "images", "batch_size", "peak_host_bytes", "peak_device_bytes", "device", "commit", "finished",
+    "category", "bindings", "seed", "generator", "random_weights", "best_iteration", "score_initial", "score_best",
+    "score_last", "cut", "seconds", "images", "batch_size", "peak_host_bytes", "peak_device_bytes", "device", "commit",
+    "finished",
 )  # fmt: skip
 JUDGED_COLUMNS = (
     "trial", "judge", "kin", "identity", "image", "place", "attribute", "object", "object_present", "attribute_present",
     "bound", "object_confidence", "attribute_confidence", "bound_confidence", "faults",
 )  # fmt: skip
+VERDICT_COLUMNS = ("trial", "judge", "kin", "image", "correct", "score")
 SCORE_COLUMNS = ("trial", "image", "metric", "score")
 MEMBER_COLUMNS = ("trial", "prompt_set", "study")
 ABSENT_COLUMNS = (
@@ -60,6 +62,9 @@ class Results:
     from 0; confidences are in [0, 1]; `faults` names what is wrong with the whole image, separated by spaces.
     `identity` is the start of the digest of the judge's weights, settings and version. A judge with several identities
     on one generator counts as several judges; `judge` then has the identity as a suffix."""
+    verdicts: pd.DataFrame
+    """VERDICT_COLUMNS, one row an image (initial, best) x judge. `correct` (1 or 0) is the judge's word on the whole
+    image, by its benchmark's rule, and `score` its score in [0, 1]; NaN if it gives none."""
     scores: pd.DataFrame
     """SCORE_COLUMNS, one row a metric that scored an image (initial, best, last). `metric` is the record's label."""
     members: pd.DataFrame

@@ -12,6 +12,11 @@ there; whose attribute is there, on anything; whose object is there and has the 
 are both there, but not on each other."""
 
 
+WHOLE = ("correct", "judge_score")
+"""Of one image, in [0, 1]: the judge's word on all of it by its benchmark's rule (0 or 1), and the judge's score. NaN
+if the judge gives none."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """A quantity of one judged image, or of a metric's score."""
@@ -49,3 +54,7 @@ may be on anything. `bound_given_present` is the share of the objects that are t
 `swapped` is the share of bindings whose object and attribute are both in the image and not on each other."""
 BY_NAME = {measure.name: measure for measure in MEASURES}
 FULLY_BOUND = BY_NAME["fully_bound"]
+CORRECT = Measure("correct", "correct images", "correct")
+"""GenEval's score: the share of images that show all that their prompt asks for."""
+JUDGE_SCORE = Measure("judge_score", "judge's score", "judge_score")
+"""T2I-CompBench's score, where the judge is blip_vqa."""

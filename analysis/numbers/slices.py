@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.data.names import label_of
 from analysis.data.results import Results
-from analysis.numbers.measures import COMPONENTS, Measure
+from analysis.numbers.measures import COMPONENTS, WHOLE, Measure
 from analysis.numbers.stated_claims import StatedClaim, metrics_called, named_metrics, stated_claims
 
 NO_JUDGE = ""
@@ -95,8 +95,8 @@ def slices(results: Results) -> list[Slice]:
     stated = stated_claims(results.claims)
     order = {"stated": stated, "metrics": _metric_order(results, stated), "methods": _method_order(results)}
     trials = results.trials.drop(columns=["prompt_set", "study"]).merge(_scores_wide(results), on="trial", how="left")
-    components = _components(results.judged)
-    places = {judge: place for place, judge in enumerate(results.judged["judge"].unique())}
+    components = _components(results.judged, results.verdicts)
+    places = {judge: place for place, judge in enumerate(results.verdicts["judge"].unique())}
     members = results.members[["trial", "prompt_set"]].drop_duplicates()
     found = []
     for prompt_set, ids in members.groupby("prompt_set")["trial"]:
@@ -145,8 +145,18 @@ def _scores_wide(results: Results) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def _components(judged: pd.DataFrame) -> pd.DataFrame:
-    """One row a trial x judge, with a column `{component}/{image}` for each of COMPONENTS and both images."""
+def _components(judged: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """One row a trial x judge, with a column `{component}/{image}` for each of COMPONENTS and of WHOLE and both images.
+    Those of COMPONENTS are NaN for a prompt without bindings."""
+    keys = ["trial", "judge", "kin"]
+    whole = verdicts.rename(columns={"score": "judge_score"}).set_index([*keys, "image"])[list(WHOLE)].unstack("image")
+    whole.columns = [f"{component}/{image}" for component, image in whole.columns]
+    whole = whole.reindex(columns=[f"{component}/{image}" for component in WHOLE for image in ("initial", "best")])
+    return whole.reset_index().merge(_of_bindings(judged), on=keys, how="left")
+
+
+def _of_bindings(judged: pd.DataFrame) -> pd.DataFrame:
+    """The part of the components that is of single bindings."""
     there, shown, bound = judged["object_present"], judged["attribute_present"], judged["bound"]
     parts = judged[["trial", "judge", "kin", "image"]].assign(
         bound=bound, objects=there, attributes=shown, carried=bound & there, swapped=there & shown & ~bound

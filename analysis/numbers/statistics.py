@@ -122,6 +122,22 @@ def _bca_tails(rows: np.ndarray, of: Of, value: float, drawn: np.ndarray, tails:
     return stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
 
 
+def mean_of_groups(groups: Sequence[np.ndarray]) -> Interval:
+    """The mean of the groups' means, with a percentile interval: prompts are drawn within each group (Davison and
+    Hinkley 1997, section 3.2).
+
+    groups: of each group one value a prompt. The interval is `none` if a group has fewer than FEWEST_PROMPTS.
+    """
+    value = float(np.mean([np.mean(group) for group in groups])) if groups else np.nan
+    if not groups or min(map(len, groups)) < FEWEST_PROMPTS or not np.isfinite(value):
+        return Interval(value, np.nan, np.nan, "none")
+    if all((group == group[0]).all() for group in groups):
+        return Interval(value, value, value, "equal")
+    drawn = [prompt_draws(len(group), RESAMPLES, SEED + place) @ group for place, group in enumerate(groups)]
+    low, high = np.quantile(np.mean(drawn, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high), "percentile")
+
+
 def crossed_interval(cells: np.ndarray, of: Of = mean) -> Interval:
     """The interval of `of` of the mean row where both prompts and seeds stand for others.
 

@@ -58,7 +58,7 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     yield "generators", _counts(trials["models"])
     yield "prompt sets", _counts(results.members["prompt_set"])
     yield "methods", _counts(trials["method"])
-    yield "judges", ", ".join(sorted(results.judged["judge"].unique())) or "none"
+    yield "judges", ", ".join(sorted(results.verdicts["judge"].unique())) or "none"
     yield "devices", _counts(trials["device"])
     yield "trials side by side", _counts(trials["batch_size"].map("{:g} in a batch".format, na_action="ignore"))
     for said, count in trials["cut"][trials["cut"] != ""].value_counts().items():

@@ -1,4 +1,4 @@
-"""The seven tables, for each generator and prompt set.
+"""The tables, for each generator and prompt set.
 
 for table in all_tables(results, slices(results)):
     write_table(table, Path("report/tables"))
@@ -12,6 +12,7 @@ from itertools import groupby
 from analysis.data import Results
 from analysis.numbers.slices import Slice
 from analysis.tables.broken import broken, broken_trials
+from analysis.tables.categories import categories
 from analysis.tables.controls import controls
 from analysis.tables.cost import cost
 from analysis.tables.cross import cross_metric
@@ -29,7 +30,9 @@ def cells(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) -> list[Table]:
-    """The tables of one generator and prompt set, in order; the sixth is two, counts and names."""
+    """The tables of one generator and prompt set, in order; the sixth is two, counts and names. The eighth is left out
+    where no prompt has a category."""
+    by_category = [categories(cell)] if (cell[0].rows["category"] != "").any() else []
     return [
         headline(cell),
         metric_against_metric(cell),
@@ -39,6 +42,7 @@ def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) 
         broken(cell, results),
         broken_trials(cell, results),
         cost(cell),
+        *by_category,
     ]
 
 

@@ -60,7 +60,10 @@ def _judge_notes(one: Slice) -> list[str]:
     if not one.judge:
         return ["No judge looked at these trials: there are only the metrics' own scores."]
     notes = []
-    unjudged = int(one.rows["fully/best"].isna().sum())
+    unbound = int((one.rows["bindings"] == 0).sum())
+    if unbound:
+        notes.append(f"{unbound} of the {len(one.rows)} trials have a prompt without bindings: no binding counts them.")
+    unjudged = int((one.rows["fully/best"].isna() & (one.rows["bindings"] > 0)).sum())
     if unjudged:
         notes.append(f"{one.judge} did not judge {unjudged} of the {len(one.rows)} trials.")
     if one.is_kin(families_of(one.rows)):

@@ -1,0 +1,94 @@
+"""Table 8: what each method does, by category of the prompts; GenEval's six scores and their mean are rows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.numbers.effects import level, noises
+from analysis.numbers.measures import CORRECT, FULLY_BOUND, JUDGE_SCORE, Measure
+from analysis.numbers.slices import Slice
+from analysis.numbers.statistics import Interval, mean_of_groups
+from analysis.tables.columns import bracketed, spread
+from analysis.tables.notes import interval_note, n_note
+from analysis.tables.table import Table, table_of
+from analysis.text import MISSING, number
+
+MEASURES = (FULLY_BOUND, CORRECT, JUDGE_SCORE)
+MEAN = "mean of categories"
+
+
+def categories(cell: Sequence[Slice]) -> Table:
+    """One row a configuration x judge x category, and one for the mean of the categories."""
+    rows, shown = [], []
+    for one in cell:
+        measures = _measured(one)
+        if not measures:
+            continue
+        for method, metric, settings, trials in one.configurations(one.rows):
+            labels = {"judge": one.judge, "method": method, "metric": metric, "settings": settings}
+            marked = {**labels, "judge": one.marked(trials["families"].iloc[0])}
+            for row, intervals in _rows(trials, measures):
+                rows.append(labels | row)
+                shown.append(_shown(marked, row, intervals))
+    title = "What each method does, by category of the prompts"
+    if not rows:
+        notes = ["No prompt here has a category, or no judge looked at them."]
+        return table_of(cell, 8, "categories", title, pd.DataFrame(), pd.DataFrame(), notes)
+    kinds = [value for row in rows for key, value in row.items() if key.endswith("_interval")]
+    notes = [
+        f"Before → after, with the interval of after. {CORRECT.title}: the judge's word on the whole image by GenEval's "
+        f"rule. {JUDGE_SCORE.title}: T2I-CompBench's, where the judge is blip_vqa. {n_note(cell, 'trials')}",
+        f"{MEAN.capitalize()}: every category counts the same, whatever its number of prompts.",
+        interval_note(kinds),
+    ]
+    return table_of(cell, 8, "categories", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
+
+
+def _measured(one: Slice) -> list[Measure]:
+    """What the judge says of prompts with a category."""
+    if not one.judge:
+        return []
+    named = one.rows[one.rows["category"] != ""]
+    return [measure for measure in MEASURES if named[measure.columns("best")[0]].notna().any()]
+
+
+def _rows(trials: pd.DataFrame, measures: Sequence[Measure]) -> list[tuple[dict, dict[str, Interval]]]:
+    """The rows of one configuration, each with its intervals of after by measure."""
+    named = trials[trials["category"] != ""]
+    parts = {category: part for category, part in named.groupby("category", sort=False)}
+    found = [(category, part, [part]) for category, part in parts.items()]
+    if len(parts) > 1:
+        found.append((MEAN, named, list(parts.values())))
+    rows = []
+    for category, part, groups in found:
+        after = {measure.name: _level(groups, measure, "best") for measure in measures}
+        row = {"category": category, "prompts": part["prompt"].nunique(), "trials": len(part), "n": noises(part).times}
+        for measure in measures:
+            row |= spread(f"{measure.name}_before", _level(groups, measure, "initial"))
+            row |= spread(f"{measure.name}_after", after[measure.name])
+        rows.append((row, after))
+    return rows
+
+
+def _level(groups: Sequence[pd.DataFrame], measure: Measure, image: str) -> Interval:
+    """Of one group of trials their level; of several the mean of the groups that have one."""
+    if len(groups) == 1:
+        return level(groups[0], measure, image).interval
+    (column,) = measure.columns(image)
+    values = [group.dropna(subset=[column]).groupby("prompt")[column].mean().to_numpy() for group in groups]
+    return mean_of_groups([group for group in values if len(group)])
+
+
+def _shown(labels: dict[str, str], row: dict, after: dict[str, Interval]) -> dict[str, str]:
+    names = ("method", "metric", "settings", "judge")
+    shown = {**{name: labels[name] for name in names}, "category": row["category"]}
+    for measure in MEASURES:
+        if measure.name not in after:
+            continue
+        before, interval = row[f"{measure.name}_before"], after[measure.name]
+        none = np.isnan(before) and np.isnan(interval.value)
+        shown[measure.title] = MISSING if none else f"{number(before)} → {bracketed(interval, signed=False)}"
+    return shown | {"n": f"{row['n']} ({row['trials']})"}

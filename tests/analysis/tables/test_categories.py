@@ -1,0 +1,82 @@
+"""Table 8 on records whose shares can be worked out by hand."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from analysis.data.frames import tidy
+from analysis.numbers.slices import slices
+from analysis.numbers.statistics import mean_of_groups
+from analysis.tables import all_tables
+from tests.analysis.conftest import GONE, RIGHT, make_record
+
+
+def stored(category, place, correct=None, score=None, bound=True, bindings=1, **more):
+    """A trial whose best image is as told, and whose initial image is wrong."""
+    states = (GONE,) * bindings, (RIGHT if bound else GONE,) * bindings
+    made = make_record(f"{category} {place}", 0, "clip", "reno", *states, judges=(("detector", "clip"),), **more)
+    said = made.judgements["detector"]
+    before = msgspec.structs.replace(said.initial, correct=None if correct is None else False, score=score and 0.0)
+    after = msgspec.structs.replace(said.best, correct=correct, score=score)
+    judged = msgspec.structs.replace(said, initial=before, best=after)
+    return msgspec.structs.replace(made, category=category or msgspec.UNSET, judgements={"detector": judged})
+
+
+def table_of(records):
+    results = tidy(records)
+    found = [table for table in all_tables(results, slices(results)) if table.name == "categories"]
+    return found[0] if found else None
+
+
+def test_genevals_scores_are_shares_of_correct_images_and_their_mean_counts_each_task_once():
+    records = [stored("counting", place, correct=place < 2, bindings=0) for place in range(8)]
+    records += [stored("colors", place, correct=place < 9, bound=place < 5) for place in range(12)]
+    table = table_of(records)
+    rows = table.frame.set_index("category")
+    assert list(rows.index) == ["counting", "colors", "mean of categories"]
+    assert rows["correct_after"].tolist() == pytest.approx([0.25, 0.75, 0.5])
+    assert rows["correct_before"].tolist() == [0, 0, 0]
+    assert np.isnan(rows.loc["counting", "fully_bound_after"]) and rows.loc["colors", "fully_bound_after"] == 5 / 12
+    assert rows.loc["mean of categories", "fully_bound_after"] == 5 / 12  # of the one category that has bindings
+    low, high = rows.loc["mean of categories", ["correct_after_low", "correct_after_high"]]
+    assert 0.25 < low < 0.5 < high < 0.75
+    assert rows["trials"].tolist() == [8, 12, 20]
+    assert table.shown["correct images"][0].startswith("0.00 → 0.25 [")
+    assert table.shown["prompts fully bound"][0] == "–" and table.shown["judge"][0] == "detector†"
+
+
+def test_a_judges_score_is_averaged_by_category_and_one_category_has_no_mean():
+    records = [stored("color", place, score=place / 10) for place in range(6)]
+    rows = table_of(records).frame
+    assert rows["category"].tolist() == ["color"] and rows["judge_score_after"].tolist() == pytest.approx([0.25])
+    assert "correct_after" not in rows
+
+
+def test_prompts_of_no_category_are_in_no_row_and_without_any_there_is_no_table():
+    assert table_of([stored("", place) for place in range(3)]) is None
+    records = [stored("color", 0), stored("", 1, bound=False)]
+    assert table_of(records).frame["fully_bound_after"].tolist() == [1.0]
+
+
+def test_prompts_without_bindings_are_not_called_unjudged():
+    records = [stored("counting", place, correct=True, bindings=0) for place in range(2)] + [stored("colors", 0)]
+    (note,) = [note for note in table_of(records).all_notes if "without bindings" in note]
+    assert note == "2 of the 3 trials have a prompt without bindings: no binding counts them."
+    assert not any("did not judge" in note for note in table_of(records).all_notes)
+
+
+def test_the_mean_of_groups_is_drawn_within_each_group():
+    rng = np.random.default_rng(0)
+    groups = [rng.normal(0, 1, 400), rng.normal(5, 1, 100)]
+    found = mean_of_groups(groups)
+    error = np.sqrt(groups[0].var() / 400 + groups[1].var() / 100) / 2
+    assert found.value == pytest.approx((groups[0].mean() + groups[1].mean()) / 2)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.06) and found.kind == "percentile"
+    assert (
+        mean_of_groups([np.ones(9), np.zeros(9)]).kind == "equal"
+        and mean_of_groups([np.ones(9), np.zeros(9)]).value == 0.5
+    )
+    assert mean_of_groups([np.arange(9.0), np.arange(3.0)]).kind == "none"
+    assert np.isnan(mean_of_groups([]).value)
