@@ -15,7 +15,6 @@ if __name__ == "__main__":  # before the imports below, which take a while
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from reno.config.page import RUN
 from reno.config.programs import as_called
 from reno.config.sweep import SweepFolder, begin_status, end_status, remove_if_empty, worst_status
 from reno.config.words import Words, search_path
-from reno.letters.output import say, warn_page
+from reno.letters.output import say
 from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import INTERRUPTED, BadInput, disk_is_full
 
@@ -125,9 +124,8 @@ def run_composed(config) -> int:
         if was_interrupted():
             status = INTERRUPTED
             raise KeyboardInterrupt from error
-        if config.get("debug") is True:
-            warn_page(traceback.format_exc())
-        status = warn_of(error, explain(error, RUN, conf), f"job {context.job.num}: " if sweeping else "")
+        where = f"job {context.job.num}: " if sweeping else ""
+        status = warn_of(error, explain(error, RUN, conf), where, config.get("debug") is True)
     finally:
         if sweeping:
             end_status(folder, status)
@@ -207,7 +205,7 @@ def _dry_run(words: Words) -> int:
             error = hydras_own(error, words)
             if number is None:
                 raise error from None
-            statuses.append(warn_of(error, explain(error, RUN, words.conf), f"job {number}: "))
+            statuses.append(warn_of(error, explain(error, RUN, words.conf), f"job {number}: ", words.debug))
     if number is not None:
         show_total(seen, refused=len(statuses) - 1)
     for note in unloaded.notes:

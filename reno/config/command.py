@@ -42,9 +42,8 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
             return _interrupted(page)
         from reno.config.compose import explain  # Hydra is slow to import, and --help does not need it
 
-        if words is not None and words.debug:
-            warn_page(traceback.format_exc())
-        return warn_of(error, explain(error, page, words.conf if words else Conf()))
+        sentence = explain(error, page, words.conf if words else Conf())
+        return warn_of(error, sentence, debug=words is not None and words.debug)
 
 
 def _interrupted(page: Page) -> int:
@@ -52,10 +51,13 @@ def _interrupted(page: Page) -> int:
     return INTERRUPTED
 
 
-def warn_of(error: BaseException, sentence: str | None, where: str = "") -> int:
+def warn_of(error: BaseException, sentence: str | None, where: str = "", debug: bool = False) -> int:
     """Prints what went wrong, and the lines that belong to it. Returns the exit status.
 
-    sentence: what the user did wrong; None for an error that is not the user's. where: the job, before the sentence."""
+    sentence: what the user did wrong; None for an error that is not the user's. where: the job, before the sentence.
+    debug: whether the traceback is printed first."""
+    if debug:
+        warn_page("".join(traceback.format_exception(error)))
     warn(f"error: {where}{as_called(sentence or f'{typed_line(error)}; add debug=true for the traceback')}")
     for line in getattr(error, "details", ()):
         warn(f"  {line}")

@@ -116,6 +116,12 @@ def test_a_job_of_a_sweep_that_cannot_run_is_told_and_the_others_are_counted(dry
     assert out.rstrip().endswith("1 job cannot run")
 
 
+def test_debug_shows_the_traceback_of_a_job_of_a_sweep_too(dry):
+    status, _, err = dry("-m", "prompt='a red car'", "lr=0.01,-1", "debug=true")
+    assert status == 2 and err.startswith("Traceback (most recent call last):")
+    assert err.splitlines()[-1] == "error: job 1: lr must be a number above 0, not -1"
+
+
 def test_trials_that_are_all_stored_need_no_check(knobs, tmp_path, monkeypatch, capsys):
     words = [*knobs, f"results={tmp_path}", "tracking=disabled", "iterations=0", "prompt=a red car"]
     assert main(words) == 0
