@@ -16,11 +16,10 @@ if __name__ == "__main__":  # before the imports below, which take a while
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from reno.config.checks import device_name, flag, folder, names, one_of
 from reno.config.command import run_command
-from reno.config.conf import Conf
+from reno.config.conf import Chosen, Conf
 from reno.config.job import Checkpoints, NoCheckpoint, chosen_generator, evaluator, named_metric
 from reno.config.page import Page
 from reno.config.sections import Section
@@ -68,7 +67,7 @@ def _check(words: Words) -> int:
         raise BadInput(f"images={images} is not a folder; give one that holds the pictures of the published values")
     device = device_name(values["device"])
     quieten_libraries()
-    generator, metrics, judges = _chosen_models(values, chosen.references, words.conf, every=download != ALL)
+    generator, metrics, judges = _chosen_models(chosen, words.conf, every=download != ALL)
     from reno.device.choice import choose_device
     from reno.letters.output import say
     from reno.running.checking.checking import DIFFERS, CheckRequest, check_all
@@ -91,13 +90,14 @@ def _check(words: Words) -> int:
     return int(any(result.verdict == DIFFERS for result in show_checks(check_all(request))))
 
 
-def _chosen_models(values: dict[str, Any], references: frozenset[str], conf: Conf, every: bool):
+def _chosen_models(chosen: Chosen, conf: Conf, every: bool):
     """The generator, the metrics by name and the judges that are checked. every: whether all there are are meant where
     none is named, and not those of the models' record alone."""
-    models = Section(values["models"], "models", references)
+    values = chosen.values
+    models = Section(values["models"], "models", chosen.references)
     closed = flag("models.closed", models.take("closed", False))
-    checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
-    generator = chosen_generator(models, conf)
+    checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf, chosen.typed)
+    generator = chosen_generator(models, chosen, conf)
     usual = {knob: names(f"models.{knob}", models.take(knob, None)) for knob in ("record", "evaluators")}
     for knob in ("name", "batch_size", "reference_seconds", "reference_bytes"):
         models.take(knob, None)

@@ -30,6 +30,7 @@ from reno.config.words import Words, search_path
 from reno.letters.output import say
 from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import INTERRUPTED, BadInput, disk_is_full
+from reno.spec.job import JobSpec
 
 COMMAND = "RENO_COMMAND"
 """The environment variable with the command that the user typed. A job reads it in the process that a launcher starts;
@@ -102,7 +103,7 @@ def run_composed(config) -> int:
     other jobs of a sweep go on."""
     from hydra.core.hydra_config import HydraConfig
 
-    from reno.config.compose import explain
+    from reno.config.compose import explain, values_of
 
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
@@ -114,7 +115,8 @@ def run_composed(config) -> int:
     try:
         if sweeping:
             say(f"job {context.job.num}: {' '.join(word.lstrip('+') for word in context.overrides.task)}")
-        status = _run_job(config, conf, folder, group=folder.parent.name if sweeping else folder.name)
+        job = job_from_config(values_of(config, RUN, context), conf)
+        status = _run_job(job, folder, group=folder.parent.name if sweeping else folder.name)
         if status == INTERRUPTED and sweeping:
             raise KeyboardInterrupt  # Ctrl-C stops the whole sweep, not only this job
     except KeyboardInterrupt:
@@ -141,10 +143,7 @@ def _conf_of(context) -> Conf:
     return Conf((OWN, *folders))
 
 
-def _run_job(config, conf: Conf, folder: Path, group: str) -> int:
-    from reno.config.compose import values_of
-
-    job = job_from_config(values_of(config, RUN), conf)
+def _run_job(job: JobSpec, folder: Path, group: str) -> int:
     quieten_libraries()
     from reno.running.forecast import Foresight
     from reno.running.long_prompts import fit_prompts

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
-from reno.config.compose import values_of
+from reno.config.compose import chosen_by
 from reno.config.conf import OWN, Chosen, register_resolver
 from reno.config.page import RUN
 from reno.config.words import Words, search_path
@@ -43,8 +43,7 @@ class Combination:
 
     def values(self) -> Chosen:
         """The plain values of the job's knobs, composed now. Raises BadInput, or an error that `explain` knows."""
-        with initialize_config_dir(str(OWN), version_base="1.3"):
-            return values_of(compose(RUN.name, [*self._search_path, *self.knobs]), RUN)
+        return chosen_by(RUN, [*self._search_path, *self.knobs])
 
 
 def combinations(words: Words) -> list[Combination]:

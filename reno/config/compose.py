@@ -2,18 +2,19 @@
 
 words = parse(RUN, arguments)
 values = composed(RUN, words)              # for commands that do not sweep
-values = values_of(config, RUN)            # for a configuration that Hydra composed, in reno.run
+values = values_of(config, RUN, settings)  # for a configuration that Hydra composed, in reno.run
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -42,11 +43,21 @@ def composed(page: Page, words: Words) -> Chosen:
     check(dataclasses.replace(page, sweeps=False), words)
     prepare_hydra()
     try:
-        with initialize_config_dir(str(OWN), version_base="1.3"):
-            config = compose(page.name, [*search_path(words.conf), *words.knobs])
+        return chosen_by(page, [*search_path(words.conf), *words.knobs])
+    except BadInput:
+        raise
     except Exception as error:
         raise hydras_own(error, words) from error
-    return values_of(config, page)
+
+
+def chosen_by(page: Page, knobs: Sequence[str]) -> Chosen:
+    """The plain values of knobs as Hydra reads them. Raises BadInput, or an error that `explain` knows."""
+    with initialize_config_dir(str(OWN), version_base="1.3"):
+        config = compose(page.name, list(knobs), return_hydra_config=True)
+    settings = config.hydra
+    with open_dict(config):
+        del config["hydra"]
+    return values_of(config, page, settings)
 
 
 def hydras_own(error: Exception, words: Words) -> Exception:
@@ -59,8 +70,11 @@ def hydras_own(error: Exception, words: Words) -> Exception:
     return BadInput(f"Hydra cannot use {' '.join(typed)} ({typed_line(error)})")
 
 
-def values_of(config, page: Page) -> Chosen:
-    """A composed configuration as plain values. Raises BadInput for a key that is not a knob of the page."""
+def values_of(config, page: Page, settings=None) -> Chosen:
+    """A composed configuration as plain values. Raises BadInput for a key that is not a knob of the page.
+
+    settings: Hydra's own, which hold the words that were typed and the files that were chosen; None if there are none.
+    """
     values = OmegaConf.to_container(config, resolve=True)
     known = page.names()
     if not isinstance(values.get("debug", False), bool):
@@ -69,7 +83,21 @@ def values_of(config, page: Page) -> Chosen:
         raise BadInput(f"{unknown[0]} is not a knob{did_you_mean(unknown[0], known) or '; --help lists them all'}")
     if absent := [name for name in known if name not in values]:
         raise BadInput(f"{absent[0]} has no value; leave out ~{absent[0]}")
-    return Chosen(values, references_in(OmegaConf.to_container(config, resolve=False)))
+    references = references_in(OmegaConf.to_container(config, resolve=False))
+    if settings is None:
+        return Chosen(values, references)
+    typed = OverridesParser.create().parse_overrides(list(settings.overrides.task))
+    names = [name for one in typed for name in _names(one.key_or_group, one.value())]
+    return Chosen(values, references, frozenset(names), settings.runtime.choices.get("models"))
+
+
+def _names(name: str, value: object) -> Iterator[str]:
+    """The dotted names that a value sets: a mapping's keys, each with the name before it."""
+    if not isinstance(value, dict):
+        yield name
+        return
+    for key, inner in value.items():
+        yield from _names(f"{name}.{key}", inner)
 
 
 def explain(error: Exception, page: Page = RUN, conf: Conf = Conf()) -> str | None:  # noqa: B008 (it is frozen)

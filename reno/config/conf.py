@@ -27,6 +27,10 @@ class Chosen:
     values: dict[str, Any]
     references: frozenset[str]
     """Dotted names that some value refers to, as in `${metric.head}`."""
+    typed: frozenset[str] = frozenset()
+    """Dotted names of the values that were typed, and are not from a file."""
+    models_file: str | None = None
+    """The file of conf/models that was chosen, by its name."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+from collections.abc import Collection
 from typing import Any
 
 import yaml
@@ -56,7 +56,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     values = config.values
     models = Section(values["models"], "models", config.references)
     closed = flag("models.closed", models.take("closed", False))
-    checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf)
+    checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf, config.typed)
     suite = None
     if values["suite"] is None:
         if values["suites"] is not None:
@@ -79,7 +79,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         seeds=_seeds(values["seed"]),
         own_noise=flag("own_noise", values["own_noise"]),
         models=models.text("name"),
-        generator=chosen_generator(models, conf),
+        generator=chosen_generator(models, config, conf),
         metric=_metric(Section(values["metric"], "metric", config.references), checkpoints, conf),
         recorded=tuple(named_metric(name, checkpoints, conf) for name in names("record", values["record"])),
         evaluators=tuple(evaluator(name, checkpoints, conf) for name in names("evaluators", values["evaluators"])),
@@ -116,9 +116,10 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
 class Checkpoints:
     """The checkpoints that a job may load: the metrics' and judges' own, unless models.checkpoints gives others."""
 
-    def __init__(self, given: Section, closed: bool, conf: Conf):
-        """given: models.checkpoints. closed: whether a metric may only use the checkpoints that are given there."""
-        self.given, self.closed, self.conf = given, closed, conf
+    def __init__(self, given: Section, closed: bool, conf: Conf, typed: Collection[str] = ()):
+        """given: models.checkpoints. closed: whether a metric may only use the checkpoints that are given there.
+        typed: dotted names of the knobs that were typed."""
+        self.given, self.closed, self.conf, self.typed = given, closed, conf, typed
 
     def choose(self, name: str, own: dict[str, Any], for_metric: bool = False) -> NamedCheckpoint:
         """The checkpoint of that name; `own` is what the YAML of its metric or judge says. for_metric: whether it may
@@ -126,16 +127,20 @@ class Checkpoints:
         knob = f"models.checkpoints.{name}"
         given = {key: value for key, value in self.given.section(name, {}).values.items() if value is not None}
         own = Section(own, f"checkpoints.{name}").values
-        options = {}
+        options, shared = {}, frozenset()
         if for_metric:
             # A copy in a folder was trained as the published checkpoint was, unless its own entry says otherwise.
-            for values in (own, given):
-                options |= Section(values.get("options", {}), f"{knob}.options").rest()
+            of_metric, of_models = (
+                Section(values.get("options", {}), f"{knob}.options").rest() for values in (own, given)
+            )
+            options = of_metric | of_models
+            typed = {key for key in options if f"{knob}.options.{key}" in self.typed}
+            shared = frozenset(options) - set(of_metric) - typed
             own, given = ({key: value for key, value in values.items() if key != "options"} for values in (own, given))
         # Another path is another checkpoint: the revision in the metric's own file is not a revision of it.
         another = given.get("path", own.get("path")) != own.get("path")
         found = checkpoint(Section(given if another else {**own, **given}, knob))
-        return NamedCheckpoint(name, found, knob, options)
+        return NamedCheckpoint(name, found, knob, options, shared)
 
     def has(self, name: str) -> bool:
         """Whether models.checkpoints gives a path of that name."""
@@ -169,12 +174,15 @@ def checkpoint(section: Section) -> Checkpoint:
     return Checkpoint(path, revision, variant)
 
 
-def chosen_generator(models: Section, conf: Conf) -> GeneratorSpec:
-    """The generator of the chosen models. Raises BadInput."""
+def chosen_generator(models: Section, config: Chosen, conf: Conf) -> GeneratorSpec:
+    """The generator of the chosen models. Raises BadInput.
+
+    config: the configuration that they are of: a revision that it has from their file is one of the path in that file.
+    """
     section = models.section("generator")
     kind = section.text("kind")
     own = {key: section.take(key, None) for key in ("path", "revision", "variant")}
-    if own["revision"] is not None and _revision_of_another(own, conf):
+    if f"{section.where}.revision" not in config.typed and _revision_of_another(own, config.models_file, conf):
         own["revision"] = None
     model = None
     if own["path"] is None:
@@ -188,15 +196,12 @@ def chosen_generator(models: Section, conf: Conf) -> GeneratorSpec:
     return GeneratorSpec(kind, model, section.rest())
 
 
-def _revision_of_another(own: dict[str, Any], conf: Conf) -> bool:
-    """Whether a file of conf/models gives the revision to another path, so that it is not a revision of this one."""
-    paths = []
-    for name in conf.options("models"):
-        with contextlib.suppress(BadInput):  # a file that this job does not use may be broken
-            listed = conf.named("models", "models", name).values.get("generator")
-            if isinstance(listed, dict) and listed.get("revision") == own["revision"]:
-                paths.append(listed.get("path"))
-    return bool(paths) and own["path"] not in paths
+def _revision_of_another(own: dict[str, Any], file: str | None, conf: Conf) -> bool:
+    """Whether the models' file gives the revision to another path, so that it is not a revision of this one."""
+    if own["revision"] is None or file is None:
+        return False
+    listed = conf.named("models", "models", file).values.get("generator")
+    return isinstance(listed, dict) and listed.get("revision") == own["revision"] and listed.get("path") != own["path"]
 
 
 def _metric(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:
@@ -243,9 +248,7 @@ def _term(metric: str, section: Section, own: dict[str, Any], checkpoints: Check
         )
     if name is not None:
         model = checkpoints.choose(name, own.get(name) or {}, for_metric=True)
-        for key in model.options:  # another metric may load the checkpoint, and have none of these options
-            if key not in options and (near := did_you_mean(key, options)):
-                raise BadInput(f"{model.knob}.options.{key} is not an option of metric {metric}{near}")
+        # Those that the term does not list wait until its kind is imported: it knows which it has (running/plan.py).
         options |= {key: value for key, value in model.options.items() if key in options and options[key] is None}
     return MetricTerm(kind, model, weight, options)
 

@@ -7,7 +7,7 @@ size, and some at another place of the batch, so a trial that runs again has the
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -15,19 +15,21 @@ from typing import Any, TypeAlias
 from reno import methods
 from reno.device.choice import choose_device, choose_dtype
 from reno.evaluators import JUDGING
-from reno.spec.errors import BadInput
+from reno.spec.errors import BadInput, did_you_mean
 from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.spec.trial import TrialSpec, digest
 from reno.store.store import Store
 from reno.store.stored import BROKEN, Damaged, Stored, checked, whole
 from reno.weights.checkpoints import Located, locate
 from reno.weights.fetching import ToFetch
-from reno.weights.kinds import check_options, module_of, short_kind
+from reno.weights.kinds import check_options, module_of, options_of, short_kind
 
 DEFAULT_GENERATOR = "stable_diffusion"
 """The default kind. A generator's identity names its kind only if it is another."""
 LONG_STEP = 1.0
 """The learning rate of SGD from which the user is told that rounding may grow. The paper's is 5."""
+GIVEN_TO_A_METRIC = ("folder", "dtype", "device")
+"""Arguments of a metric's `load` that are not options."""
 Batch: TypeAlias = tuple[TrialSpec, ...]
 """Trials that run side by side."""
 Find: TypeAlias = Callable[..., Located]
@@ -185,9 +187,10 @@ def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerat
 
 def locate_metric(spec: MetricSpec, find: Find = locate) -> LocatedMetric:
     """Locates a metric's weights and checks its options. Raises BadInput."""
+    spec = _as_trained(spec)
     for place, term in enumerate(spec.terms):
         module = module_of("metric", term.kind, "reno.metrics")
-        check_options(f"metric {spec.name}", term.options, module.load, ("folder", "dtype", "device"))
+        check_options(f"metric {spec.name}", term.options, module.load, GIVEN_TO_A_METRIC)
         if term.model is None:
             _refuse_without_weights(module, f"metric {spec.name}", f"metric.terms.{place}.model=NAME")
     return LocatedMetric(spec, tuple(_found(term.model, find) for term in spec.terms))
@@ -198,6 +201,26 @@ def locate_evaluator(spec: EvaluatorSpec, find: Find = locate) -> LocatedEvaluat
     load = module_of("evaluator", spec.kind, "reno.evaluators").load
     check_options(f"evaluator {spec.name}", spec.options, load, ("name", "checkpoints", "device"))
     return LocatedEvaluator(spec, {model.name: _found(model, find) for model in spec.models})
+
+
+def _as_trained(spec: MetricSpec) -> MetricSpec:
+    """The metric with the options of its checkpoints that its terms leave out. Raises BadInput for one that none of its
+    terms has, unless it is there for metrics of other kinds."""
+    taken: dict[str, set[str]] = {}
+    terms = []
+    for term in spec.terms:
+        if term.model is not None:
+            known = options_of(module_of("metric", term.kind, "reno.metrics").load, GIVEN_TO_A_METRIC)
+            trained = {key: value for key, value in term.model.options.items() if known is None or key in known}
+            taken.setdefault(term.model.name, set()).update(trained if known is None else known)
+            term = replace(term, options={k: v for k, v in trained.items() if v is not None} | term.options)
+        terms.append(term)
+    for model in filter(None, (term.model for term in terms)):
+        for key in model.options:
+            near = did_you_mean(key, sorted(taken[model.name]))
+            if key not in taken[model.name] and (near or key not in model.shared):
+                raise BadInput(f"{model.knob}.options.{key} is not an option of metric {spec.name}{near}")
+    return replace(spec, terms=tuple(terms))
 
 
 def _refuse_without_weights(module: ModuleType, owner: str, knob: str) -> None:

@@ -36,7 +36,11 @@ class NamedCheckpoint:
     knob: str
     """The knob that, with `.path` after it, gives another checkpoint."""
     options: dict[str, Any] = field(default_factory=dict)
-    """How it was trained, as options of the metric's term that loads it. They hold where the term leaves them null."""
+    """How it was trained, as options of the metric's term that loads it. They hold where the term leaves them out or
+    null."""
+    shared: frozenset[str] = frozenset()
+    """Those of `options` that are for every metric that loads the checkpoint: they are in the file of the models. A
+    metric that has no such option does without; any other option must be one of the metric's."""
 
 
 @dataclass(frozen=True)

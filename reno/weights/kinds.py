@@ -60,10 +60,9 @@ def check_options(owner: str, options: dict[str, Any], load: Callable, besides: 
     owner: whose options they are, for the error. besides: arguments of `load` that are not options. Values are checked
     where `load` annotates an argument as a Literal.
     """
-    parameters = _parameters(load)
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+    known = options_of(load, besides)
+    if known is None:
         return
-    known = {parameter.name: parameter.annotation for parameter in parameters if parameter.name not in besides}
     for option, value in options.items():
         if option not in known:
             raise BadInput(
@@ -75,6 +74,16 @@ def check_options(owner: str, options: dict[str, Any], load: Callable, besides: 
                 f"{owner}: {option}={value} is not known; use {' or '.join(map(str, allowed))}"
                 f"{did_you_mean(value, allowed)}"
             )
+
+
+def options_of(load: Callable, besides: Collection[str]) -> dict[str, Any] | None:
+    """The options that `load` takes, each with its annotation; None if it takes any.
+
+    besides: arguments of `load` that are not options."""
+    parameters = _parameters(load)
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name: parameter.annotation for parameter in parameters if parameter.name not in besides}
 
 
 def _parameters(load: Callable) -> list[inspect.Parameter]:

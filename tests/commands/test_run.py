@@ -117,6 +117,15 @@ def test_a_sweep_loads_its_models_once_and_ends_with_zero(knobs, tmp_path, monke
     assert "HYDRA" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("how", [[], ["-m"], ["dry_run=true"], ["-m", "dry_run=true"]])
+def test_a_typed_option_that_the_metric_does_not_have_is_refused_however_the_job_is_run(tmp_path, capsys, how):
+    """One that stands in the file of the models is for metrics of every kind."""
+    words = [f"results={tmp_path / 'r'}", "tracking=disabled", "metric=blip", "iterations=0", *how]
+    assert main([*words, "models.checkpoints.blip.options.far_off=1"]) == 2
+    said = capsys.readouterr().err
+    assert "models.checkpoints.blip.options.far_off is not an option of metric blip" in said and said.count("\n") == 1
+
+
 TEXTS = [
     "../../x",
     "a/b",

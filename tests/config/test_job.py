@@ -115,8 +115,43 @@ def test_an_option_of_a_checkpoint_is_checked_and_reaches_only_metrics_that_have
     assert refusal("metric=blip", "models.checkpoints.blip.options={first_token: dec}").startswith(
         "metric blip: first_token=dec is not known; use cls or enc"
     )
-    mine = own("metric", "mine", {"name": "mine", "terms": [{"kind": "reno.metrics.blip", "model": "blip"}]})
-    assert compose(*mine, "models=testbed", "metric=mine").metric.terms[0].options == {}
+    assert refusal("metric=blip", "models.checkpoints.blip.options.foo=1") == (
+        "models.checkpoints.blip.options.foo is not an option of metric blip"
+    )
+    assert refusal("metric=clip", "models.checkpoints.clip.options.first_token=enc") == (
+        "models.checkpoints.clip.options.first_token is not an option of metric clip"
+    )
+    typo = {"blip": {"path": "/x", "options": {"far_off": 1}}}
+    words = own("metric", "mine", {"name": "mine", "terms": [{"kind": "blip", "model": "blip"}], "checkpoints": typo})
+    assert refusal(*words, "metric=mine") == "models.checkpoints.blip.options.far_off is not an option of metric mine"
+
+
+def test_a_metric_that_leaves_an_option_out_has_that_of_its_checkpoint(compose, own):
+    """Whether its own file gives it, or the models'; one that it says itself comes first."""
+    term = {"kind": "blip", "model": "blip", "head": "itm"}
+    trained = {"checkpoints": {"blip": {"path": "/x", "options": {"first_token": "enc"}}}}
+    words = own("metric", "mine", {"name": "mine", "terms": [term], **trained})
+    (found,) = make_plan(compose(*words, "metric=mine")).metric.spec.terms
+    assert found.options == {"head": "itm", "first_token": "enc"}
+    own("metric", "said", {"name": "said", "terms": [{**term, "first_token": "cls"}], **trained})
+    (found,) = make_plan(compose(*words, "metric=said")).metric.spec.terms
+    assert found.options == {"head": "itm", "first_token": "cls"}
+    own("metric", "plain", {"name": "plain", "terms": [term]})
+    embedded = ["models=testbed", "models.generator.revision=null"]
+    (found,) = make_plan(compose(*words, *embedded, "metric=plain")).metric.spec.terms
+    assert found.options == {"head": "itm", "first_token": "cls"}
+
+
+def test_an_option_in_the_models_file_binds_no_other_kind(compose, refusal, own, tmp_path, monkeypatch):
+    (tmp_path / "lab_of_mine").mkdir()
+    (tmp_path / "lab_of_mine" / "odd.py").write_text("def load(folder, *, dtype, device, sharpness=1): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    words = own("metric", "mine", {"name": "mine", "terms": [{"kind": "lab_of_mine.odd", "model": "blip"}]})
+    words += ["models=testbed", "metric=mine"]
+    assert make_plan(compose(*words)).metric.spec.terms[0].options == {}
+    assert refusal(*words, "models.checkpoints.blip.options.first_token=cls") == (
+        "models.checkpoints.blip.options.first_token is not an option of metric mine"
+    )
 
 
 def test_the_embedded_blip_was_trained_with_cls_and_its_trials_keep_their_ids():
@@ -195,3 +230,29 @@ def test_the_revision_of_a_file_of_conf_models_is_that_of_its_own_path_only(comp
     assert there.revision == "abc"
     typed = compose(*folder, "models=mine", "models.generator.path=a/b", "models.generator.revision=def")
     assert typed.generator.model.checkpoint.revision == "def"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["models.generator.path=a/fork", "models.generator.revision=abc"],
+        ["models.generator={path: a/fork, revision: abc}"],
+        ["models.generator.path=a/fork", "+models.generator.revision=abc"],
+    ],
+)
+def test_a_typed_revision_is_used_also_where_it_is_that_of_the_file(compose, own, words):
+    """A fork has the commits of its origin."""
+    ours = {"name": "other", "generator": {"kind": "stable_diffusion", "path": "me/mine", "revision": "abc"}}
+    folder = own("models", "mine", {**ours, "record": [], "evaluators": [], "batch_size": 1})
+    chosen = compose(*folder, "models=mine", *words).generator.model.checkpoint
+    assert (chosen.path, chosen.revision) == ("a/fork", "abc")
+
+
+def test_only_the_chosen_file_of_models_says_whose_a_revision_is(compose, own):
+    """Another file of models with the same revision does not count, and need not be readable."""
+    ours = {"name": "mine", "generator": {"kind": "stable_diffusion", "path": "me/mine", "revision": "abc"}}
+    folder = own("models", "mine", {**ours, "record": [], "evaluators": [], "batch_size": 1})
+    theirs = {"name": "theirs", "generator": {"kind": "stable_diffusion", "path": "a/b", "revision": "abc"}}
+    own("models", "theirs", {**theirs, "record": [], "evaluators": [], "batch_size": 1})
+    other = compose(*folder, "models=mine", "models.generator.path=a/b").generator.model.checkpoint
+    assert (other.path, other.revision) == ("a/b", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import operator
 import os
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from reno.config.compose import composed
-from reno.config.conf import Chosen, Conf
+from reno.config.conf import Conf
 from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.prompt_sets import named_sets
@@ -39,7 +40,7 @@ def refusal_of(plain):
         *path, last = [int(key) if key.isdigit() else key for key in name.split(".")]
         functools.reduce(operator.getitem, path, values)[last] = yaml.safe_load(text)
         with pytest.raises(BadInput) as refused:
-            job = job_from_config(Chosen(values, plain.references), Conf())
+            job = job_from_config(dataclasses.replace(plain, values=values), Conf())
             TrackingSpec.from_knobs(job.tracking)
             make_plan(job)
         assert "\n" not in str(refused.value)
