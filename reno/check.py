@@ -44,7 +44,8 @@ examples
   python -m reno.check metrics=blip evaluators=[] images=FOLDER
   python -m reno.check models=testbed
 
-exit status  0 all that ran agree, 1 something differs, 2 the input cannot be used, 130 interrupted
+exit status  0 all that ran agree, 1 something differs or nothing was checked, 2 the input cannot be used,
+             130 interrupted
 """,
     lists=("metrics", "evaluators"),
     texts=("images",),
@@ -70,7 +71,7 @@ def _check(words: Words) -> int:
     generator, metrics, judges = _chosen_models(chosen, words.conf, every=download != ALL)
     from reno.device.choice import choose_device
     from reno.letters.output import say
-    from reno.running.checking.checking import DIFFERS, CheckRequest, check_all
+    from reno.running.checking.checking import DIFFERS, OK, CheckRequest, check_all
     from reno.running.checking.pictures import PictureSource
     from reno.running.checking.published import published_values
     from reno.screen.checking import show_checks
@@ -87,7 +88,8 @@ def _check(words: Words) -> int:
         CheckpointFinder() if download == ALL else CheckpointFinder(fetching=False, tell=lambda line: None),
         named=values["metrics"] is not None or values["evaluators"] is not None,
     )
-    return int(any(result.verdict == DIFFERS for result in show_checks(check_all(request))))
+    verdicts = {result.verdict for result in show_checks(check_all(request))}
+    return int(OK not in verdicts or DIFFERS in verdicts)
 
 
 def _chosen_models(chosen: Chosen, conf: Conf, every: bool):
