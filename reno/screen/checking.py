@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from rich import box
 from rich.table import Table
 
+from reno.letters.console import PatientConsole
 from reno.running.checking.checking import CheckResult
-from reno.screen.console import PatientConsole
 
 LEAST_WIDTH = 130
 """Columns of the table where the output is not a terminal."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich import box
 from rich.table import Table
 
+from reno.letters.console import PatientConsole
 from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE, largest_batch, margin
 from reno.running.fit.prediction import Prediction
-from reno.screen.console import PatientConsole
 from reno.spec.job import JobSpec
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from reno.letters.console import PatientConsole
 from reno.letters.harmless import visible
 from reno.letters.output import say, warn
+from reno.letters.sizes import in_bytes
 from reno.running.forecast import Forecast, Foresight
-from reno.screen.console import PatientConsole
 from reno.screen.screen import name_of, prompt_notes
-from reno.screen.words import count, duration, size
+from reno.screen.words import count, duration
 from reno.store.stored import few
 
 
@@ -36,7 +37,7 @@ def show_forecast(found: Forecast) -> None:
     elif to_do:
         line += "; it is not known yet how long a trial of these models takes"
     if to_do and found.size is not None:
-        line += f"; about {size(found.size)} of results"
+        line += f"; about {in_bytes(found.size)} of results"
     say(line)
     for wanted in plan.to_fetch:
         say(f"to fetch first: {wanted}")
@@ -58,7 +59,7 @@ def show_total(seen: Foresight, refused: int) -> None:
     timed = [one.seconds[0] for one in busy if one.seconds]
     sized = [one.size for one in busy if one.size is not None]
     if sized:
-        line += f"; about {size(sum(sized))} of results{_of(len(sized), len(busy))}"
+        line += f"; about {in_bytes(sum(sized))} of results{_of(len(sized), len(busy))}"
     if timed:
         line += f"; about {duration(sum(timed))}{_of(len(timed), len(busy))}"
     if busy and not timed:

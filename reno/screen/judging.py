@@ -6,9 +6,9 @@ import time
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from reno.letters.console import PatientConsole
 from reno.letters.output import say, warn
 from reno.running.judging import Judging
-from reno.screen.console import PatientConsole
 from reno.screen.words import count
 from reno.store.stored import few
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from reno.letters.console import PatientConsole
 from reno.letters.harmless import visible
 from reno.letters.output import warn
 from reno.prompts.reader import why_unbound
@@ -22,7 +23,6 @@ from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import Plan
-from reno.screen.console import PatientConsole
 from reno.screen.words import count, duration, number
 from reno.spec.errors import why_not_written
 from reno.store.records import JudgedTrial
@@ -93,7 +93,7 @@ class Screen(Listener):
         elapsed = time.perf_counter() - self.started
         left = elapsed / batch.number * (batch.of - batch.number)
         self.say(
-            f"  batch {batch.number} of {batch.of} · {visible(first.trial.prompt.text)} · "
+            f"  batch {batch.number} of {batch.of} · {first.trial.prompt.text} · "
             f"score {number(before)} -> {number(after)} · {duration(elapsed)} elapsed, {duration(left)} left"
         )
 
@@ -117,7 +117,7 @@ class Screen(Listener):
         for trial in self.plan.trials:
             if trial.id in outcome.failed:
                 reason = outcome.failed[trial.id]
-                warn(f"failed: {visible(trial.prompt.text)} · seed {trial.seed}: {reason}")
+                warn(f"failed: {trial.prompt.text} · seed {trial.seed}: {reason}")
         self.say(_ending(self.plan, trials, outcome))
         self._say_unjudged(trials, judged)
         self.say(f"results        {self.plan.job.results / 'trials'}")

@@ -23,11 +23,3 @@ def duration(seconds: float) -> str:
     if seconds < 86400:
         return f"{seconds // 3600} h {seconds % 3600 // 60} min"
     return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
-
-
-def size(bytes_: int) -> str:
-    """Bytes as 820 kB, 3.1 MB or 12 GB: thousands, as disks are sold."""
-    for unit, power in (("GB", 1e9), ("MB", 1e6)):
-        if bytes_ >= power:
-            return f"{bytes_ / power:.{0 if bytes_ >= 10 * power else 1}f} {unit}"
-    return f"{bytes_ / 1e3:.0f} kB"

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+from reno.letters.console import PatientConsole
+from reno.letters.sizes import in_bytes
 from reno.spec.errors import BadInput
 from reno.weights.hub import Hub, HubFile, Listing
 from reno.weights.snapshots import missing_files
-
-UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class ToFetch:
     """Bytes; None if it is not known."""
 
     def __str__(self) -> str:
-        return f"{self.name}, {in_units(self.size)}"
+        return f"{self.name}, {in_bytes(self.size)}"
 
 
 def to_fetch(listing: Listing, where: str, hub: Hub) -> ToFetch:
@@ -37,7 +36,7 @@ def to_fetch(listing: Listing, where: str, hub: Hub) -> ToFetch:
     free = _free_bytes(hub.cache)
     if size is not None and size > free:
         raise BadInput(
-            f"{where}: {listing.name} needs {in_units(size)} and the disk of {hub.cache} has {in_units(free)} left; "
+            f"{where}: {listing.name} needs {in_bytes(size)} and the disk of {hub.cache} has {in_bytes(free)} left; "
             f"free some space, or set HF_HOME to a folder on another disk"
         )
     return ToFetch(listing.name, size)
@@ -73,16 +72,6 @@ def total_size(files: Sequence[HubFile]) -> int | None:
     return None if None in sizes.values() else sum(sizes.values())
 
 
-def in_units(size: int | None) -> str:
-    """A size in decimal units, as the hub shows it: 3.94 GB."""
-    if size is None:
-        return "of unknown size"
-    for unit, name in UNITS:
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size} B"
-
-
 def _free_bytes(folder: Path) -> int:
     """The bytes that are left on a folder's disk; the folder need not be there yet."""
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
@@ -93,8 +82,8 @@ def _free_bytes(folder: Path) -> int:
 def _bar(blobs: Path, total: int | None) -> Iterator[None]:
     """A live bar on a terminal while the block runs. It measures the cache's files, so it shows every way in which the
     hub's library fetches."""
-    console = Console(stderr=True)
-    if not console.is_terminal or total == 0:
+    console = PatientConsole(stderr=True, soft_wrap=False)
+    if not console.live or total == 0:
         yield
         return
     before, over = _bytes_in(blobs), threading.Event()

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from reno.letters.sizes import in_bytes
 from reno.run import main
 from reno.weights import loading
 
@@ -91,7 +92,7 @@ def test_a_sweep_ends_with_one_total_in_which_every_trial_counts_once(dry):
     *_, last = out.splitlines()
     per_trial = 5 * 100_000
     assert (status, err) == (0, "")
-    assert last.startswith("total: 4 jobs, 6 trials, 0 stored, 6 new; about 3.0 MB of results; about ")
+    assert last.startswith("total: 4 jobs, 6 trials, 0 stored, 6 new; about 3 MB of results; about ")
     assert 6 * per_trial == 3_000_000 and out.count("total:") == 1
     assert "2 trials, 0 stored, 0 to do, 2 of an earlier job" in out
 
@@ -105,7 +106,7 @@ def test_stored_trials_that_two_jobs_share_count_once(knobs, tmp_path, capsys):
     *_, last = capsys.readouterr().out.splitlines()
     (trial,) = (tmp_path / "r" / "trials").iterdir()
     written = sum(path.stat().st_size for path in trial.iterdir() if path.name != "trial.json")
-    assert last.startswith(f"total: 4 jobs, 2 trials, 1 stored, 1 new; about {written / 1e3:.0f} kB of results; about ")
+    assert last.startswith(f"total: 4 jobs, 2 trials, 1 stored, 1 new; about {in_bytes(written)} of results; about ")
     assert sorted(tmp_path.rglob("*")) == before
 
 

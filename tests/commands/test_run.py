@@ -24,8 +24,8 @@ from reno.config.page import RUN
 from reno.config.quoting import quote
 from reno.config.sweep import begin_status, end_status, worst_status
 from reno.config.words import parse
+from reno.letters.console import PatientConsole
 from reno.run import main
-from reno.screen.console import PatientConsole
 from reno.spec.errors import BadInput
 from reno.store.store import Store
 from tests.tracking.offline_runs import read_back

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from reno.config.words import quote
+from reno.letters.console import PatientConsole
 from reno.letters.fonts import Fonts
 from reno.run import main
 from reno.running.plan import make_plan
-from reno.screen.console import PatientConsole
 from reno.screen.contact_sheet import draw_contact_sheet
 from reno.screen.screen import prompt_notes
 from reno.store.store import Store

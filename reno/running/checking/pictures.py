@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from reno.letters.sizes import in_bytes
 from reno.running.checking.published import KnownPicture
 from reno.spec.errors import typed_line
 from reno.store.staging import clear_parts, write_whole
@@ -65,8 +66,8 @@ class PictureSource:
         try:
             with urllib.request.urlopen(known.address, timeout=TIMEOUT) as answer:
                 size = answer.headers.get("Content-Length")
-                said = f"{int(size) / 1e6:.2f} MB" if size and size.isdigit() else "size not told"
-                self.tell(f"fetching {known.address} ({said})")
+                said = in_bytes(int(size) if size and size.isdigit() else None)
+                self.tell(f"fetching {known.address}, {said}")
                 content = answer.read(MOST_BYTES + 1)
             if len(content) > MOST_BYTES:
                 raise NoPicture(f"{known.address} sends more than {MOST_BYTES >> 20} MB; {remedy}")
