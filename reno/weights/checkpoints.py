@@ -71,12 +71,21 @@ class CheckpointFinder:
         """The folder and identity of a checkpoint whose weights are in the subfolders `folders`.
 
         where: the knob that names it, for the error. Raises BadInput if there is no such folder, a part of it has no
-        safetensors, or it can be had neither from the hub nor from its cache.
+        safetensors, a file of it cannot be read, or it can be had neither from the hub nor from its cache.
         """
+        try:
+            return self._find(checkpoint, where, folders)
+        except OSError as error:
+            raise BadInput(
+                f"{where}: {error.filename or checkpoint.path} cannot be read ({error.strerror or error}); make it "
+                f"readable, or give another checkpoint: {where}.path=FOLDER"
+            ) from None
+
+    def _find(self, checkpoint: Checkpoint, where: str, folders: Sequence[str]) -> Located:
         path = Path(checkpoint.path).expanduser()
         if path.is_dir():
             return _in_folder(checkpoint, path.resolve(), where, folders)
-        if _looks_local(checkpoint.path):
+        if looks_local(checkpoint.path):
             raise BadInput(_no_folder(checkpoint, path, where))
         key = (checkpoint, tuple(folders))
         if key not in self.found:
@@ -159,7 +168,8 @@ def _planned(checkpoint: Checkpoint, listing: Listing | None, wanted: ToFetch) -
     return Located(checkpoint.path, Path(name), name, listing.commit, listing.read.variant, wanted)
 
 
-def _looks_local(path: str) -> bool:
+def looks_local(path: str) -> bool:
+    """Whether a path that is no folder was meant as one, and not as a name on the hub."""
     return path.startswith((".", "/", "~")) or path.count("/") != 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", path)
 
 

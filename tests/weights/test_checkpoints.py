@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +101,34 @@ def test_a_folder_in_another_precision_is_refused_with_the_knob_that_takes_it(tm
     assert locate(Checkpoint(str(tmp_path), None, "fp16"), "models.generator", FOLDERS).variant == "fp16"
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_file_that_cannot_be_read_is_named(tiny, tmp_path, monkeypatch, name):
+    shutil.copytree(tiny / "clip", tmp_path / "copy")
+    _unreadable(monkeypatch, name)
+    assert refused(locate, Checkpoint(str(tmp_path / "copy")), KNOB) == (
+        f"{KNOB}: {tmp_path / 'copy' / name} cannot be read (Permission denied); make it readable, or give another "
+        f"checkpoint: {KNOB}.path=FOLDER"
+    )
+
+
+def test_so_is_one_of_the_cache(find, model, monkeypatch):
+    place = find().folder / "vocab.json"
+    _unreadable(monkeypatch, "vocab.json")
+    assert refused(find).startswith(f"{KNOB}: {place} cannot be read (Permission denied); make it readable")
+
+
+def _unreadable(monkeypatch, name):
+    """Makes files of this name unreadable, for the superuser too."""
+    read = Path.read_bytes
+
+    def denied(path):
+        if path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+
+
 def test_a_revision_of_a_folder_is_refused(tiny):
     said = refused(locate, Checkpoint(str(tiny / "clip"), "abc"), KNOB)
     assert said.startswith(f"{KNOB}.revision=abc belongs to no checkpoint") and "is a folder" in said
@@ -115,6 +146,37 @@ def test_only_what_a_loader_reads_is_fetched_and_the_size_is_said_before(find, m
     assert located.commit == located.folder.name == MAIN and located.to_fetch is None
     assert (located.folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert find() == located and find.told == [] and not stand_in.fetched()
+
+
+class Terminal(io.StringIO):
+    """A terminal that somebody reads, or has closed."""
+
+    closed_by_its_reader = False
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        if self.closed_by_its_reader:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        return super().write(text)
+
+
+@pytest.mark.parametrize(("term", "drawn"), [("xterm", True), ("dumb", False)])
+def test_a_bar_moves_on_a_terminal_that_can_go_back(find, model, monkeypatch, term, drawn):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    find()
+    assert ("\x1b" in terminal.getvalue()) == drawn and bool(terminal.getvalue()) == drawn
+
+
+def test_a_terminal_that_is_closed_ends_no_download(find, model, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    terminal.closed_by_its_reader = True
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert (find().folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
 
 
 def test_a_finder_asks_for_a_checkpoint_once(stand_in, model, tmp_path):

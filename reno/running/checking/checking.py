@@ -32,7 +32,7 @@ from reno.running.pool import ModelPool
 from reno.spec.errors import BadInput, reason
 from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, MetricSpec, MetricTerm
 from reno.weights.architectures import architecture, build
-from reno.weights.checkpoints import CheckpointFinder, Located
+from reno.weights.checkpoints import CheckpointFinder, Located, looks_local
 from reno.weights.images import Preprocessing, from_uint8
 
 OK, DIFFERS, SKIPPED = "ok", "differs", "skipped"
@@ -113,8 +113,7 @@ def _found(request: CheckRequest, locate_spec: Callable[..., Any], spec: Any) ->
         try:
             located = request.finder(checkpoint, knob, folders)
         except BadInput as error:
-            path = checkpoint.path
-            if path.count("/") != 1 or path.startswith((".", "/", "~")) or Path(path).is_dir():
+            if looks_local(checkpoint.path) or Path(checkpoint.path).is_dir():
                 raise
             raise NotHere(str(error)) from None
         if located.to_fetch is not None:

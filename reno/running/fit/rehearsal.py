@@ -19,7 +19,7 @@ from reno.running.plan import Plan, make_plan
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint, JobSpec
 from reno.weights.architectures import NAMES, architecture
-from reno.weights.checkpoints import Located, locate
+from reno.weights.checkpoints import Located, locate, looks_local
 from reno.weights.folders import write_without_weights
 from reno.weights.images import forget_constants
 
@@ -97,7 +97,7 @@ def _locate(checkpoint: Checkpoint, knob: str, scratch: Path) -> Located:
     if not folder.is_dir():
         known = {architecture(name).published: name for name in NAMES}
         if checkpoint.path not in known:
-            if checkpoint.path.startswith((".", "/", "~")) or checkpoint.path.count("/") != 1:
+            if looks_local(checkpoint.path):
                 locate(checkpoint, knob)  # raises BadInput that says what is wrong with the path
             raise BadInput(
                 f"{knob}.path={checkpoint.path}: its architecture is not known here; give a folder that holds the "
