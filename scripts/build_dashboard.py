@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reno.config.script import Options, run_script
-from reno.letters.output import say, say_page, warn
+from reno.letters.output import say, say_page
 from reno.spec.errors import BadInput, first_line
 from reno.tracking import check_place
 
@@ -151,7 +151,9 @@ def _build(arguments: Sequence[str] | None) -> int:
     try:
         import wandb_workspaces  # noqa: F401
     except ImportError:
-        return _refuse("the dashboard needs wandb-workspaces; `pip install 'reno-bench[dashboard]'` installs it")
+        raise BadInput(
+            "the dashboard needs wandb-workspaces; `pip install 'reno-bench[dashboard]'` installs it"
+        ) from None
     if options.only_print:
         say_page(spec_json(workspace(options.entity or "me", options.project, options.judges, options.study)))
         return 0
@@ -163,24 +165,21 @@ def _save(options: argparse.Namespace) -> int:
 
     try:
         if not wandb.login(prompt=False, verify=False):
-            return _refuse(
+            raise BadInput(
                 "saving the dashboard needs a Weights & Biases key, which `wandb login` or WANDB_API_KEY gives, "
                 "and W&B online: WANDB_MODE must not be offline"
             )
         entity = options.entity or wandb.Api(timeout=30).default_entity
         if not entity:
-            return _refuse("the key has no default entity; name one with --entity")
+            raise BadInput("the key has no default entity; name one with --entity")
         built = workspace(entity, options.project, options.judges, options.study)
         built.save()
+    except BadInput:
+        raise
     except Exception as error:  # whatever the client, the network or the server raise
-        return _refuse(f"the dashboard could not be saved to {options.project}: {first_line(error)}")
+        raise BadInput(f"the dashboard could not be saved to {options.project}: {first_line(error)}") from error
     say(f"The dashboard is at {built.url}")
     return 0
-
-
-def _refuse(sentence: str) -> int:
-    warn(f"error: {sentence}")
-    return 2
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from reno import raise_on_interrupt, was_interrupted
+from reno.config.checks import at_home
 from reno.letters.output import ready, silence, warn
 from reno.spec.errors import INTERRUPTED, REFUSED, BadInput
 
@@ -77,6 +78,9 @@ def threads(text: str) -> int:
 
 def a_path(text: str) -> Path:
     """The type of an option that takes a file or folder. An empty one would be the working directory."""
-    if not text.strip() or "\0" in text or any(len(part.encode("utf-8", "replace")) > 255 for part in text.split("/")):
-        raise argparse.ArgumentTypeError(f"must be a path, not {text[:80]!r}")
-    return Path(text).expanduser()
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must be a path, not {text!r}")
+    try:
+        return at_home("", text)
+    except BadInput as error:  # argparse puts the option before the sentence, where a knob would stand
+        raise argparse.ArgumentTypeError(str(error).lstrip("= ")) from None

@@ -198,7 +198,11 @@ def test_a_byte_that_is_no_utf_8_gets_a_sentence(command, tmp_path):
         (["--count", "nan"], "argument --count: must be a whole number, 1 to 9, not 'nan'; --help lists the options"),
         (["--threads", "999999"], "argument --threads: must be a whole number, 1 to "),
         (["--out", ""], "argument --out: must be a path, not ''; --help lists the options"),
-        (["--out", "b" * 300], "argument --out: must be a path, not 'bbb"),
+        (
+            ["--out", "b" * 300],
+            "argument --out: must be a path, and its 300 letters are more than a disk takes",
+        ),
+        (["--out", "~nobody-here/x"], "argument --out: ~nobody-here/x: there is no user of that name; give the"),
         (["--nothing"], "unrecognized arguments: --nothing; --help lists the options"),
         (["--out", "/proc/none"], "/proc/none cannot be used (No such file or directory); give another"),
         (["--out", "\x1b[31m\n"], "\\x1b[31m\\n cannot be used (No such file or directory); give another"),
