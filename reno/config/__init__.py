@@ -16,5 +16,6 @@ checks.py     checks single values
 prompt_sets.py   prompts from named sets and files
 suites.py        benchmarks of conf/benchmarks: from a name to prompts and protocol
 job.py        plain values -> JobSpec
-sweep.py      the exit status of a sweep
+combinations.py   the jobs of a command, without running them
+sweep.py      a sweep's folder, and the statuses of its jobs in it
 """

@@ -118,7 +118,7 @@ def completions(line: str, shell: str, breaks: str = WORD_BREAKS) -> list[str]:
 
     breaks: the characters at which bash begins a new word.
     """
-    typed = typed_line(line)
+    typed = parsed_line(line)
     try:
         found = [one for one in _candidates(typed) if one.text.startswith(typed.last) and "\n" not in one.text]
     except Exception:  # a broken YAML file must not write into the line that is being typed
@@ -139,12 +139,12 @@ def _quoted(text: str, special: str) -> str:
 def _before_the_replaced(typed: TypedLine, breaks: str) -> str:
     """The start of the last word that bash leaves alone: it replaces only what follows an open quote or a break."""
     if typed.quote:
-        return typed_line(typed.raw[: typed.raw.rindex(typed.quote)]).last
+        return parsed_line(typed.raw[: typed.raw.rindex(typed.quote)]).last
     places = [i for i, letter in enumerate(typed.raw) if letter in breaks and typed.raw[i - 1 : i] != "\\"]
-    return typed_line(typed.raw[: places[-1] + 1]).last if places else ""
+    return parsed_line(typed.raw[: places[-1] + 1]).last if places else ""
 
 
-def typed_line(line: str) -> TypedLine:
+def parsed_line(line: str) -> TypedLine:
     """A line as its words. It may end inside a quote."""
     words: list[str] = []
     word, start, quote, escaped = None, 0, "", False

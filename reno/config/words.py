@@ -13,6 +13,7 @@ from reno.config.conf import OWN, Conf
 from reno.config.page import Page
 from reno.config.quoting import as_text, as_value, each, quote
 from reno.spec.errors import BadInput
+from reno.spec.prompts import whole_text
 
 MULTIRUN = ("-m", "--multirun")
 FOLDER = ("-cd", "--config-dir")
@@ -68,11 +69,9 @@ def parse(page: Page, words: Sequence[str]) -> Words:
 
 def _text(word: str) -> str:
     """The word itself. Raises BadInput if it holds a byte that is no UTF-8: Python shows that as half a character."""
-    try:
-        word.encode("utf-8")
-    except UnicodeEncodeError:
+    if not whole_text(word):
         shown = word.encode("utf-8", "backslashreplace").decode()
-        raise BadInput(f"'{shown}' holds a byte that is no UTF-8; type it in a terminal that is set to UTF-8") from None
+        raise BadInput(f"'{shown}' holds a byte that is no UTF-8; type it in a terminal that is set to UTF-8")
     if "\0" in word:
         raise BadInput(f"{word!r} holds a NUL character; leave it out")
     return word

@@ -16,7 +16,6 @@ __all__ = [
     "did_you_mean",
     "few",
     "first_line",
-    "in_one_line",
     "reason",
     "typed_line",
 ]
@@ -35,11 +34,6 @@ class BadInput(ValueError):
         """details: lines that are printed below the sentence, such as each prompt that it speaks of."""
         super().__init__(sentence)
         self.details = tuple(details)
-
-
-def in_one_line(sentence: str) -> str:
-    """The sentence with every character that is not printable, a line's end among them, as an escape."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in sentence)
 
 
 def first_line(error: BaseException) -> str:

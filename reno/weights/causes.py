@@ -6,11 +6,10 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reno.spec.errors import typed_line
+from reno.spec.errors import disk_is_full, typed_line
 from reno.spec.job import Checkpoint
 from reno.weights.hub import Hub
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 UNREACHABLE = {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol", "PoolTimeout"}
 CUT = {"RemoteProtocolError", "ReadError", "ReadTimeout", "WriteError", "CloseError"}
 """Errors of the hub library's HTTP client, by name: its module differs from version to version."""
@@ -43,10 +42,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _of_the_disk(error: BaseException, hub: Hub) -> Cause | None:
-    number = error.errno if isinstance(error, OSError) else None
-    if number in FULL:
+    if disk_is_full(error):
         return Cause(f"the disk of {hub.cache} is full", "free some space, or set HF_HOME to a folder on another disk")
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return Cause(f"{hub.cache} cannot be written", "set HF_HOME to a folder that can be written")
     return None
 

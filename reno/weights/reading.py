@@ -21,7 +21,7 @@ CONFIGS = frozenset(
     }
 )  # fmt: skip
 """Names of the configurations and tokenizer files that diffusers, transformers and this program read."""
-BESIDE = ("tokenizer", "scheduler", "processor", "image_processor", "feature_extractor")
+BESIDE_FOLDERS = ("tokenizer", "scheduler", "processor", "image_processor", "feature_extractor")
 """Starts of the names of a pipeline's folders that hold no weights and are read."""
 STEM = r"(?:model|diffusion_pytorch_model)"
 """The names that transformers and diffusers give to the weights of a part."""
@@ -118,7 +118,7 @@ def _weights(names: Sequence[str], variant: str | None) -> list[str]:
 def _is_read(folder: PurePosixPath, parts: Sequence[str]) -> bool:
     if tuple(parts) == ("",):
         return folder == PurePosixPath("")
-    return str(folder) in (".", *parts) or (len(folder.parts) == 1 and folder.name.startswith(BESIDE))
+    return str(folder) in (".", *parts) or (len(folder.parts) == 1 and folder.name.startswith(BESIDE_FOLDERS))
 
 
 def _has_all_shards(weights: Sequence[str], name: str) -> bool:

@@ -13,7 +13,7 @@ from reno.weights.files import check_text, read_json
 VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",), ("spiece.model",))
 """The files of a whole vocabulary, in one of these forms. Without any of them transformers 5 makes a tokenizer that
 knows no word."""
-BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+OPTIONAL_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 """Files that transformers reads where they are there."""
 LEAST_SHARE = 0.9
 """Of the text encoder's rows that the tokenizer's words must fill. BLIP has 2 of 30,524 rows that its tokenizer lacks,
@@ -44,7 +44,7 @@ def _check_files(folder: Path) -> None:
     if not forms:
         allowed = ", or ".join(" with ".join(form) for form in VOCABULARIES)
         raise BadInput(f"{folder} holds no vocabulary of a tokenizer: give it {allowed}, from the same checkpoint")
-    for name in [*itertools.chain(*forms), *(name for name in BESIDE if (folder / name).exists())]:
+    for name in [*itertools.chain(*forms), *(name for name in OPTIONAL_FILES if (folder / name).exists())]:
         if name.endswith(".json"):
             read_json(folder / name)
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reno.config.completion import SHELLS, TypedLine, completions, script, typed_line
+from reno.config.completion import SHELLS, TypedLine, completions, parsed_line, script
 from reno.config.conf import Conf
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -100,8 +100,8 @@ def test_a_broken_file_offers_nothing(here):
 
 
 def test_a_line_is_split_as_a_shell_splits_it():
-    assert typed_line("reno run 'a b' c\\ d \"e f") == TypedLine(("reno", "run", "a b", "c d"), "e f", '"e f', '"')
-    assert typed_line("reno ") == TypedLine(("reno",), "", "", "")
+    assert parsed_line("reno run 'a b' c\\ d \"e f") == TypedLine(("reno", "run", "a b", "c d"), "e f", '"e f', '"')
+    assert parsed_line("reno ") == TypedLine(("reno",), "", "", "")
 
 
 def test_bash_completes_through_its_own_function(here):
