@@ -39,8 +39,9 @@ def categories(cell: Sequence[Slice]) -> Table:
         return table_of(cell, 8, "categories", title, pd.DataFrame(), pd.DataFrame(), notes)
     kinds = [value for row in rows for key, value in row.items() if key.endswith("_interval")]
     notes = [
-        f"Before → after, with the interval of after. {CORRECT.title}: the judge's word on the whole image by GenEval's "
-        f"rule. {JUDGE_SCORE.title}: T2I-CompBench's, where the judge is blip_vqa. {n_note(cell, 'trials')}",
+        f"Before → after, with the interval of after. {n_note(cell, 'trials')}",
+        f"{CORRECT.title.capitalize()}: the judge's word on the whole image by GenEval's rule.",
+        f"{JUDGE_SCORE.title.capitalize()}: T2I-CompBench's, where the judge is blip_vqa.",
         f"{MEAN.capitalize()}: every category counts the same, whatever its number of prompts.",
         interval_note(kinds),
     ]

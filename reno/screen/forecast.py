@@ -11,7 +11,7 @@ from reno.letters.sizes import in_bytes
 from reno.running.forecast import Forecast, Foresight
 from reno.screen.screen import name_of, prompt_notes
 from reno.screen.words import count, duration
-from reno.store.stored import few
+from reno.spec.errors import few
 
 
 def show_forecast(found: Forecast) -> None:

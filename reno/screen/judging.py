@@ -10,7 +10,7 @@ from reno.letters.console import PatientConsole
 from reno.letters.output import say, warn
 from reno.running.judging import Judging
 from reno.screen.words import count
-from reno.store.stored import few
+from reno.spec.errors import few
 
 LINE_EVERY = 30.0
 """Seconds between two lines of progress if the output is not a terminal."""

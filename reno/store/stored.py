@@ -23,7 +23,6 @@ import numpy as np
 from pyarrow import parquet
 
 from reno.spec.errors import BadInput, first_line
-from reno.spec.errors import few as few  # reno/screen takes it from here
 from reno.spec.prompts import Binding
 from reno.spec.trial import digest
 from reno.store.files import FILES, decode_frames, decode_png

@@ -31,6 +31,10 @@ def dry(knobs, tmp_path, monkeypatch, capsys):
                         patched.setattr(module, name, refuse)
             capsys.readouterr()
             status = main([*knobs, "results=results", "tracking=disabled", *words, "dry_run=true"])
+        for module in [module for name, module in sys.modules.items() if name.startswith("reno.")]:
+            for name in ("load_model", "load_part"):  # of a module that was imported meanwhile
+                if getattr(module, name, None) is refuse:
+                    setattr(module, name, getattr(loading, name))
         assert not list(here.iterdir())
         shown = capsys.readouterr()
         return status, shown.out, shown.err
