@@ -16,6 +16,7 @@ from analysis.tables.categories import categories
 from analysis.tables.controls import controls
 from analysis.tables.cost import cost
 from analysis.tables.cross import cross_metric
+from analysis.tables.expected import expected
 from analysis.tables.headline import headline
 from analysis.tables.table import Table
 from analysis.tables.tuned import tuned
@@ -31,8 +32,9 @@ def cells(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) -> list[Table]:
     """The tables of one generator and prompt set, in order; the sixth is two, counts and names. The eighth is left out
-    where no prompt has a category."""
+    where no prompt has a category, the ninth where nothing is published."""
     by_category = [categories(cell)] if (cell[0].rows["category"] != "").any() else []
+    beside = expected(cell)
     return [
         headline(cell),
         metric_against_metric(cell),
@@ -43,6 +45,7 @@ def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) 
         broken_trials(cell, results),
         cost(cell),
         *by_category,
+        *([beside] if beside else []),
     ]
 
 

@@ -65,17 +65,17 @@ def _rows(trials: pd.DataFrame, measures: Sequence[Measure]) -> list[tuple[dict,
         found.append((MEAN, named, list(parts.values())))
     rows = []
     for category, part, groups in found:
-        after = {measure.name: _level(groups, measure, "best") for measure in measures}
+        after = {measure.name: level_of_groups(groups, measure, "best") for measure in measures}
         row = {"category": category, "prompts": part["prompt"].nunique(), "trials": len(part), "n": noises(part).times}
         for measure in measures:
-            row |= spread(f"{measure.name}_before", _level(groups, measure, "initial"))
+            row |= spread(f"{measure.name}_before", level_of_groups(groups, measure, "initial"))
             row |= spread(f"{measure.name}_after", after[measure.name])
         rows.append((row, after))
     return rows
 
 
-def _level(groups: Sequence[pd.DataFrame], measure: Measure, image: str) -> Interval:
-    """Of one group of trials their level; of several the mean of the groups that have one."""
+def level_of_groups(groups: Sequence[pd.DataFrame], measure: Measure, image: str) -> Interval:
+    """Of one group of trials their level; of several the mean of the levels of those that have one."""
     if len(groups) == 1:
         return level(groups[0], measure, image).interval
     (column,) = measure.columns(image)

@@ -14,7 +14,7 @@ MOST_ROWS = 60
 """A table shows no more; its CSV has all."""
 TEXT = (
     "judge", "method", "metric", "settings", "measure", "prompt", "binding", "trial", "control", "a vs b", "row", "now",
-    "device", "category",
+    "device", "category", "source", "protocol",
 )  # fmt: skip
 """Columns that are set flush left."""
 
@@ -22,7 +22,7 @@ TEXT = (
 @dataclass(frozen=True)
 class Table:
     number: int
-    """1 to 8, as the report counts them."""
+    """1 to 9, as the report counts them."""
     name: str
     title: str
     models: str

@@ -233,7 +233,7 @@ def _scores_of(metric: WeightedSum, texts: list[str], images: _KeptImages) -> di
 def _judge(trials: list[Progress], models: Models) -> None:
     """Judges the initial and the best images. They are rounded to uint8 as in the store, so that a later judgement of
     the stored images is the same."""
-    judged = [progress for progress in trials if progress.failure is None and progress.trial.prompt.bindings]
+    judged = [progress for progress in trials if progress.failure is None and progress.trial.prompt.asks]
     if not judged:
         return
     prompts = [progress.trial.prompt for progress in judged]

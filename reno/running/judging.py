@@ -57,7 +57,7 @@ class Judging:
     waiting: list[Stored] = field(default_factory=list)
     """The trials that this judge, with this identity, has not judged."""
     outcome: Outcome = field(default_factory=Outcome)
-    without_bindings: int = 0
+    nothing_to_judge: int = 0
     damaged: list[Damaged] = field(default_factory=list)
     """Its damaged judgements. Their trials are judged again."""
 
@@ -79,8 +79,8 @@ def _plan(judge: LocatedEvaluator, found: Sequence[Stored | Damaged]) -> Judging
     for one in found:
         if isinstance(one, Damaged):
             judging.outcome.failed[one.trial] = one.sentence
-        elif not one.record.bindings:
-            judging.without_bindings += 1
+        elif not one.record.prompt.asks:
+            judging.nothing_to_judge += 1
         else:
             said = one.judgement_by(judge.spec.name, judge.identity)
             if isinstance(said, JudgedTrial):

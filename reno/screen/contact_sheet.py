@@ -99,11 +99,17 @@ def _picture(trial: Stored, which: str) -> Image.Image:
 
 
 def _verdict(trial: Stored) -> tuple[str, str]:
-    """Bindings before and after, by the first judge; the colour says whether that is better, worse or neither."""
+    """Before and after by the first judge: its word on the whole image if it has one, else how many bindings hold. The
+    colour says whether that is better, worse or neither."""
     for judge, judged in trial.judgements().items():
-        before, after = judged.initial.bound, judged.best.bound
-        colour = GOOD if after > before else BAD if after < before else FAINT
-        return f"{judge}: {before} → {after} of {len(trial.record.bindings)} bound", colour
+        both = (judged.initial, judged.best)
+        if judged.best.correct is None:
+            before, after = (one.bound for one in both)
+            said = f"{before} → {after} of {len(trial.record.bindings)} bound"
+        else:
+            before, after = (bool(one.correct) for one in both)
+            said = " → ".join("right" if one else "wrong" for one in (before, after))
+        return f"{judge}: {said}", GOOD if after > before else BAD if after < before else FAINT
     return "", FAINT
 
 

@@ -75,8 +75,8 @@ def show_judging(judging: Judging) -> None:
     parts = [f"{count(len(outcome.done), 'trial')} judged", f"{len(outcome.skipped)} judged before"]
     if outcome.failed:
         parts.append(f"{len(outcome.failed)} failed")
-    if judging.without_bindings:
-        parts.append(f"{judging.without_bindings} have no bindings to judge")
+    if judging.nothing_to_judge:
+        parts.append(f"{judging.nothing_to_judge} with nothing to judge")
     left = {trial.id for trial in judging.waiting} - set(outcome.done) - set(outcome.failed)
     if left:
         parts.append(f"{len(left)} left; the same command goes on with them")

@@ -140,7 +140,7 @@ class Screen(Listener):
         job = self.plan.job
         for judge in (spec.name for spec in job.evaluators):
             pairs = zip(trials, judged, strict=True)
-            if lacking := sum(bool(trial.record.bindings) and judge not in said for trial, said in pairs):
+            if lacking := sum(trial.record.prompt.asks and judge not in said for trial, said in pairs):
                 words = ["python", "-m", "reno.evaluate", f"evaluators={judge}", f"results={job.results}"]
                 command = shlex.join([*words, *_of_the_judges(self.job.command)])
                 self.say(f"{count(lacking, 'trial')} stored before without {judge}'s judgement; to judge: {command}")
@@ -167,7 +167,7 @@ def prompt_notes(plan: Plan) -> list[str]:
     """What a user should know of the job's prompts before it runs, a line each."""
     job = plan.job
     notes = [f"note: {note}" for note in job.prompt_notes]
-    unbound = [prompt for prompt in job.prompts if not prompt.bindings]
+    unbound = [prompt for prompt in job.prompts if not prompt.asks]
     if job.evaluators and unbound:
         why = "; ".join(f"{prompt.text[:60]!r}: {why_unbound(prompt)}" for prompt in unbound[:3])
         are = "1 prompt has" if len(unbound) == 1 else f"{len(unbound)} prompts have"
@@ -232,7 +232,11 @@ def _table(plan: Plan, trials: Sequence[Stored], judged: Sequence[dict[str, Judg
 def _bound(trial: Stored, judged: JudgedTrial | None) -> str:
     if judged is None:
         return "not judged"
-    return f"{judged.initial.bound} -> {judged.best.bound} of {len(trial.record.bindings)}"
+    said = [f"{judged.initial.bound} -> {judged.best.bound} of {len(trial.record.bindings)}"]
+    if judged.best.correct is not None:
+        before, after = ("right" if one.correct else "wrong" for one in (judged.initial, judged.best))
+        said = [*(said if trial.record.bindings else []), f"{before} -> {after}"]
+    return ", ".join(said)
 
 
 def _ending(plan: Plan, trials: Sequence[Stored], outcome: Outcome) -> str:

@@ -49,6 +49,11 @@ class Prompt:
     cut: tuple[str, ...] = ()
     """For each text encoder that reads only the beginning of the text, a sentence; empty if all read all of it."""
 
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for something that a judge can look for."""
+        return bool(self.bindings or self.wanted or self.unwanted)
+
 
 def whole_text(text: str) -> bool:
     """Whether a text can be written to a file. Half of a character, as in JSON's "\\ud800", cannot."""

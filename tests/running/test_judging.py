@@ -194,7 +194,7 @@ def test_one_trial_that_cannot_be_judged_does_not_stop_the_others(words, store, 
     picture.write_bytes(bytes(data))
     assert main([word.replace("batch_size=2", "batch_size=8") for word in words]) == 1
     shown = capsys.readouterr()
-    assert "2 trials judged, 0 judged before, 3 failed, 1 have no bindings to judge" in shown.out
+    assert "2 trials judged, 0 judged before, 3 failed, 1 with nothing to judge" in shown.out
     failures = sorted(line.split(": ", 2)[1:] for line in shown.err.strip().splitlines())
     long = trial_id(3, "a zebra " * 9)
     assert sorted(id for id, _ in failures) == sorted(one[:12] for one in (trial_id(0), trial_id(1), long))
