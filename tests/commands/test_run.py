@@ -15,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
+from reno import HOME
 from reno.config.compose import composed
 from reno.config.conf import Conf
 from reno.config.page import RUN
 from reno.config.quoting import quote
+from reno.config.suites import suite_names
 from reno.config.sweep import begin_status, end_status, worst_status
 from reno.config.words import parse
 from reno.letters.console import PatientConsole
@@ -70,6 +73,17 @@ def test_the_testbed_runs_without_any_other_knob(tmp_path, capsys):
     assert "testbed, reno, metric clip: 12 trials" in shown and "random" not in shown
 
 
+OF_SUITES = {"suites_testbed": 2 * 2, "reno_table1": 1, "geneval": 2}
+"""Studies of suites, and their jobs for one suite."""
+
+
+@pytest.mark.parametrize("study", OF_SUITES)
+def test_a_study_of_suites_names_suites_that_exist(study):
+    values = yaml.safe_load((HOME / "experiments" / f"{study}.yaml").read_text())
+    named = values.get("suite") or values["hydra"]["sweeper"]["params"]["suite"]
+    assert set(named.split(",")) <= set(suite_names(Conf()))
+
+
 @pytest.mark.parametrize("study", Conf().options("experiments"))
 def test_every_experiment_composes_in_all_its_combinations(knobs, tmp_path, study, capsys):
     """As a user runs it: every job of the sweep is planned, none is run."""
@@ -77,11 +91,12 @@ def test_every_experiment_composes_in_all_its_combinations(knobs, tmp_path, stud
     sets.mkdir()
     small = sets / "small.txt"
     small.write_text("a red car and a blue cup\n")
-    sweep = [f"prompts={small}"]
+    sweep = ["limit=1"] if study in OF_SUITES else [f"prompts={small}"]
+    sweep += ["suite=testbed/pairs"] if study == "reno_table1" else []  # its own lists may have to be fetched
     status = main(["-m", f"+experiments={study}", *knobs[:-2], "dry_run=true", f"results={tmp_path / 'r'}", *sweep])
     shown = capsys.readouterr()
     assert status == 0, shown.err
-    jobs = {"report": 1, "clip_vs_blip": 2 * 3 * 2 * 2, "ablation": 2 * 2 * 2 * 2}[study]
+    jobs = {"report": 1, "clip_vs_blip": 2 * 3 * 2 * 2, "ablation": 2 * 2 * 2 * 2, **OF_SUITES}[study]
     assert len(re.findall(r"^job \d+:", shown.out, re.MULTILINE)) == jobs
     assert shown.err == ""
     if jobs > 1:
