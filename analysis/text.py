@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,9 +55,17 @@ def _unlinked(match: re.Match) -> str:
 
 
 def file_name(*parts: object) -> str:
-    """Parts as one portable file name; a path keeps its last part."""
-    stems = (re.sub(r"[^A-Za-z0-9+.-]+", "_", Path(str(part)).name).strip("._") or "x" for part in parts)
-    return "__".join(stem[:60] for stem in stems)
+    """Parts as one portable file name: two names differ where their parts do. A path keeps its last part, a suite its
+    benchmark and version; what is lost of a part has six digits of its SHA-256 in its place."""
+    return "__".join(_stem(str(part)) for part in parts)
+
+
+def _stem(part: str) -> str:
+    kept = part if "@" in part else Path(part).name
+    stem = re.sub(r"[^A-Za-z0-9+.-]+", "_", kept).strip("._")[:60] or "x"
+    if stem == part or re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+@\d+", part):
+        return stem
+    return f"{stem}-{hashlib.sha256(part.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
 
 
 def number(value: float, digits: int = 2, signed: bool = False) -> str:

@@ -17,6 +17,10 @@ from analysis.tables.table import Table, table_of
 from analysis.text import MISSING, number
 
 MEASURES = (FULLY_BOUND, CORRECT, JUDGE_SCORE)
+MEANINGS = (
+    (CORRECT, "the judge's word on the whole image, by GenEval's rule."),
+    (JUDGE_SCORE, "that of T2I-CompBench, where the judge is blip_vqa."),
+)
 MEAN = "mean of categories"
 
 
@@ -40,8 +44,7 @@ def categories(cell: Sequence[Slice]) -> Table:
     kinds = [value for row in rows for key, value in row.items() if key.endswith("_interval")]
     notes = [
         f"Before → after, with the interval of after. {n_note(cell, 'trials')}",
-        f"{CORRECT.title.capitalize()}: the judge's word on the whole image by GenEval's rule.",
-        f"{JUDGE_SCORE.title.capitalize()}: T2I-CompBench's, where the judge is blip_vqa.",
+        *(f"{measure.title.capitalize()}: {said}" for measure, said in MEANINGS if measure.title in shown[0]),
         f"{MEAN.capitalize()}: every category counts the same, whatever its number of prompts.",
         interval_note(kinds),
     ]
@@ -59,7 +62,7 @@ def _measured(one: Slice) -> list[Measure]:
 def _rows(trials: pd.DataFrame, measures: Sequence[Measure]) -> list[tuple[dict, dict[str, Interval]]]:
     """The rows of one configuration, each with its intervals of after by measure."""
     named = trials[trials["category"] != ""]
-    parts = {category: part for category, part in named.groupby("category", sort=False)}
+    parts = {category: part for category, part in named.groupby("category")}
     found = [(category, part, [part]) for category, part in parts.items()]
     if len(parts) > 1:
         found.append((MEAN, named, list(parts.values())))

@@ -35,16 +35,17 @@ def test_genevals_scores_are_shares_of_correct_images_and_their_mean_counts_each
     records += [stored("colors", place, correct=place < 9, bound=place < 5) for place in range(12)]
     table = table_of(records)
     rows = table.frame.set_index("category")
-    assert list(rows.index) == ["counting", "colors", "mean of categories"]
-    assert rows["correct_after"].tolist() == pytest.approx([0.25, 0.75, 0.5])
+    assert list(rows.index) == ["colors", "counting", "mean of categories"]
+    assert rows["correct_after"].tolist() == pytest.approx([0.75, 0.25, 0.5])
     assert rows["correct_before"].tolist() == [0, 0, 0]
     assert np.isnan(rows.loc["counting", "fully_bound_after"]) and rows.loc["colors", "fully_bound_after"] == 5 / 12
     assert rows.loc["mean of categories", "fully_bound_after"] == 5 / 12  # of the one category that has bindings
+    assert sum("GenEval's rule" in note for note in table.notes) == 1 and "T2I" not in "".join(table.notes)
     low, high = rows.loc["mean of categories", ["correct_after_low", "correct_after_high"]]
     assert 0.25 < low < 0.5 < high < 0.75
-    assert rows["trials"].tolist() == [8, 12, 20]
-    assert table.shown["correct images"][0].startswith("0.00 → 0.25 [")
-    assert table.shown["prompts fully bound"][0] == "–" and table.shown["judge"][0] == "detector†"
+    assert rows["trials"].tolist() == [12, 8, 20]
+    assert table.shown["correct images"][1].startswith("0.00 → 0.25 [")
+    assert table.shown["prompts fully bound"][1] == "–" and table.shown["judge"][0] == "detector†"
 
 
 def test_a_judges_score_is_averaged_by_category_and_one_category_has_no_mean():

@@ -86,10 +86,29 @@ def test_csv_comes_back_with_every_digit_and_no_cell_is_a_formula():
 
 def test_files_have_safe_names_and_three_formats(tmp_path):
     paths = write_table(table(HOSTILE), tmp_path / "t")
-    assert sorted(path.name for path in paths) == [
-        f"1_headline__g__own_set.txt.{suffix}" for suffix in ("csv", "md", "tex")
+    names = sorted(path.name for path in paths)
+    assert all(
+        re.fullmatch(r"1_headline__g-[0-9a-f]{6}__own_set.txt-[0-9a-f]{6}\.(csv|md|tex)", name) for name in names
+    )
+    assert [name.rpartition(".")[2] for name in names] == ["csv", "md", "tex"]
+    assert re.fullmatch(r"passwd-[0-9a-f]{6}__x-[0-9a-f]{6}__x-[0-9a-f]{6}", file_name("../../etc/passwd", "..", ""))
+    assert file_name("8_categories", "clip+blip", "blip_vqa") == "8_categories__clip+blip__blip_vqa"
+
+
+def test_two_names_are_two_files():
+    names = [
+        "geneval/all@1",
+        "parti/all@1",
+        "a/list.txt",
+        "b/list.txt",
+        "list.txt",
+        "clip[1]",
+        "clip_1",
+        "x" * 70,
+        "x" * 71,
     ]
-    assert file_name("../../etc/passwd", "..", "") == "passwd__x__x"
+    assert len({file_name(name) for name in names}) == len(names)
+    assert file_name("geneval/all@1") == "geneval_all_1"
 
 
 def test_a_long_table_is_cut_with_a_note_and_its_csv_is_whole():
