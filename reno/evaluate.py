@@ -3,6 +3,8 @@
     python -m reno.evaluate evaluators=blip_vqa results=DIR
     python -m reno.evaluate evaluators=[blip_vqa,detector] models.checkpoints.blip_vqa.path=FOLDER
 
+    python -m reno.evaluate evaluators=detector images=FOLDER results=DIR name=sd_turbo    # pictures made elsewhere
+
 Judgements are added to DIR/judgements; the trials do not change. Trials that the judge has judged already, with the
 same weights, settings and version, are skipped, so the same command goes on where an interrupted one stopped. Nothing
 is sent to Weights & Biases.
@@ -17,16 +19,21 @@ if __name__ == "__main__":  # before the imports below, which take a while
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from reno.config.checks import cpu_threads, device_name, folder, names, whole_number
+from reno.config.checks import cpu_threads, device_name, folder, names, text, whole_number
 from reno.config.command import run_command
+from reno.config.conf import Conf
 from reno.config.job import Checkpoints, evaluator
 from reno.config.page import Page
 from reno.config.sections import Section
+from reno.config.suites import suite_prompts
 from reno.config.words import Words
 from reno.letters.output import say
 from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import BadInput
+from reno.spec.prompts import Prompt
 
 PAGE = Page(
     name="evaluate",
@@ -38,7 +45,7 @@ PAGE = Page(
     examples="exit status  0 all trials are judged, 1 some failed, 2 the input cannot be used, 130 interrupted\n",
     resumes=True,
     lists=("evaluators",),
-    texts=("results",),
+    texts=("results", "images", "name", "suites"),
 )
 
 
@@ -55,6 +62,12 @@ def _evaluate(words: Words) -> int:
     from reno.screen.judging import JudgingBar, show_judging
     from reno.store.store import Store
 
+    if request.images is not None:
+        from reno.running.given import find_pictures, store_pictures
+
+        stored, before = store_pictures(find_pictures(request.images, request.prompts), Store(request.results),
+                                        request.name, request.prompt_set)  # fmt: skip
+        say(f"{stored} pictures of {request.images} stored in {request.results}, {before} stored before")
     judgings = plan_judgings(request, Store(request.results))
     with JudgingBar() as bar:
         judge_all(request, judgings, ModelPool(), bar.tell)
@@ -78,13 +91,35 @@ def request_of(words: Words):
     models.end()
     judges = tuple(evaluator(name, checkpoints, words.conf) for name in chosen)
     checkpoints.given.end()  # refuses a checkpoint that no chosen judge loads
+    images = None if values["images"] is None else folder("images", values["images"])
+    prompts, prompt_set = _prompts(values, images, words.conf)
     return Request(
         judges,
         folder("results", values["results"]),
         device_name(values["device"]),
         whole_number("batch_size", values["batch_size"], at_least=1),
         cpu_threads(values["threads"]),
+        images=images,
+        name=text("name", values["name"]),
+        prompts=prompts,
+        prompt_set=prompt_set,
     )
+
+
+def _prompts(values: dict[str, Any], images: Path | None, conf: Conf) -> tuple[tuple[Prompt, ...], str | None]:
+    """The prompts that the pictures may show, and the name of their set. Raises BadInput."""
+    if images is None:
+        given = {"name": "given", "suite": None, "suites": None}
+        if typed := [knob for knob, default in given.items() if values[knob] != default]:
+            raise BadInput(f"{typed[0]}={values[typed[0]]} is about pictures made elsewhere; add images=FOLDER")
+        return (), None
+    if values["suite"] is None:
+        if values["suites"] is not None:
+            raise BadInput("suites is the folder of suites' files, and no suite is asked for; add suite=NAME")
+        return (), images.name
+    copies = None if values["suites"] is None else folder("suites", values["suites"])
+    read, suite = suite_prompts(values["suite"], copies, conf)
+    return read.prompts, suite.name
 
 
 if __name__ == "__main__":

@@ -201,6 +201,7 @@ def cost_quality(one: Slice):
     """Share of prompts fully bound against seconds a trial: a mark a configuration, a shape a method, a colour a
     metric."""
     rows = one.rows.dropna(subset=["fully/best"])
+    rows = rows[rows["seconds"] > 0]  # a picture that was made elsewhere took no time here
     if rows.empty:
         return None
     metrics = one.metrics_of(rows)

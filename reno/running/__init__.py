@@ -12,6 +12,7 @@ runner.py      runs a job from its plan to its outcome
 listeners.py   what the runner calls while a job runs: screen, tracker, log
 recording.py provenance.py outcome.py   the records of a trial and of a job
 judging.py reproducing.py   judge stored trials again; run a stored trial again
+given.py       pictures made elsewhere, as trials of a store
 fit/           a job's memory, predicted without its weights
 checking/      whether checkpoints are read right
 """

@@ -25,6 +25,7 @@ from reno.running.provenance import environment
 from reno.spec.errors import BadInput, reason
 from reno.spec.job import EvaluatorSpec
 from reno.spec.judgements import Verdict
+from reno.spec.prompts import Prompt
 from reno.store.files import FILES
 from reno.store.records import JUDGED, JudgedTrial, JudgementRecord
 from reno.store.store import Store
@@ -47,6 +48,13 @@ class Request:
     batch_size: int = 8
     """Trials that are judged side by side."""
     threads: int | None = None
+    images: Path | None = None
+    """Pictures made elsewhere, to be stored first (reno/running/given.py)."""
+    name: str = "given"
+    """What made them."""
+    prompts: tuple[Prompt, ...] = ()
+    """Those that they may show; empty: any."""
+    prompt_set: str | None = None
 
 
 @dataclass

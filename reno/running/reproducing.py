@@ -64,6 +64,8 @@ def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Com
     if damaged := stored.damage():
         raise BadInput(damaged.sentence)
     record = stored.record
+    if record.spec.picture is not UNSET:
+        raise BadInput(f"{stored.id[:12]} is a picture that was made elsewhere; only its judgements can be made again")
     job = _checked_job(stored, device or record.provenance.device_type)
     plan = make_plan(job)
     _check_weights(plan, record.trial)

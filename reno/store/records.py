@@ -77,6 +77,8 @@ class TrialIdentity(Record, kw_only=True):
     on_long: str | UnsetType = UNSET
     """`cut` if a text encoder read only the beginning of the prompt."""
     seed: Whole
+    picture: str | UnsetType = UNSET
+    """SHA-256 of the pixels of a picture that was made elsewhere."""
 
 
 class Labels(Record, kw_only=True):
