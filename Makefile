@@ -72,8 +72,8 @@ bench-gpu: setup ## the same on a CUDA GPU at SD-Turbo's size, with random weigh
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
 	@$(BIN)/python scripts/build_dashboard.py --project "$$PROJECT" $${ENTITY:+--entity "$$ENTITY"}
 
-damage: setup ## spoil stored files and kill jobs at random, and count what every command does: an hour
-	$(BIN)/python -m tests.running.damage $(or $(ARGS),500 50)
+damage: setup ## spoil stored files, kill jobs at random and at each change to a store, and count what happens: an hour
+	$(BIN)/python -m tests.running.damage $(or $(ARGS),500 50 1)
 
 mutants: setup ## mutation testing: faults put into the code one at a time, over an hour; goes on where it stopped
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'

@@ -1,9 +1,9 @@
-"""What damage does to a store: files are spoilt at random and every command is run over them, and jobs are killed at
-random moments and run again.
+"""What damage does to a store: files are spoilt at random and every command is run over them; jobs are killed at random
+moments and run again; and a job ends at each single change that it makes to its store, and runs again.
 
-    python -m tests.running.damage 400 50       # files to spoil, jobs to kill; prints the counts
+    python -m tests.running.damage 400 50 1     # files to spoil, jobs to kill, every so many crash points (0: none)
 
-The spoilt trials are those of the parts in docs/house.md, which run in milliseconds; the killed jobs are the testbed's.
+The spoilt trials are those of the parts in docs/house.md, which run in milliseconds; the other jobs are the testbed's.
 """
 
 from __future__ import annotations
@@ -296,12 +296,61 @@ def kill_many(room: Path, kills: int, seed: int = 0) -> Counter:
     return counts
 
 
+CRASHING = """
+import os, sys
+point, store, count = int(sys.argv.pop(1)), sys.argv.pop(1), 0
+
+def watch(event, arguments):
+    global count
+    changes = event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
+    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    if (changes or writes) and any(str(one).startswith(store) for one in arguments[:2]):
+        count += 1
+        if count == point:
+            os._exit(99)
+
+sys.addaudithook(watch)
+from reno.run import main
+status = main(sys.argv[1:])
+print(count)
+sys.exit(status)
+"""
+"""Runs a job that ends, with no chance to clean up, before its point-th change to the store; prints how many there
+were."""
+
+
+def crash_everywhere(room: Path, every: int = 1) -> Counter:
+    """Ends a job of two trials before its first change to the store, before its second, and so on, and runs it again
+    each time."""
+    whole = room / "uncrashed"
+    points = int(_crashed(whole, 0).stdout.split()[-1])
+    counts = Counter({"crash points": points})
+    for point in range(1, points + 1, every):
+        store = room / f"crash{point}"
+        counts["ended there"] += _crashed(store, point).returncode == 99
+        counts["runs to the end"] += _crashed(store, 0).returncode == 0
+        counts["changed or lost"] += len(differences(store, whole))
+        counts["doubled"] += len(list((store / "trials").iterdir())) - len(list((whole / "trials").iterdir()))
+        counts["damaged"] += len(list((store / "damaged").rglob("*"))) if (store / "damaged").exists() else 0
+        counts["left behind"] += len(list((store / "staging").iterdir())) + len(list(store.rglob("*.part")))
+    return counts
+
+
+def _crashed(store: Path, point: int) -> subprocess.CompletedProcess:
+    words = ["prompt=[a red car,a blue cup]", "iterations=1", "batch_size=1", *_PLAIN, f"results={store}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", CRASHING, str(point), str(store), *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+_PLAIN = ("threads=1", "record=[]", "tracking=disabled")
+
+
 def _process(store: Path) -> subprocess.Popen:
     """A job of 12 trials, each a batch of its own, so that one is written while the next one runs."""
-    words = ["prompt=[a red car,a blue cup]", "seed=[0,1,2,3,4,5]", "iterations=3", "batch_size=1", "threads=1",
-             "record=[]", "tracking=disabled", f"results={store}"]  # fmt: skip
+    words = ["prompt=[a red car,a blue cup]", "seed=[0,1,2,3,4,5]", "iterations=3", "batch_size=1", *_PLAIN]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "reno.run", *words]
+    command = [sys.executable, "-m", "reno.run", *words, f"results={store}"]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -325,11 +374,12 @@ def _latest(store: Path) -> int:
 
 
 def main() -> None:
-    spoils, kills = (int(word) for word in (*sys.argv[1:], "100", "50")[:2])
+    spoils, kills, every = (int(word) for word in (*sys.argv[1:], *("100", "50", "1")[len(sys.argv) - 1 :]))
     with tempfile.TemporaryDirectory(prefix="reno-damage-test-") as room, contextlib.redirect_stdout(io.StringIO()):
         bench = Bench(Path(room))
         counts, wrong = spoil_many(bench, spoils)
         killed = kill_many(Path(room), kills) if kills else Counter()
+        crashed = crash_everywhere(Path(room), every) if every else Counter()
     print(f"{spoils} spoilt files")
     for command in COMMANDS:
         print(
@@ -337,7 +387,8 @@ def main() -> None:
             ", ".join(f"{counts[command, did]} {did}" for did in (NAMED, SAME, OLDER, SILENT, LEFT, RAW)),
         )
     print("\n".join(wrong))
-    print(", ".join(f"{count} {what}" for what, count in killed.items()))
+    for found in (killed, crashed):
+        print(", ".join(f"{count} {what}" for what, count in found.items()))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,18 @@ from reno.reproduce import main as reproduce
 from reno.run import main as run
 from reno.store.store import Store
 from reno.store.stored import checked
-from tests.running.damage import COMMANDS, LEFT, NAMED, RAW, SILENT, Bench, flipped_bit, kill_many, spoil_many
+from tests.running.damage import (
+    COMMANDS,
+    LEFT,
+    NAMED,
+    RAW,
+    SILENT,
+    Bench,
+    crash_everywhere,
+    flipped_bit,
+    kill_many,
+    spoil_many,
+)
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +192,13 @@ def test_jobs_killed_at_random_and_run_again_lose_double_and_change_nothing(tmp_
     counts = kill_many(tmp_path, 6)
     bad = ("changed or lost", "doubled", "damaged", "left behind")
     assert counts["kills"] >= 6 and [counts[name] for name in bad] == [0, 0, 0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_job_that_ends_at_any_change_of_its_store_and_runs_again_loses_doubles_and_changes_nothing(tmp_path):
+    """`python -m tests.running.damage 0 0 1` ends it at every change."""
+    counts = crash_everywhere(tmp_path, every=5)
+    bad = ("changed or lost", "doubled", "damaged", "left behind")
+    assert counts["crash points"] > 20 and [counts[name] for name in bad] == [0, 0, 0, 0]
+    assert counts["ended there"] == counts["runs to the end"] == len(range(1, counts["crash points"] + 1, 5))
