@@ -58,7 +58,10 @@ def tidy(
     planned = [row for job in jobs for row in _planned_rows(job)]
     stored = {record.id for record in records}
     trials, absent = _named(pd.DataFrame(rows), pd.DataFrame(_lacking(planned, stored, broken)))
-    asked = dict.fromkeys(tuple(row[name] for name in MEMBER_COLUMNS) for row in (*rows, *planned))
+    asked = {}  # the category that a job gave counts before the one that the trial was made with
+    for row in (*rows, *planned):
+        key = tuple(row[name] for name in MEMBER_COLUMNS[:-1])
+        asked[key] = row["category"] or asked.get(key, "")
     judged = pd.DataFrame([row for record in records for row in _judged_rows(record)], columns=list(JUDGED_COLUMNS))
     said = [row for record in records for row in _verdict_rows(record)]
     verdicts = pd.DataFrame(said, columns=[*VERDICT_COLUMNS, "identity"])
@@ -70,7 +73,9 @@ def tidy(
         judged=judged.assign(judge=_keys(judged).map(judges)),
         verdicts=verdicts.assign(judge=_keys(verdicts).map(judges))[list(VERDICT_COLUMNS)],
         scores=pd.DataFrame([row for record in records for row in _score_rows(record)], columns=list(SCORE_COLUMNS)),
-        members=pd.DataFrame([row for row in asked if row[0] in stored], columns=list(MEMBER_COLUMNS)),
+        members=pd.DataFrame(
+            [(*key, category) for key, category in asked.items() if key[0] in stored], columns=list(MEMBER_COLUMNS)
+        ),
         absent=absent,
         damaged=(*broken.values(), *unread),
         commands=tuple(dict.fromkeys(_text(job.command) for job in jobs if job.command)),
@@ -117,6 +122,7 @@ def _planned_rows(job: JobRecord) -> list[dict[str, Any]]:
             "trial": trial.id,
             "prompt": _text(trial.prompt),
             "seed": trial.seed,
+            "category": _text(trial.category or ""),
             "state": trial.state,
             "reason": None if trial.reason is UNSET else _text(trial.reason),
         }

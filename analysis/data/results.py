@@ -36,7 +36,7 @@ JUDGED_COLUMNS = (
 )  # fmt: skip
 VERDICT_COLUMNS = ("trial", "judge", "kin", "image", "correct", "score")
 SCORE_COLUMNS = ("trial", "image", "metric", "score")
-MEMBER_COLUMNS = ("trial", "prompt_set", "study")
+MEMBER_COLUMNS = ("trial", "prompt_set", "study", "category")
 ABSENT_COLUMNS = (
     "trial", "models", "prompt_set", "study", "metric", "method", "settings", "prompt", "seed", "state", "reason",
 )  # fmt: skip
@@ -68,7 +68,8 @@ class Results:
     scores: pd.DataFrame
     """SCORE_COLUMNS, one row a metric that scored an image (initial, best, last). `metric` is the record's label."""
     members: pd.DataFrame
-    """MEMBER_COLUMNS, one row a stored trial x prompt set x study. A trial is stored once and may be in several."""
+    """MEMBER_COLUMNS, one row a stored trial x prompt set x study. A trial is stored once and may be in several;
+    its category may be another in each."""
     absent: pd.DataFrame
     """ABSENT_COLUMNS, one row a planned trial x prompt set that the store lacks. `state` is one of ABSENT_STATES;
     `settings` is None if the job's record does not have them."""

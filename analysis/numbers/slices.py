@@ -97,18 +97,20 @@ def slices(results: Results) -> list[Slice]:
     trials = results.trials.drop(columns=["prompt_set", "study"]).merge(_scores_wide(results), on="trial", how="left")
     components = _components(results.judged, results.verdicts)
     places = {judge: place for place, judge in enumerate(results.verdicts["judge"].unique())}
-    members = results.members[["trial", "prompt_set"]].drop_duplicates()
+    members = results.members.sort_values("category", ascending=False, kind="stable")  # one that is empty comes last
+    members = members.drop_duplicates(["trial", "prompt_set"])
     found = []
-    for prompt_set, ids in members.groupby("prompt_set")["trial"]:
-        here = trials[trials["trial"].isin(set(ids))]
+    for prompt_set, own in members.groupby("prompt_set"):
+        here = trials[trials["trial"].isin(set(own["trial"]))]
+        here = here.assign(category=here["trial"].map(own.set_index("trial")["category"]))
         for models, rows in here.groupby("models"):
             absent = results.absent
             absent = absent[(absent["models"] == models) & (absent["prompt_set"] == prompt_set)]
             seen = components[components["trial"].isin(set(rows["trial"]))]
             judges = seen.groupby("judge", sort=False)["kin"].first().to_dict() or {NO_JUDGE: "none"}
             for judge, kin in judges.items():
-                own = seen[seen["judge"] == judge].drop(columns=["judge", "kin"])
-                joined = rows.merge(own, on="trial", how="left").reset_index(drop=True)
+                said = seen[seen["judge"] == judge].drop(columns=["judge", "kin"])
+                joined = rows.merge(said, on="trial", how="left").reset_index(drop=True)
                 random = bool(rows["random_weights"].any())
                 found.append(Slice(models, str(prompt_set), judge, kin, joined, absent, random, **order))
     return sorted(found, key=lambda one: (one.models, one.prompt_set, one.kin != "none", places.get(one.judge, 0)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from analysis.data.names import label_of
 from analysis.numbers.measures import CORRECT, FULLY_BOUND, JUDGE_SCORE
 from analysis.numbers.published import BEFORE, MEAN, Published, published
 from analysis.numbers.slices import Slice
@@ -14,7 +15,7 @@ from analysis.tables.categories import level_of_groups
 from analysis.tables.columns import bracketed, spread
 from analysis.tables.notes import interval_note
 from analysis.tables.table import Table, table_of
-from analysis.text import MISSING, number
+from analysis.text import MISSING
 
 MEASURES = {measure.name: measure for measure in (FULLY_BOUND, CORRECT, JUDGE_SCORE)}
 INSIDE, OUTSIDE, OPEN = "inside", "outside", "no interval"
@@ -53,11 +54,11 @@ def _lines(cell: Sequence[Slice], row: Published, category: str) -> Iterator[tup
         "measure": MEASURES[row.measure].title,
         "published": row.values[category],
     }
-    one = next((one for one in cell if one.judge.partition("[")[0] == row.judge), None)
-    ran = list(_ran(one, row)) if one is not None else []
+    judges = [one for one in cell if label_of(one.judge) == row.judge]
+    ran = [found for one in judges for found in _ran(one, row)]
     if not ran:
         none = Interval(float("nan"), float("nan"), float("nan"), "none")
-        why = "not run" if one is not None else f"not judged by {row.judge}"
+        why = "not run" if judges else f"not judged by {row.judge}"
         yield (
             {**labels, "settings": "", **spread("ours", none), "inside": OPEN, "protocol": why},
             _shown(labels, "", none, why),
@@ -79,7 +80,7 @@ def _ran(one: Slice, row: Published) -> Iterator[tuple[str, pd.DataFrame]]:
         yield "", one.rows.drop_duplicates(["prompt", "seed"])
         return
     for method, metric, settings, trials in one.configurations(one.rows):
-        if (method, metric) == (row.method, row.metric):
+        if (method, label_of(metric)) == (row.method, row.metric):
             yield settings, trials
 
 
@@ -122,7 +123,7 @@ def _shown(labels: dict, settings: str, interval: Interval, protocol: str) -> di
         "method": labels["method"],
         "metric": labels["metric"],
         "settings": settings,
-        "published": number(labels["published"]),
+        "published": f"{labels['published']:g}",
         "ours": MISSING if pd.isna(interval.value) else bracketed(interval, signed=False),
         "published value": _inside(labels["published"], interval),
         "protocol": protocol,

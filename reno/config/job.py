@@ -57,6 +57,9 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     models = Section(values["models"], "models", config.references)
     closed = flag("models.closed", models.take("closed", False))
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf, config.typed)
+    chosen = [knob for knob in ("prompt", "prompts", "suite") if knob in config.typed and values[knob] is not None]
+    if len(chosen) > 1:
+        raise BadInput(f"{' and '.join(chosen)} each say what to draw; leave one of them in")
     suite = None
     if values["suite"] is None:
         if values["suites"] is not None:

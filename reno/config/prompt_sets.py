@@ -20,7 +20,7 @@ GROUP = "prompt_sets"
 def load_prompts(name: str, conf: Conf = Conf()) -> PromptFile:  # noqa: B008 (it is frozen)
     """The prompts of a named set, of a file, or of a folder of files. Raises BadInput if there is none, or a line of it
     cannot be used."""
-    return read_prompt_file(_find(name, conf))
+    return read_prompt_file(prompt_set_path(name, conf))
 
 
 def limited(found: PromptFile, limit: object, seed: object) -> PromptFile:
@@ -44,7 +44,7 @@ def limited(found: PromptFile, limit: object, seed: object) -> PromptFile:
 def _count(limit: object, total: int) -> int:
     if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1:
         return limit
-    share = re.fullmatch(r"(\d+(?:\.\d+)?)%", str(limit))
+    share = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)%", str(limit))
     if share is None or not 0 < float(share[1]) <= 100:
         raise BadInput(f"limit must be a count of prompts, 1 or more, or a share above 0%, not {limit!r}; use limit=20 "
                        "or limit=5%")  # fmt: skip
@@ -57,7 +57,8 @@ def named_sets(conf: Conf) -> list[str]:
     return sorted({path.stem for path in paths if path.suffix in SUFFIXES})
 
 
-def _find(name: str, conf: Conf) -> Path:
+def prompt_set_path(name: str, conf: Conf) -> Path:
+    """The file of a set, or the file or folder of that path. Raises BadInput if there is none."""
     found = [None if "/" in name else conf.path(GROUP, f"{name}{suffix}") for suffix in SUFFIXES]
     path = next((path for path in found if path), None)
     if path is not None:

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from reno.config.conf import Conf
-from reno.config.prompt_sets import load_prompts
+from reno.config.prompt_sets import load_prompts, prompt_set_path
 from reno.prompts.formats import PromptFile
 from reno.prompts.geneval import geneval_prompts
-from reno.prompts.suites import SuiteFiles
+from reno.prompts.suites import SuiteFiles, check_digest
 from reno.spec.errors import BadInput, did_you_mean, first_line
 from reno.spec.suites import Protocol, Suite
 
@@ -93,6 +93,7 @@ def suite_prompts(name: object, folder: Path | None, conf: Conf) -> tuple[Prompt
         found = PromptFile(geneval_prompts(), ("GenEval's prompts are drawn by its rule",))
     elif entry.prompts is not None:
         found = load_prompts(entry.prompts, conf)
+        check_digest(suite, prompt_set_path(entry.prompts, conf))
     else:
         found, suite = SuiteFiles(folder).read(suite)
     if suite.category:
@@ -113,6 +114,19 @@ def _benchmark(name: str, conf: Conf) -> Benchmark:
                 raise ValueError(f"{part} needs one of file, prompts and rule")
             if entry.rule not in (None, "geneval"):
                 raise ValueError(f"{part}: rule {entry.rule} is not known; the only one is geneval")
+            protocol = entry.protocol
+            if protocol.images < 1:
+                raise ValueError(f"{part}: the protocol's images must be 1 or more, not {protocol.images}")
+            for name, value, allowed in (
+                ("judge", protocol.judge, [None, *conf.options("evaluator")]),
+                ("measure", protocol.measure, [None, "score", "correct", "fully_bound"]),
+                ("mean_over", protocol.mean_over, ["images", "categories"]),
+            ):
+                if value not in allowed:
+                    raise ValueError(f"{part}: the protocol's {name} {value!r} is not one of {allowed}")
+            _suite(part, entry, benchmark)
+        if not benchmark.suites:
+            raise ValueError("it has no suites")
     except ValueError as error:  # msgspec's ValidationError is one
         raise BadInput(f"{conf.path(GROUP, f'{name}.yaml')} is no benchmark: {first_line(error)}") from None
     return benchmark
@@ -122,5 +136,7 @@ def _suite(name: str, entry: Entry, benchmark: Benchmark) -> Suite:
     path = "/".join(part for part in (benchmark.folder, entry.file) if part) if entry.file else None
     address = None
     if path and benchmark.source and entry.commit:
-        address = benchmark.source.format(commit=entry.commit, path=path)
+        address = benchmark.source.replace("{commit}", entry.commit).replace("{path}", path)
+        if any(letter in address for letter in "{} ") or not address.startswith(("https://", "http://")):
+            raise ValueError(f"source must be an address with {{commit}} and {{path}} in it, not {benchmark.source!r}")
     return Suite(name, entry.protocol, entry.sha256, entry.category, entry.file, path, address)

@@ -168,7 +168,8 @@ def verdict(bindings: Sequence[Binding], answers: dict[str, float], threshold: f
         "swapped": any(exchanged(one, other) and exchanged(other, one) for one, other in _exchangeable(bindings)),
         "missing": not all(judgement.object_present for judgement in judgements),
     }
-    return Verdict(judgements, faults, math.prod(judgement.bound_confidence for judgement in judgements))
+    score = math.prod(judgement.bound_confidence for judgement in judgements) if judgements else None
+    return Verdict(judgements, faults, score)
 
 
 def _exchangeable(bindings: Sequence[Binding]) -> list[tuple[Binding, Binding]]:

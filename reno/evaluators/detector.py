@@ -146,30 +146,43 @@ class Detector(Evaluator):
         return [self._verdict(*each) for each in zip(images, prompts, found, strict=True)]
 
     def _verdict(self, image: torch.Tensor, prompt: Prompt, found: Sequence[Detection]) -> Verdict:
-        """The verdict on one image (3, H, W)."""
-        asked = {self.finder.known_as(name): name for name in _objects(prompt)}
-        found = [replace(one, object=asked.get(one.object, one.object)) for one in found]  # as the prompt spells it
-        objects = [binding.object for binding in prompt.bindings]
+        """The verdict on one image (3, H, W). A prompt may call one object of the finder's by several names."""
+        bindings = [replace(one, object=self.finder.known_as(one.object)) for one in prompt.bindings]
+        objects = [binding.object for binding in bindings]
         counted = _counted(found, objects, self.threshold)
-        colors = dict.fromkeys([*self.colors, *(binding.attribute for binding in prompt.bindings)])
-        read = self.reader.read(image, counted, list(colors))
+        colors = dict.fromkeys([*self.colors, *(binding.attribute for binding in bindings)])
+        read = self.reader.read(image, self._spelled(prompt, counted), list(colors))
         painted = [Painted(one.object, one.score, colors) for one, colors in zip(counted, read, strict=True)]
         highest = {name: max((one.score for one in found if one.object == name), default=0.0) for name in objects}
-        return msgspec.structs.replace(
-            verdict(prompt.bindings, painted, highest), correct=self._correct(image, prompt, found)
+        said = verdict(bindings, painted, highest)
+        named = zip(said.judgements, prompt.bindings, strict=True)
+        return Verdict(
+            tuple(msgspec.structs.replace(one, object=binding.object) for one, binding in named),
+            said.faults,
+            correct=self._correct(image, prompt, found),
         )
 
     def _correct(self, image: torch.Tensor, prompt: Prompt, found: Sequence[Detection]) -> bool | None:
-        """GenEval's verdict; None if the prompt has no `include` and `exclude`."""
-        if not prompt.wanted and not prompt.unwanted:
+        """GenEval's verdict; None if the prompt has no `include` and `exclude`, or the finder's detections cannot be
+        counted."""
+        if not self.finder.counts or not (prompt.wanted or prompt.unwanted):
             return None
         colors = list(dict.fromkeys([*GENEVALS, *(one.color for one in prompt.wanted if one.color)]))
+        wanted, unwanted = (
+            tuple(replace(one, object=self.finder.known_as(one.object)) for one in clauses)
+            for clauses in (prompt.wanted, prompt.unwanted)
+        )
 
         def color_of(one: Detection) -> str:
-            (read,) = self.reader.read(image, [one], colors)
+            (read,) = self.reader.read(image, self._spelled(prompt, [one]), colors)
             return max(read, key=read.get)
 
-        return geneval.correct(prompt, found, color_of)
+        return geneval.correct(replace(prompt, wanted=wanted, unwanted=unwanted), found, color_of)
+
+    def _spelled(self, prompt: Prompt, found: Sequence[Detection]) -> list[Detection]:
+        """The detections under the names that the prompt uses, for the words that their colours are read with."""
+        names = {self.finder.known_as(name): name for name in reversed(_objects(prompt))}
+        return [replace(one, object=names.get(one.object, one.object)) for one in found]
 
 
 def _objects(prompt: Prompt) -> list[str]:

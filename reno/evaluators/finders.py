@@ -55,6 +55,9 @@ def coco_name(name: str) -> str:
 
 
 class Finder(Protocol):
+    counts: bool
+    """Whether each object is found once, so that its detections can be counted."""
+
     def known_as(self, name: str) -> str:
         """The name that its detections of this object have."""
         ...
@@ -127,6 +130,8 @@ class Segmenter:
     """Mask2Former for instance segmentation. A detection's score is its class probability times the mean probability of
     its mask's pixels (Cheng et al. 2022), as in transformers' own post-processing."""
 
+    counts = True
+
     def __init__(self, folder: Path, device: torch.device, image_size: int | None):
         from transformers import Mask2FormerForUniversalSegmentation
 
@@ -182,7 +187,10 @@ def _box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 class WordDetector:
-    """OWLv2 or OWL-ViT: each patch of the image is compared with the words "a photo of a bench"."""
+    """OWLv2 or OWL-ViT: each patch of the image is compared with the words "a photo of a bench". Several patches may
+    find one object."""
+
+    counts = False
 
     def __init__(self, folder: Path, device: torch.device, image_size: int | None, square: bool):
         import transformers

@@ -37,6 +37,8 @@ LABEL_KEYS = (
     "category_detailed", "challenge", "note", "id", "item_id", "index", "source", "type", "level",
 )  # fmt: skip
 """Other keys of a JSON object that describe the prompt. They are known, and not used."""
+MOST_COUNTED = 100
+"""Of one object that GenEval's lists may ask for."""
 TIFA_KEYS = (
     "question", "choices", "answer", "answer_type", "element_type", "element", "coco_val_id", "drawbench_id",
     "paintskill_id", "partiprompt_id",
@@ -85,12 +87,19 @@ def read_prompt_file(path: Path) -> PromptFile:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise BadInput(f"{path}, line {line} is not UTF-8; save the file as UTF-8") from None
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}); give a UTF-8 file with one prompt per line") from None
+    if "\0" in text:
+        raise BadInput(f"{path} is not a text file: it holds a NUL; give a UTF-8 file with one prompt per line")
+    if "\r" in text.replace("\r\n", ""):
+        raise BadInput(
+            f"{path} has lines that end in a carriage return alone; save it with line ends of Unix or Windows"
+        )
+    return text
 
 
 def _each_once(found: Sequence[Prompt], notes: Sequence[str]) -> PromptFile:
@@ -107,6 +116,8 @@ def _each_once(found: Sequence[Prompt], notes: Sequence[str]) -> PromptFile:
         if twice
         else []
     )
+    other = sum(kept[prompt.text].category != prompt.category for prompt in found)
+    said += [f"{other} of them under another category: the first one counts"] if other else []
     return PromptFile(tuple(kept.values()), (*notes, *said))
 
 
@@ -151,9 +162,24 @@ def _json_lines(text: str, path: Path) -> Iterator[tuple[Any, str]]:
         if line.strip() and not line.startswith("#"):
             where = f"{path}, line {number}"
             try:
-                yield json.loads(line), where
+                yield json.loads(line, object_pairs_hook=_keys_once), where
+            except _KeyTwice as error:
+                raise BadInput(f"{where} has the key {error} twice; leave one of them out") from None
             except (ValueError, RecursionError):
                 raise BadInput(f"{where} is not a JSON object such as {EXAMPLE}") from None
+
+
+class _KeyTwice(Exception):
+    """An object has a key twice."""
+
+
+def _keys_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _KeyTwice(repr(key))
+        found[key] = value
+    return found
 
 
 def _is_json(text: str) -> bool:
@@ -166,7 +192,10 @@ def _is_json(text: str) -> bool:
 
 
 def _json_array(text: str, path: Path) -> Iterator[tuple[Any, str]]:
-    entries = json.loads(text)
+    try:
+        entries = json.loads(text, object_pairs_hook=_keys_once)
+    except _KeyTwice as error:
+        raise BadInput(f"{path} has the key {error} twice in an object; leave one of them out") from None
     if isinstance(entries, dict) and not set(map(str.lower, entries)) & set(TEXT_KEYS):
         entries = list(entries.values())  # by id
     entries = [entries] if isinstance(entries, dict) else entries
@@ -191,11 +220,16 @@ def _from_object(entry: object, where: str) -> Prompt:
             f"{', '.join(known)}"
         )
     lower = {key.lower(): value for key, value in entry.items()}
-    key = next((name for name in TEXT_KEYS if name in lower), None)
+    several = [name for name in TEXT_KEYS if name in lower]
+    if len({str(lower[name]) for name in several}) > 1:
+        raise BadInput(f"{where} has {' and '.join(several)} with different texts; leave one of them in it")
+    key = next(iter(several), None)
     if key is None:
         raise BadInput(f"{where} has no prompt; write a JSON object such as {EXAMPLE}")
     prompt = replace(prompt_from_text(lower[key], where), category=_category(lower, where))
     wanted, unwanted = (_wanted(lower.get(name), f"{where}: {name}") for name in ("include", "exclude"))
+    if any(one.color or one.position for one in unwanted):
+        raise BadInput(f"{where}: exclude has a class and a count only; GenEval looks at no colour or position there")
     prompt = replace(prompt, wanted=wanted, unwanted=unwanted)
     if lower.get("bindings") is not None:
         return replace(prompt, bindings=_bindings(lower["bindings"], where))
@@ -252,12 +286,12 @@ def _wanted(found: object, where: str) -> tuple[Wanted, ...]:
     return tuple(Wanted(each.name, each.count, each.color, each.position) for each in clauses)
 
 
-class _Clause(msgspec.Struct, frozen=True):
+class _Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An entry of `include` or `exclude`."""
 
     name: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="class")
-    count: Annotated[int, msgspec.Meta(ge=1)] = 1
-    color: str | None = None
+    count: Annotated[int, msgspec.Meta(ge=1, le=MOST_COUNTED)] = 1
+    color: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     position: tuple[str, int] | None = None
 
 
@@ -280,6 +314,11 @@ def _from_table(text: str, path: Path, delimiter: str) -> tuple[list[Prompt], st
             f"{path} has no column named prompt; its columns are {', '.join(map(repr, header))}; name the one with the "
             f"prompts `prompt`"
         )
+    for name in ("bindings", "include", "exclude"):
+        if name in lower:
+            raise BadInput(
+                f"{path} has a column {name!r}, which a table cannot hold; give JSON lines such as {EXAMPLE}"
+            )
     found = []
     for number, cells in rows:
         where = f"{path}, line {number}"

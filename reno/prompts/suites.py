@@ -8,6 +8,7 @@ import os
 import tempfile
 import urllib.request
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 
 from reno.prompts.formats import PromptFile, read_prompt_file
@@ -35,12 +36,7 @@ class SuiteFiles:
     def read(self, suite: Suite) -> tuple[PromptFile, Suite]:
         """The suite's prompts, and the suite with the SHA-256 of the file that was read. Raises BadInput."""
         place = self._place(suite)
-        digest = hashlib.sha256(_bytes_of(place)).hexdigest()
-        if suite.sha256 not in (None, digest):
-            raise BadInput(
-                f"{place} is not the file of {suite.name}: its SHA-256 is {digest[:12]}… and not {suite.sha256[:12]}…; "
-                f"take {suite.address or 'the published file'}, or give your own list as prompts={place}"
-            )
+        digest = check_digest(suite, place)
         found = read_prompt_file(place)
         notes = [f"the prompts of {suite.name} are those of {place}"]
         if suite.sha256 is None:
@@ -53,7 +49,7 @@ class SuiteFiles:
         if not self.folder.is_dir():
             raise BadInput(f"suites={self.folder} is not a folder; give the one that holds your copies of benchmarks")
         roots = [self.folder, self.folder / suite.benchmark]
-        if suite.address:
+        if suite.address and suite.address.count("/") > 4:
             roots.append(self.folder / suite.address.split("/")[4])  # the repository's own name
         places = [root / path for root in roots for path in dict.fromkeys((suite.path, suite.file))]
         there = next((place for place in places if place.is_file()), None)
@@ -74,22 +70,38 @@ class SuiteFiles:
             return place
         try:
             with urllib.request.urlopen(suite.address, timeout=TIMEOUT) as answer:
-                content = answer.read(MOST_BYTES + 1)
+                content, promised = answer.read(MOST_BYTES + 1), answer.headers.get("Content-Length")
             if len(content) > MOST_BYTES:
                 raise ValueError(f"it has more than {MOST_BYTES >> 20} MB")
+            if promised is not None and str(len(content)) != promised:
+                raise ValueError(f"{len(content)} of {promised} bytes came")
+            if suite.sha256 not in (None, hashlib.sha256(content).hexdigest()):
+                raise ValueError("what came is not the file that the suite was defined with")
             place.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=place.parent, suffix=".part", delete=False) as part:
                 part.write(content)
             os.replace(part.name, place)
-        except (OSError, ValueError) as error:  # a failed request is an OSError too
+        except (OSError, ValueError, HTTPException) as error:  # a failed request is an OSError too
             raise BadInput(
                 f"the prompts of {suite.name} cannot be fetched from {suite.address} ({typed_line(error)}); {remedy}"
             ) from None
         return place
 
 
-def _bytes_of(place: Path) -> bytes:
+def check_digest(suite: Suite, place: Path) -> str:
+    """The SHA-256 of a suite's file. Raises BadInput if it cannot be read, or is not the one that the suite was defined
+    with."""
     try:
-        return place.read_bytes()
+        digest = hashlib.sha256(place.read_bytes()).hexdigest()
     except OSError as error:
         raise BadInput(f"{place} cannot be read ({error.strerror})") from None
+    if suite.sha256 not in (None, digest):
+        kept = place.is_relative_to(cache_folder())
+        remedy = f"remove {place}, and it is fetched again" if kept else (
+            f"take {suite.address or 'the published file'}, or give your own list as prompts={place}"
+        )  # fmt: skip
+        raise BadInput(
+            f"{place} is not the file of {suite.name}: its SHA-256 is {digest[:12]}… and not {suite.sha256[:12]}…; "
+            f"{remedy}"
+        )
+    return digest

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from reno.running.plan import Plan, cut, damaged_judgements, estimate_seconds, missing, read_finished
+from reno.running.plan import Plan, cut, damaged_judgements, estimate_seconds, judged_otherwise, missing, read_finished
 from reno.spec.errors import BadInput
 from reno.store.store import Store
 from reno.store.stored import Damaged, Stored
@@ -28,7 +28,8 @@ class Forecast:
     size: int | None
     """Bytes that the new trials write; None if that is not known."""
     damaged: tuple[str, ...] = ()
-    """A sentence for each trial and judgement that is damaged; the run makes these trials again."""
+    """A sentence for each trial and judgement that is damaged, so that the run makes these trials again, and one if
+    stored trials are judged for other bindings than the job's."""
 
 
 @dataclass
@@ -52,8 +53,9 @@ class Foresight:
         batches = missing(cut(plan.trials, side_by_side), finished.keys() | seen)
         seconds = estimate_seconds(plan, everything.values(), len(batches) * side_by_side)
         size = estimate_bytes(plan, everything.values())
-        unusable = tuple([one.sentence for one in damaged] + damaged_judgements(finished.values()))
-        return Forecast(plan, finished, new, seconds, None if size is None else len(new) * size, unusable)
+        unusable = [one.sentence for one in damaged] + damaged_judgements(finished.values())
+        unusable += filter(None, [judged_otherwise(plan.trials, finished)])
+        return Forecast(plan, finished, new, seconds, None if size is None else len(new) * size, tuple(unusable))
 
     def add(self, found: Forecast) -> None:
         """Counts a job that can run: a later job that shares its trials finds them there."""

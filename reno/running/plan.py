@@ -6,7 +6,7 @@ size, and some at another place of the batch, so a trial that runs again has the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from types import ModuleType
@@ -17,6 +17,7 @@ from reno.device.choice import choose_device, choose_dtype
 from reno.evaluators import JUDGING
 from reno.spec.errors import BadInput, did_you_mean
 from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, MetricTerm, NamedCheckpoint
+from reno.spec.prompts import Prompt
 from reno.spec.trial import TrialSpec, digest
 from reno.store.store import Store
 from reno.store.stored import BROKEN, Damaged, Stored, checked, whole
@@ -256,6 +257,26 @@ def read_finished(trials: Iterable[TrialSpec], store: Store) -> tuple[dict[str, 
         else:
             finished[whole(found).id] = found
     return finished, damaged
+
+
+def judged_otherwise(trials: Iterable[TrialSpec], finished: Mapping[str, Stored]) -> str | None:
+    """A sentence if stored trials are judged for other bindings, or other lists of GenEval's, than the job's prompts
+    have; None if not. A trial keeps those that it was made with."""
+    other = [
+        trial.prompt.text
+        for trial in trials
+        if trial.id in finished and _asked(trial.prompt) != _asked(finished[trial.id].record.prompt)
+    ]
+    if not other:
+        return None
+    return (
+        f"{len(other)} of the stored trials, such as {other[0][:60]!r}, were made for other bindings and are judged "
+        "for those; to judge them for this job's, give another results=DIR"
+    )
+
+
+def _asked(prompt: Prompt) -> tuple:
+    return prompt.bindings, prompt.wanted, prompt.unwanted
 
 
 def damaged_judgements(finished: Iterable[Stored]) -> list[str]:

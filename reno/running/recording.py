@@ -173,6 +173,7 @@ def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: 
                 prompt=trial.prompt.text,
                 seed=trial.seed,
                 on_long=trial.identity.get("on_long", UNSET),
+                category=trial.prompt.category or UNSET,
                 state=state.get(trial.id, NOT_RUN),
                 reason=outcome.failed.get(trial.id, UNSET),
             )

@@ -25,7 +25,7 @@ from reno.device.residence import out_of_memory, release
 from reno.running.batch import BatchRun, run_batch
 from reno.running.listeners import Listener, Listeners, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
-from reno.running.plan import Batch, Plan, cut, damaged_judgements, missing, read_finished
+from reno.running.plan import Batch, Plan, cut, damaged_judgements, judged_otherwise, missing, read_finished
 from reno.running.pool import ModelPool, Models
 from reno.running.provenance import Environment, environment, git_diff
 from reno.running.recording import finished_trial, job_record, provenances
@@ -89,6 +89,8 @@ class Runner:
         self.listeners.tell("job_begins", job)
         for sentence in (*few(moved, "damaged trials"), *few(unjudged, "damaged judgements")):
             self._warn(sentence)
+        if other := judged_otherwise(self.plan.trials, self.finished):
+            self._warn(other)
         try:
             if models is not None:
                 with _termination_as_interrupt(), ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:

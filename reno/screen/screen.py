@@ -232,11 +232,13 @@ def _table(plan: Plan, trials: Sequence[Stored], judged: Sequence[dict[str, Judg
 def _bound(trial: Stored, judged: JudgedTrial | None) -> str:
     if judged is None:
         return "not judged"
-    said = [f"{judged.initial.bound} -> {judged.best.bound} of {len(trial.record.bindings)}"]
+    said = []
+    if trial.record.bindings:
+        said.append(f"{judged.initial.bound} -> {judged.best.bound} of {len(trial.record.bindings)}")
     if judged.best.correct is not None:
         before, after = ("right" if one.correct else "wrong" for one in (judged.initial, judged.best))
-        said = [*(said if trial.record.bindings else []), f"{before} -> {after}"]
-    return ", ".join(said)
+        said.append(f"{before} -> {after}")
+    return ", ".join(said) or "no binding"
 
 
 def _ending(plan: Plan, trials: Sequence[Stored], outcome: Outcome) -> str:

@@ -287,6 +287,8 @@ class JobTrial(Record, kw_only=True):
     prompt: str
     seed: Whole
     on_long: str | UnsetType = UNSET
+    category: str | UnsetType = UNSET
+    """Of the prompt in the job's file or suite."""
     state: str
     """DONE, FAILED, STORED_BEFORE or NOT_RUN."""
     reason: str | UnsetType = UNSET

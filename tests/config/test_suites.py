@@ -17,6 +17,14 @@ from reno.spec.errors import BadInput
 LIST = b"a red car\na blue bowl\na red car\n"
 
 
+class Answer(io.BytesIO):
+    """What a server sends."""
+
+    def __init__(self, content, promised=None):
+        super().__init__(content)
+        self.headers = {"Content-Length": str(promised or len(content))}
+
+
 @pytest.fixture
 def conf(tmp_path):
     """conf(**entry): with a benchmark `mine`, whose suite `one` has the file list.txt."""
@@ -89,6 +97,9 @@ def test_a_name_of_no_suite_is_refused(conf, name, says):
         ({"rule": "geneval"}, "one needs one of file, prompts and rule"),
         ({"file": "gone", "rule": "other"}, "rule other is not known"),
         ({"colour": "red"}, "colour"),
+        ({"protocol": {"name": "x", "images": 0, "judge": None, "measure": None}}, "images must be 1 or more, not 0"),
+        ({"protocol": {"name": "x", "images": 1, "judge": "nobody", "measure": None}}, "judge 'nobody' is not one of"),
+        ({"protocol": {"name": "x", "images": 1, "judge": None, "measure": "scroe"}}, "measure 'scroe' is not one of"),
     ],
 )
 def test_an_odd_benchmark_is_refused(conf, entry, says):
@@ -133,7 +144,7 @@ def test_a_file_is_fetched_once_and_kept(conf, tmp_path, monkeypatch):
 
     def urlopen(address, timeout):
         asked.append(address)
-        return io.BytesIO(LIST)
+        return Answer(LIST)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(suites.urllib.request, "urlopen", urlopen)
@@ -142,6 +153,26 @@ def test_a_file_is_fetched_once_and_kept(conf, tmp_path, monkeypatch):
         assert len(found.prompts) == 2
     assert asked == ["https://example.org/lab/bench/c0ffee/data/list.txt"]
     assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == ["list.txt"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda: Answer(LIST[:9], len(LIST)), "9 of 32 bytes came"),
+        (lambda: Answer(LIST + b"x"), "what came is not the file that the suite was defined with"),
+    ],
+)
+def test_a_download_that_was_cut_off_or_is_another_file_is_not_kept(conf, tmp_path, monkeypatch, answer, says):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(suites.urllib.request, "urlopen", lambda *_, **__: answer())
+    with pytest.raises(BadInput, match=says):
+        suite_prompts("mine", None, conf())
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_prompt_set_of_a_suite_has_its_digest_checked(conf):
+    with pytest.raises(BadInput, match="is not the file of mine/one@2"):
+        suite_prompts("mine", None, conf(file="gone", commit="gone", prompts="pairs_dev", sha256="abcd"))
 
 
 def test_what_cannot_be_fetched_says_what_to_do(conf, tmp_path, monkeypatch):
@@ -174,7 +205,9 @@ def test_a_job_has_its_suite_and_a_prompt_beside_it_is_refused(compose):
     job = compose("suite=testbed/pairs", "limit=3")
     assert (job.suite.name, job.prompt_set, len(job.prompts)) == ("testbed/pairs@1", "testbed/pairs@1", 3)
     assert compose().suite is None
-    with pytest.raises(BadInput, match="prompt and suite both say what to draw"):
+    with pytest.raises(BadInput, match="prompt and suite each say what to draw"):
         compose("suite=testbed/pairs", "prompt=a red car")
+    with pytest.raises(BadInput, match="prompts and suite each say what to draw"):
+        compose("suite=testbed/pairs", "prompts=report")
     with pytest.raises(BadInput, match="add suite=NAME"):
         compose("suites=x")

@@ -71,6 +71,8 @@ def test_two_of_an_object_are_two_detections():
 class Finds:
     """A finder that was told what is there."""
 
+    counts = True
+
     def __init__(self, *found):
         self.found = list(found)
 
@@ -157,6 +159,33 @@ def test_a_prompt_of_genevals_gets_its_verdict_under_its_names_with_ten_colours(
     assert judge.reader.colors == list(COLORS[:10]) and "gold" not in judge.reader.colors
     (found,) = judge.judge(image[None], [asked(red, bindings=(Binding("red", "computer mouse"),))])
     assert found.judgements[0].bound and found.judgements[0].object == "computer mouse"
+
+
+def test_one_object_may_have_two_names_in_a_prompt():
+    image = torch.zeros(3, 64, 64)
+    image[:, 20:30, 5:15] = torch.tensor(RED)[:, None, None]
+    judge = Detector(
+        "detector", Finds(Detection("couch", 0.9, (5, 20, 15, 30))), NearestColor(), threshold=0.3, colors=COLORS
+    )
+    both = asked(Wanted("couch", 1, "red"), bindings=(Binding("red", "sofa"),))
+    (found,) = judge.judge(image[None], [both])
+    assert (
+        found.correct
+        and found.judgements[0].bound
+        and found.judgements[0].object == "sofa"
+        and not found.faults["missing"]
+    )
+    (found,) = judge.judge(image[None], [asked(Wanted("couch"), unwanted=(Wanted("sofa"),))])
+    assert found.correct is False
+
+
+def test_detections_that_cannot_be_counted_give_no_verdict_of_genevals():
+    judge = Detector(
+        "detector_open", Finds(Detection("car", 0.9, (5, 20, 15, 30))), NearestColor(), threshold=0.3, colors=COLORS
+    )
+    judge.finder.counts = False
+    (found,) = judge.judge(torch.zeros(1, 3, 64, 64), [asked(Wanted("car"), bindings=(Binding("red", "car"),))])
+    assert found.correct is None and found.judgements[0].object_present
 
 
 @pytest.mark.parametrize("name", ["computer mouse", "tv remote", "computer keyboard", "dining table", "hair drier"])

@@ -145,6 +145,9 @@ def test_genevals_metadata_says_what_is_wanted_and_its_colours_are_the_bindings(
         (3, "include is not as GenEval writes it"),
         (["car"], "include is not as GenEval writes it"),
         ([{"class": "car", "count": 0}], "include is not as GenEval writes it"),
+        ([{"class": "car", "count": 10**20}], "include is not as GenEval writes it"),
+        ([{"class": "car", "colour": "red"}], "include is not as GenEval writes it"),
+        ([{"class": "car", "color": ""}], "include is not as GenEval writes it"),
         ([{"class": "car", "position": ["left of", 0]}], "the place of an earlier object from 0, not ['left of', 0]"),
         ([{"class": "car"}, {"class": "dog", "position": ["beside", 0]}], "position must be one of left of, right of"),
         ([{"class": "\ud800"}], "half of a character"),
@@ -182,3 +185,32 @@ def test_a_folder_holds_a_prompt_a_file(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(BadInput, match=r"is a folder without \.txt files"):
         read_prompt_file(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (
+            "a.jsonl",
+            '{"prompt": "x", "exclude": [{"class": "car", "color": "red"}]}',
+            "exclude has a class and a count only",
+        ),
+        ("a.jsonl", '{"prompt": "x", "caption": "y"}', "has prompt and caption with different texts"),
+        ("a.jsonl", '{"prompt": "x", "prompt": "y"}', "line 1 has the key 'prompt' twice"),
+        ("a.json", '[{"prompt": "x", "prompt": "y"}]', "has the key 'prompt' twice"),
+        ("a.csv", "prompt,bindings\na red car,blue bowl\n", "has a column 'bindings', which a table cannot hold"),
+        ("a.txt", "a red car\0", "holds a NUL"),
+        ("a.txt", "a red car\ra blue bowl\r", "end in a carriage return alone"),
+    ],
+)
+def test_what_would_be_lost_or_misread_is_refused(read, name, content, says):
+    with pytest.raises(BadInput) as refused:
+        read(name, content)
+    assert says in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_prompt_under_two_categories_is_told_and_two_marks_are_no_text(read):
+    found = read("a.jsonl", '{"prompt": "x", "category": "a"}\n{"prompt": "x", "category": "b"}\n')
+    assert found.prompts[0].category == "a"
+    assert found.notes[-1] == "1 of them under another category: the first one counts"
+    assert texts(read("a.txt", "\ufeff\ufeffa red car\n")) == ["a red car"]

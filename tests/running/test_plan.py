@@ -17,6 +17,7 @@ from reno.running.plan import (
     LocatedMetric,
     cut,
     estimate_seconds,
+    judged_otherwise,
     locate_generator,
     make_plan,
     missing,
@@ -24,6 +25,7 @@ from reno.running.plan import (
 )
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, MetricSpec, MetricTerm, NamedCheckpoint
+from reno.spec.prompts import Binding, Prompt
 from reno.spec.trial import digest
 from reno.store.records import Labels, Timings
 from reno.store.store import Store
@@ -203,3 +205,15 @@ def test_without_such_trials_the_time_is_the_models_reference_or_unknown(plan):
     assert estimate_seconds(plan, [], 2)[0] == 2 * 10 * 49.0
     unknown = dataclasses.replace(plan, job=dataclasses.replace(plan.job, reference_seconds=None))
     assert estimate_seconds(unknown, [], 2) is None
+
+
+def test_stored_trials_that_were_made_for_other_bindings_are_told(plan):
+    trial = plan.trials[0]
+    same, other = ((Binding("red", "car"),), (Binding("blue", "car"),))
+    kept = Stored(Path("x"), msgspec.structs.replace(record(trial=trial), bindings=same))
+    asked = [dataclasses.replace(trial, prompt=Prompt(trial.prompt.text, bindings)) for bindings in (same, other)]
+    assert judged_otherwise(asked[:1], {trial.id: kept}) is None and judged_otherwise(asked, {}) is None
+    sentence = judged_otherwise(asked[1:], {trial.id: kept})
+    assert sentence.startswith(
+        "1 of the stored trials, such as 'a red car', were made for other bindings and are judged"
+    )

@@ -9,8 +9,8 @@ import pytest
 from analysis.data.frames import tidy
 from analysis.numbers.slices import slices
 from analysis.numbers.statistics import mean_of_groups
-from analysis.tables import all_tables
-from tests.analysis.conftest import GONE, RIGHT, make_record
+from analysis.tables import all_tables, cells
+from tests.analysis.conftest import GONE, RIGHT, make_job, make_record
 
 
 def stored(category, place, correct=None, score=None, bound=True, bindings=1, **more):
@@ -81,3 +81,14 @@ def test_the_mean_of_groups_is_drawn_within_each_group():
     )
     assert mean_of_groups([np.arange(9.0), np.arange(3.0)]).kind == "none"
     assert np.isnan(mean_of_groups([]).value)
+
+
+def test_a_trial_of_two_prompt_sets_has_the_category_of_each():
+    one = stored("", 0, correct=True)
+    first, second = (
+        make_job([one], labels=msgspec.structs.replace(one.labels, prompts=name)) for name in ("mine", "suite")
+    )
+    named = msgspec.structs.replace(second.trials[0], category="colors")
+    results = tidy([one], [first, msgspec.structs.replace(second, trials=(named,))])
+    by_set = {cell[0].prompt_set: cell[0].rows["category"].tolist() for cell in cells(slices(results))}
+    assert by_set == {"pairs_test": [""], "mine": [""], "suite": ["colors"]}

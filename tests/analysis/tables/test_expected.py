@@ -46,7 +46,7 @@ def test_a_published_value_is_inside_our_interval_or_outside_and_the_protocol_is
     one = table(found, ROW, changed(values={"a": 0.99}))
     assert one.frame["ours"].tolist() == [0.5, 0.5] and one.frame["inside"].tolist() == ["inside", "outside"]
     assert one.frame["protocol"].tolist() == ["the same", "the same"]
-    assert one.shown["ours"][0].startswith("0.50 [") and one.shown["published"].tolist() == ["0.50", "0.99"]
+    assert one.shown["ours"][0].startswith("0.50 [") and one.shown["published"].tolist() == ["0.5", "0.99"]
     assert one.frame["settings"][0] != ""
 
 
