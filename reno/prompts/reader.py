@@ -9,7 +9,7 @@ part of speech decides it (TextBlob's tagger, whose lexicon is part of that pack
 
 Bound are adjectives before a noun, several on one noun, two colours joined by "and" ("a black and white cat"), and
 colours said by a form of "be" at the end of a clause ("the car is red"). Not bound are counts, actions, comparisons,
-what a text denies ("without red chairs"), names ("Red Square") and quoted text.
+what a text denies ("without red chairs"), alternatives ("a red or blue car"), names ("Red Square") and quoted text.
 """
 
 from __future__ import annotations
@@ -24,18 +24,22 @@ from reno.spec.errors import BadInput
 from reno.spec.prompts import Binding, Prompt, whole_text
 
 COPULAS = {"is", "are", "was", "were"}
+SUBJECTS = {"there", "here", "it", "they", "this", "these", "those"}
+"""After these and a form of "be" a noun phrase may follow: "there are red apples"."""
+SAID_OF = {"painted", "dyed", "stained", "colored", "coloured", "looks", "look", "seems", "appears", "turns", "turned"}
+"""As a form of "be", these say a colour of what stands before them: "a car painted red drives"."""
 JOINS = {"and", ","}
+EITHER = {"or", "/"}
 CLAUSES = {"as", "while", "when", ";", "but", "because", "until"}
 RELATIVE = {"that", "this", "those", "these"}
 PARTICLES = {"down", "up", "off", "out", "away"}
-COVERED = {"covered", "painted", "coated", "filled", "lined", "topped", "trimmed", "framed"}
-"""After a colour these may say of what the colour is: a "snow covered street" is not snow."""
 POSTURES = {"rest", "hang", "sit", "lie", "lean", "nap", "perch", "float", "sleep"}
 """The lexicon has some of them as nouns; between a plural subject and a preposition they are verbs."""
 PLACES = {"top", "bottom", "front", "back"}
 """The lexicon has them as adjectives; after a noun they are nouns: a counter top."""
 NOUN = re.compile(r"NN|FW")
 FINITE = re.compile(r"VBZ|VBD|VBP|MD")
+QUOTED = re.compile(r"""\"[^"]*"|(?<!\w)'(?:[^']|(?<=\w)'(?=\w))*'(?!\w)""")
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,7 @@ class Reading:
 def read_text(text: str) -> Reading:
     """The bindings of a text in the order of the text, each once, and the phrases that are doubtful."""
     plain = re.sub(r"[“”]", '"', text).replace("’", "'")
-    plain = re.sub(
-        r'"[^"]*"|(?<!\w)\'[^\']*\'(?!\w)', " ; ", plain
-    )  # what is written on a sign is not shown as a thing
+    plain = QUOTED.sub(" ; ", plain)  # what is written on a sign is not shown as a thing
     bindings: list[Binding] = []
     doubts: list[str] = []
     for sentence in re.split(r"(?<=[.!?;])\s+|\n", plain):
@@ -93,12 +95,12 @@ def _read_sentence(words: Sequence[Word], bindings: list[Binding], doubts: list[
         attributes, after = _attributes_from(words, place)
         thing, end = _object_from(words, after, attributes)
         phrase = " ".join(word.text for word in words[place : max(end, after)])
-        if not thing and len(attributes) > 1 and attributes[-1] in lexicon().sets["noun"]:
+        if not thing and len(attributes) > 1 and _is_thing(words, after, attributes[-1]):
             thing, attributes = attributes[-1], attributes[:-1]  # a red glass
-        doubtful = _denied(words, place) or _of_a_part(thing) or _may_end_in_verb(words, place, after, end)
-        if thing and not doubtful:
+        asked = not _denied(words, place, end) and not _one_of_two(words, place, end)
+        if thing and asked and _one_noun_phrase(words, place, after, end):
             bindings += [Binding(attribute, thing) for attribute in attributes]
-        elif not thing and (subject := _subject_of(words, place, end)):
+        elif not thing and asked and (subject := _subject_of(words, place, end)):
             bindings += [Binding(attribute, subject) for attribute in attributes]
         elif thing or len(attributes) > 1 or attributes[0] not in lexicon().sets["noun"] or _goes_on(words, after):
             doubts.append(phrase)
@@ -187,6 +189,16 @@ def _in_phrase(words: Sequence[Word], start: int, place: int) -> bool:
     return word.tag == "VB" and ends and not words[place - 1].text.endswith("s")  # a teddy bear; but: the birds sing
 
 
+def _one_noun_phrase(words: Sequence[Word], group: int, start: int, end: int) -> bool:
+    """Whether the attributes words[group:start] are surely of the thing words[start:end] as a whole."""
+    return not (
+        _said_before(words, group)
+        or _of_two_things(words, group, start)
+        or _of_a_part(words, start, end)
+        or _may_end_in_verb(words, group, start, end)
+    )
+
+
 def _has_article(words: Sequence[Word], place: int) -> bool:
     """Whether an article opens the phrase before `place`, so that it has to hold a noun."""
     while place > 0 and (words[place - 1].text in JOINS or attribute_at(words, place - 1)):
@@ -234,17 +246,23 @@ def _before_verb(words: Sequence[Word], start: int, end: int) -> int:
 
 
 def _may_end_in_verb(words: Sequence[Word], group: int, start: int, end: int) -> bool:
-    """Whether the last word of the phrase words[start:end] may be a verb or not: "the red traffic lights on the street"
-    and "the red cat lounges on the sofa" look alike. group: where the phrase's attributes begin."""
-    if end - start < 2 or not words[start].tag or end == len(words) or _text(words, end - 2) == "of":
+    """Whether the phrase words[start:end] may hold a verb after its noun: "the red traffic lights on the street" and
+    "the red cat lounges on the sofa" look alike. group: where the phrase's attributes begin."""
+    if end - start < 2 or _text(words, end - 2) == "of":
         return False
-    last = words[end - 1].text
-    if _text(words, end) in PARTICLES:
+    if words[start].tag and _text(words, end) in PARTICLES:
         return True  # a notebook jot down
-    if any(word.text.endswith("ing") and word.text not in lexicon().sets["thing"] for word in words[start + 1 : end]):
-        return True  # a dragon landing
-    if words[end - 2].tag == "NNS" and not last.endswith("s") and _can_be_verb(last):
-        return True  # clouds drift
+    if any(_says_action(words[place - 1], words[place], place + 1 < end) for place in range(start + 1, end)):
+        return True
+    last, opening = words[end - 1].text, _text(words, group - 1)
+    if _ends_in_s(last) and opening in ("a", "an"):
+        return True  # a rabbit hops
+    if words[end - 1].tag == "VB" and opening == "the" and _text(words, group - 2) == "and":
+        return True  # the cat and the red kite soar
+    if not _ends_in_s(last) or not _can_be_verb(last):
+        return False
+    if not words[start].tag:
+        return opening not in lexicon().sets["plural"]  # two traffic lights
     clause = group
     while clause > 0 and _text(words, clause - 1) not in CLAUSES:
         clause -= 1
@@ -256,7 +274,21 @@ def _may_end_in_verb(words: Sequence[Word], group: int, start: int, end: int) ->
     while rest < len(words) and words[rest].text not in CLAUSES:
         rest += 1
     verbless = not any(FINITE.match(word.tag) or word.tag == "VB" for word in words[end:rest])
-    return opens and verbless and last.endswith("s") and words[end - 2].tag != "NNS" and _can_be_verb(last)
+    return opens and verbless and words[end - 2].tag != "NNS"
+
+
+def _says_action(before: Word, word: Word, inside: bool) -> bool:
+    """Whether a word of a noun phrase, after `before`, says what the noun does. inside: whether more words follow."""
+    if word.text.endswith(("ing", "ed")) and word.text not in lexicon().sets["thing"]:
+        return True  # a dragon landing
+    if inside and _ends_in_s(word.text) and _can_be_verb(word.text):
+        return True  # a cat plays piano
+    plural = _ends_in_s(before.text) and (not before.tag or before.tag[:2] in ("VB", "NN"))
+    return plural and not _ends_in_s(word.text)  # clouds drift
+
+
+def _ends_in_s(word: str) -> bool:
+    return word.endswith("s") and not word.endswith(("ss", "us", "is", "'s")) and word not in lexicon().sets["singular"]
 
 
 @cache
@@ -264,15 +296,15 @@ def _can_be_verb(word: str) -> bool:
     """Whether the tagger's lexicon has a verb's form of the word: "rest", of "rested"; not "lamp"."""
     from textblob.en import lexicon as tags
 
-    stems = {word, word.removesuffix("s"), word.removesuffix("es")}
-    forms = [form for stem in stems for form in _verb_forms(stem) if stem.endswith("e") or f"{stem}e" not in tags]
+    stems = {word, word.removesuffix("s"), word.removesuffix("es"), re.sub("ies$", "y", word)}
+    forms = [form for stem in stems if stem.endswith("e") or f"{stem}e" not in tags for form in _verb_forms(stem)]
+    stem = word.removesuffix("s")
+    forms += [f"{stem}{stem[-1:]}ed", f"{stem}{stem[-1:]}ing"]  # hopped, hopping: of "hop", not of "hope"
     return any(str(tags.get(form, "")).startswith("VB") for form in forms)
 
 
-def _verb_forms(stem: str) -> tuple[str, ...]:
-    if stem.endswith("e"):
-        return f"{stem}d", f"{stem[:-1]}ing"
-    return f"{stem}ed", f"{stem}ing", f"{stem}{stem[-1:]}ed"
+def _verb_forms(stem: str) -> tuple[str, str]:
+    return (f"{stem}d", f"{stem[:-1]}ing") if stem.endswith("e") else (f"{stem}ed", f"{stem}ing")
 
 
 # --- What stands around a phrase --------------------------------------------------------------------------------------
@@ -285,6 +317,12 @@ def _goes_on(words: Sequence[Word], place: int) -> bool:
         if attribute_at(words, place):
             return True
     return place < len(words) and words[place].text not in lexicon().function and words[place].text.isalpha()
+
+
+def _is_thing(words: Sequence[Word], after: int, attribute: str) -> bool:
+    """Whether the last attribute of a phrase is its noun: in "a red glass", not in "a red leather and wood chair"."""
+    joined = _text(words, after) in JOINS | EITHER and attribute_at(words, after + 1)
+    return attribute in lexicon().sets["noun"] and not (joined and lexicon().kind(attribute) == "material")
 
 
 def _text(words: Sequence[Word], place: int) -> str:
@@ -301,14 +339,73 @@ def _named(words: Sequence[Word], place: int) -> bool:
     return place > 0 and len(typed) == 2 and not title and all(t[:1].isupper() and not t.isupper() for t in typed)
 
 
-def _denied(words: Sequence[Word], place: int) -> bool:
-    return any(word.text in lexicon().denials for word in words[max(0, place - 3) : place])
+def _denied(words: Sequence[Word], place: int, end: int) -> bool:
+    """Whether the phrase words[place:end] is denied by a word before it in its clause, or said to be absent."""
+    if _text(words, end) in COPULAS and lexicon().sets["absent"] & {_text(words, end + 1), _text(words, end + 2)}:
+        return True
+    for before in range(place - 1, -1, -1):
+        if {_text(words, before), f"{_text(words, before - 1)} {_text(words, before)}"} & lexicon().denials:
+            return True
+        if _text(words, before) in CLAUSES - {"as"}:  # without cars, such as red cars
+            return False
+    return False
 
 
-def _of_a_part(thing: str) -> bool:
-    """Whether the attribute may be of what only describes the object: of the neck of a "long neck faucet"."""
-    first, _, rest = thing.partition(" ")
-    return bool(rest) and (first in lexicon().sets["part"] or first in COVERED or "'s " in thing)
+def _one_of_two(words: Sequence[Word], place: int, end: int) -> bool:
+    """Whether words[place:end] is one of the sides of an "or", so that a picture may lack it."""
+    while place > 0 and (words[place - 1].tag[:2] in ("JJ", "RB") or words[place - 1].text in lexicon().determiners):
+        place -= 1
+    return bool(EITHER & {_text(words, place - 1), _text(words, end)})
+
+
+def _said_before(words: Sequence[Word], place: int) -> bool:
+    """Whether the attribute at `place` is said of what stands before it: "a cat which is black sits"."""
+    color = lexicon().kind(_text(words, place)) == "color"  # but: a stained glass window
+    while place > 0 and words[place - 1].tag.startswith(("JJ", "RB")):
+        place -= 1
+    before = _text(words, place - 1)
+    return (color and before in SAID_OF) or (before in COPULAS and _text(words, place - 2) not in SUBJECTS)
+
+
+def _of_two_things(words: Sequence[Word], place: int, after: int) -> bool:
+    """Whether the attributes words[place:after] are of two things: "a small brown and large black dog"."""
+    for join in range(place + 1, after - 1):
+        if words[join].text == "and":
+            left, right = _kinds(words[place:join]), _kinds(words[join + 1 : after])
+            if left and right and left[-1] != right[0] and set(left) & set(right):
+                return True
+    return False
+
+
+def _kinds(words: Sequence[Word]) -> list[str | None]:
+    """The kinds of the attributes among the words."""
+    found = []
+    place = 0
+    while place < len(words):
+        count = attribute_at(words, place)
+        if count:
+            found.append(lexicon().kind(" ".join(word.text for word in words[place : place + count])))
+        place += max(count, 1)
+    return found
+
+
+def _of_a_part(words: Sequence[Word], start: int, end: int) -> bool:
+    """Whether the attribute may be of what only describes the object words[start:end]: of the neck of a "long neck
+    faucet", of the eyes of a "blue eyed cat", of the first thing of "man red shirt"."""
+    if _text(words, end) == "'":
+        return True  # the red dogs' bowl
+    if end - start < 2:
+        return False
+    first = words[start].text
+    plain = lexicon().sets["thing"] | lexicon().sets["participle"]
+    with_part = first.endswith("ed") and first not in plain and _text(words, start - 1) != ","  # smooth, bearded men
+    if with_part or first in lexicon().sets["part"]:
+        return True
+    if any(word.text.endswith("'s") for word in words[start : end - 1]):
+        return True
+    inside = [place for place in range(start + 1, end) if attribute_at(words, place)]
+    inside = [place for place in inside if not words[place - 1].tag.startswith("JJ")]  # but: cool marble floors
+    return any(place < end - 1 or words[place].text not in lexicon().sets["noun"] for place in inside)
 
 
 def _measure(word: str) -> bool:

@@ -51,14 +51,27 @@ class Lexicon:
         """color, texture, ...: what kind of attribute these words are; None if they are none."""
         if found := self.kinds.get(words):
             return found
-        first, _, last = words.rpartition(" ") if " " in words else words.rpartition("-")
-        if first and self.kinds.get(last) == "color" and ("-" in words or first in self.sets["shade"]):
-            return "color"  # light brown, blue-green
-        if words.endswith("ish") and any(self.kinds.get(stem) == "color" for stem in (words[:-3], words[:-4])):
-            return "color"  # bluish is not regular: reddish, whitish, greenish are
+        if " " in words:
+            shade, _, color = words.rpartition(" ")
+            return "color" if shade in self.sets["shade"] and self.kinds.get(color) == "color" else None  # light brown
+        first, _, last = words.rpartition("-")
+        if self.sets["denying_prefix"] & set(first.split("-")):
+            return None  # a non-white cat
+        if first and self.kinds.get(last) == "color":
+            return "color"  # blue-green, off-white
+        if any(self.kinds.get(stem) == "color" for stem in _stems_of_ish(words)):
+            return "color"
         if re.fullmatch(r"[a-z]+-shaped", words):
             return "shape"
         return "color" if re.fullmatch(r"[a-z]+-colou?red", words) else None
+
+
+def _stems_of_ish(word: str) -> tuple[str, ...]:
+    """What a word in -ish may be made of: "greenish", "bluish", "reddish"; nothing for a "goldfish"."""
+    stem = word.removesuffix("ish")
+    if stem == word:
+        return ()
+    return (stem, f"{stem}e", stem[:-1]) if stem[-2:-1] == stem[-1:] else (stem, f"{stem}e")
 
 
 @cache
@@ -78,7 +91,7 @@ def attribute_kind(attribute: str) -> str | None:
 
 
 def words_of(sentence: str) -> list[Word]:
-    found = re.findall(r"\w[\w'-]*|[^\w\s]", sentence)
+    found = re.findall(r"\w+(?:['-]+\w+)*|[^\w\s]", sentence)
     return [Word(word.lower(), word, "") for word in found]
 
 
