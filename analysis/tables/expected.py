@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from analysis.data.names import label_of
+from analysis.numbers.effects import noises
 from analysis.numbers.measures import CORRECT, FULLY_BOUND, JUDGE_SCORE
 from analysis.numbers.published import BEFORE, MEAN, Published, published
 from analysis.numbers.slices import Slice
@@ -101,6 +102,8 @@ def _differences(row: Published, category: str, trials: pd.DataFrame, parts: Seq
     if len(images) and (images.min(), images.max()) != (row.images, row.images):
         fewest, most = images.min(), images.max()
         yield f"{fewest if fewest == most else f'{fewest} to {most}'} instead of {row.images} images per prompt"
+    if prompts > 1 and not noises(together).own:
+        yield "all prompts share their noises"
     for name, value in row.settings.items():
         own = trials[name].iloc[0]
         own = own.split()[0] if name == "optimizer" and isinstance(own, str) else own
@@ -111,7 +114,7 @@ def _differences(row: Published, category: str, trials: pd.DataFrame, parts: Seq
 
 
 def _inside(value: float, interval: Interval) -> str:
-    if pd.isna(interval.low):
+    if pd.isna(interval.low) or interval.kind == "equal":  # every prompt has the same value: there is no interval
         return OPEN
     return INSIDE if interval.low <= value <= interval.high else OUTSIDE
 

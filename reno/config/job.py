@@ -145,6 +145,18 @@ class Checkpoints:
         found = checkpoint(Section(given if another else {**own, **given}, knob))
         return NamedCheckpoint(name, found, knob, options, shared)
 
+    def of_another_metric(self, name: str) -> dict[str, Any]:
+        """What the YAML of another metric says of a checkpoint that models.checkpoints does not give: terms that are
+        typed may name any. Raises BadInput if none has it."""
+        if self.has(name):
+            return {}
+        for option in self.conf.options("metric"):
+            brought = self.conf.named("metric", "metric", option).values.get("checkpoints") or {}
+            if isinstance(brought, dict) and brought.get(name):
+                return brought[name]
+        remedy = f"give it with models.checkpoints.{name}.path=FOLDER"
+        raise BadInput(f"no metric of conf/metric has a checkpoint {name!r}; {remedy}")
+
     def has(self, name: str) -> bool:
         """Whether models.checkpoints gives a path of that name."""
         entry = self.given.values.get(name)
@@ -250,7 +262,7 @@ def _term(metric: str, section: Section, own: dict[str, Any], checkpoints: Check
             f"these metrics, another models, or give one with models.checkpoints.{name}.path=FOLDER"
         )
     if name is not None:
-        model = checkpoints.choose(name, own.get(name) or {}, for_metric=True)
+        model = checkpoints.choose(name, own.get(name) or checkpoints.of_another_metric(name), for_metric=True)
         # Those that the term does not list wait until its kind is imported: it knows which it has (running/plan.py).
         options |= {key: value for key, value in model.options.items() if key in options and options[key] is None}
     return MetricTerm(kind, model, weight, options)

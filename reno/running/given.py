@@ -40,6 +40,7 @@ from reno.store.records import (
     TrialRecord,
 )
 from reno.store.store import Finished, Store
+from reno.store.stored import Stored
 
 METHOD = "given"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -114,7 +115,13 @@ def store_pictures(pictures: Sequence[Picture], store: Store, name: str, prompt_
         pixels = _pixels(picture.path)
         identity = _identity(picture, pixels, name)
         trial = digest(identity.to_json())
-        if store.find(trial) is not None:
+        there = store.find(trial)
+        if isinstance(there, Stored) and there.record.prompt != picture.prompt:
+            raise BadInput(
+                f"{picture.path} is stored in {store.root} with other bindings or another category; give another "
+                "results=DIR"
+            )
+        if there is not None:
             before += 1
             continue
         mate = BatchMate(id=trial, prompt=picture.prompt.text, bindings=picture.prompt.bindings, seed=picture.number)

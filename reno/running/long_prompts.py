@@ -22,7 +22,7 @@ def fit_prompts(plan: Plan, long: Mapping[str, Sequence[TooLong]]) -> Plan:
         raise _refusal(long)
     if on_long == "cut":
         fitted = {prompt.text: _as_cut(prompt, long.get(prompt.text, ())) for prompt in plan.job.prompts}
-        said = "cut: a text encoder reads only their beginning"
+        said = "cut: a text encoder reads only their beginning, and judges look for all of their bindings"
     else:
         fitted = {prompt.text: prompt for prompt in plan.job.prompts if prompt.text not in long}
         said = "left out: they are too long for a text encoder"

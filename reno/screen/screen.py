@@ -182,7 +182,7 @@ def _other_protocol(plan: Plan) -> str | None:
         return None
     wanted, judges = suite.protocol, [judge.spec.name for judge in plan.evaluators]
     lacking = []
-    if len(job.seeds) != wanted.images or (wanted.images > 1 and not job.own_noise):
+    if len(job.seeds) != wanted.images or not job.own_noise:
         seeds = str(list(range(wanted.images))).replace(" ", "")
         lacking.append(f"{count(wanted.images, 'image')} per prompt (seed={seeds} own_noise=true)")
     if wanted.judge and wanted.judge not in judges:

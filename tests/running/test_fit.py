@@ -155,7 +155,7 @@ def test_published_sizes_in_float16_take_no_more_than_they_should(metric, most):
             "{kind: clip, model: clip_vit_h, weight: 1.0}",
             "{kind: blip, model: blip_large, weight: 1.0, head: itm}",
         ]
-        words = ["metric=clip+blip", f"metric.terms=[{','.join(terms)}]"]
+        words = ["metric=clip", "metric.name=both", f"metric.terms=[{','.join(terms)}]"]
     found = predict(job_of("models=sd_turbo", "prompt=a red car and a blue cup", *words), "cuda")
     assert found.dtype == "float16" and found.execution.checkpointing
     assert found.weights["unet"] == 2 * 865_910_724

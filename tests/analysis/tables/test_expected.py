@@ -26,7 +26,14 @@ def records(category, count, bound, **more):
     for place in range(count):
         after = RIGHT if place < bound else GONE
         one = make_record(
-            f"{category} {place}", 0, "clip", more.pop("method", "reno"), (GONE,), (after,), prompts="bench/a@1", **more
+            f"{category} {place}",
+            100 * ord(category) + place,
+            "clip",
+            more.pop("method", "reno"),
+            (GONE,),
+            (after,),
+            prompts="bench/a@1",
+            **more,
         )
         yield msgspec.structs.replace(one, category=category)
 
@@ -106,3 +113,15 @@ def test_a_damaged_file_is_refused(tmp_path, text):
     (tmp_path / "expected.yaml").write_text(text)
     with pytest.raises(BadInput, match=r"the published values in .*expected.yaml cannot be read"):
         published(tmp_path / "expected.yaml")
+
+
+def test_noises_that_prompts_share_are_a_difference():
+    found = [
+        make_record(f"a {place}", 7, "clip", before=(GONE,), after=(RIGHT,), prompts="bench/a@1") for place in range(8)
+    ]
+    found = [msgspec.structs.replace(one, category="a") for one in found]
+    assert table(found, ROW).frame["protocol"].tolist() == ["all prompts share their noises"]
+
+
+def test_where_all_prompts_have_one_value_there_is_no_interval_to_be_outside_of():
+    assert table([*records("a", 8, 8)], ROW).frame["inside"].tolist() == ["no interval"]
