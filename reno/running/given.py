@@ -108,22 +108,21 @@ def store_pictures(pictures: Sequence[Picture], store: Store, name: str, prompt_
     were stored now and before. Raises BadInput if a picture cannot be read."""
     import torch
 
-    store.prepare()
-    surroundings = environment(torch.device("cpu"))
-    stored = before = 0
-    for picture in pictures:
-        pixels = _pixels(picture.path)
-        identity = _identity(picture, pixels, name)
-        trial = digest(identity.to_json())
-        there = store.find(trial)
+    new = []
+    for picture in pictures:  # each is read before one is stored
+        identity = _identity(picture, _pixels(picture.path), name)
+        there = store.find(digest(identity.to_json()))
         if isinstance(there, Stored) and there.record.prompt != picture.prompt:
             raise BadInput(
                 f"{picture.path} is stored in {store.root} with other bindings or another category; give another "
                 "results=DIR"
             )
-        if there is not None:
-            before += 1
-            continue
+        if there is None:
+            new.append((picture, identity))
+    store.prepare()
+    surroundings = environment(torch.device("cpu"))
+    for picture, identity in new:
+        trial = digest(identity.to_json())
         mate = BatchMate(id=trial, prompt=picture.prompt.text, bindings=picture.prompt.bindings, seed=picture.number)
         record = TrialRecord(
             id=trial,
@@ -142,9 +141,10 @@ def store_pictures(pictures: Sequence[Picture], store: Store, name: str, prompt_
         )
         row = dict.fromkeys(("loss", "score", "regularizer", "grad_norm", "noise_norm"), None)
         none = np.zeros((0, 0, 0), np.float32)
-        store.commit(Finished(record, [{"iteration": 0, **row, "seconds": 0.0}], [pixels], 0, none, none))
-        stored += 1
-    return stored, before
+        store.commit(
+            Finished(record, [{"iteration": 0, **row, "seconds": 0.0}], [_pixels(picture.path)], 0, none, none)
+        )
+    return len(new), len(pictures) - len(new)
 
 
 def _identity(picture: Picture, pixels: np.ndarray, name: str) -> TrialIdentity:

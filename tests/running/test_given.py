@@ -12,7 +12,9 @@ from analysis.data import load
 from analysis.numbers.slices import slices
 from analysis.tables import all_tables
 from reno.evaluate import main
-from reno.running.given import find_pictures, store_pictures
+from reno.running.given import Picture, find_pictures, store_pictures
+from reno.running.pool import ModelPool
+from reno.running.reproducing import reproduce
 from reno.spec.errors import BadInput
 from reno.spec.prompts import Binding, Prompt
 from reno.store.store import Store
@@ -108,7 +110,13 @@ def test_a_picture_is_stored_once_and_other_pixels_or_makers_are_another_trial(g
     assert len(list(store.whole())) == 9
     found[1].path.write_bytes(b"no picture")
     with pytest.raises(BadInput, match="cannot be read as a picture"):
-        store_pictures(found, store, "sd", "sd")
+        store_pictures(found, Store(tmp_path / "another"), "sd", "sd")
+    assert not (tmp_path / "another").exists()
+    other = [Picture(found[0].path, Prompt(CAR["prompt"]), 0)]
+    with pytest.raises(BadInput, match="with other bindings or another category; give another results=DIR"):
+        store_pictures(other, store, "sd", "sd")
+    with pytest.raises(BadInput, match="is a picture that was made elsewhere"):
+        reproduce(next(store.whole()), ModelPool())
 
 
 def test_they_are_judged_and_reach_the_tables_of_one_generator(geneval, tiny, tmp_path, capsys):
