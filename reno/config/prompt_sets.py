@@ -38,6 +38,8 @@ def limited(found: PromptFile, limit: object, seed: object) -> PromptFile:
         drawn = random.Random(whole_number("limit_seed", seed, at_least=0))
         kept, how = sorted(drawn.sample(range(total), count)), f"drawn with limit_seed={seed}"
     note = f"limit={limit}: {count} of {total} prompts, {how}"
+    if count == total:
+        note = f"limit={limit} has no effect: there are {total} prompts"
     return PromptFile(tuple(found.prompts[place] for place in kept), (*found.notes, note))
 
 
