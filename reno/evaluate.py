@@ -28,7 +28,7 @@ from reno.config.conf import Conf
 from reno.config.job import Checkpoints, evaluator
 from reno.config.page import Page
 from reno.config.sections import Section
-from reno.config.suites import suite_prompts
+from reno.config.suites import asked_suite
 from reno.config.words import Words
 from reno.letters.output import say
 from reno.screen.quiet import quieten_libraries
@@ -113,13 +113,8 @@ def _prompts(values: dict[str, Any], images: Path | None, conf: Conf) -> tuple[t
         if typed := [knob for knob, default in given.items() if values[knob] != default]:
             raise BadInput(f"{typed[0]}={values[typed[0]]} is about pictures made elsewhere; add images=FOLDER")
         return (), None
-    if values["suite"] is None:
-        if values["suites"] is not None:
-            raise BadInput("suites is the folder of suites' files, and no suite is asked for; add suite=NAME")
-        return (), images.name
-    copies = None if values["suites"] is None else folder("suites", values["suites"])
-    read, suite = suite_prompts(values["suite"], copies, conf)
-    return read.prompts, suite.name
+    asked = asked_suite(values, conf)
+    return (asked[0].prompts, asked[1].name) if asked else ((), images.name)
 
 
 if __name__ == "__main__":

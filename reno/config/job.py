@@ -24,7 +24,7 @@ from reno.config.checks import (
 from reno.config.conf import Chosen, Conf
 from reno.config.prompt_sets import limited, load_prompts
 from reno.config.sections import Section
-from reno.config.suites import suite_prompts
+from reno.config.suites import asked_suite
 from reno.prompts.formats import PromptFile
 from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import BadInput, did_you_mean, first_line
@@ -57,20 +57,13 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     models = Section(values["models"], "models", config.references)
     closed = flag("models.closed", models.take("closed", False))
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf, config.typed)
-    chosen = [knob for knob in ("prompt", "prompts", "suite") if knob in config.typed and values[knob] is not None]
+    chosen = [knob for knob in ("prompt", "suite") if values[knob] is not None]
+    chosen += ["prompts"] if "prompts" in config.typed else []  # else it may be the default
     if len(chosen) > 1:
         raise BadInput(f"{' and '.join(chosen)} each say what to draw; leave one of them in")
-    suite = None
-    if values["suite"] is None:
-        if values["suites"] is not None:
-            raise BadInput("suites is the folder of suites' files, and no suite is asked for; add suite=NAME")
-        read, prompt_set = _prompts(values["prompt"], values["prompts"], conf)
-    elif values["prompt"] is not None:
-        raise BadInput("prompt and suite both say what to draw; leave one of them out")
-    else:
-        copies = None if values["suites"] is None else folder("suites", values["suites"])
-        read, suite = suite_prompts(values["suite"], copies, conf)
-        prompt_set = suite.name
+    asked = asked_suite(values, conf)
+    suite = asked and asked[1]
+    read, prompt_set = (asked[0], suite.name) if asked else _prompts(values["prompt"], values["prompts"], conf)
     read = limited(read, values["limit"], values["limit_seed"])
     seconds, size = models.take("reference_seconds", None), models.take("reference_bytes", None)
     job = JobSpec(

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from reno.config.checks import folder
 from reno.config.conf import Conf
 from reno.config.prompt_sets import load_prompts, prompt_set_path
 from reno.prompts.formats import PromptFile
@@ -82,20 +83,30 @@ def suite_names(conf: Conf) -> list[str]:
     ]
 
 
-def suite_prompts(name: object, folder: Path | None, conf: Conf) -> tuple[PromptFile, Suite]:
-    """A suite's prompts, each with its category. folder: the user's copies of public benchmarks; None: a file is
+def asked_suite(values: dict[str, Any], conf: Conf) -> tuple[PromptFile, Suite] | None:
+    """The prompts and the suite of the knobs `suite` and `suites`; None if no suite is asked for. Raises BadInput."""
+    if values["suite"] is not None:
+        copies = None if values["suites"] is None else folder("suites", values["suites"])
+        return suite_prompts(values["suite"], copies, conf)
+    if values["suites"] is not None:
+        raise BadInput("suites is the folder of suites' files, and no suite is asked for; add suite=NAME")
+    return None
+
+
+def suite_prompts(name: object, copies: Path | None, conf: Conf) -> tuple[PromptFile, Suite]:
+    """A suite's prompts, each with its category. copies: the folder of the user's own; None: a file is
     fetched. Raises BadInput."""
     chosen = suite_named(name, conf)
     suite, entry = chosen.suite, chosen.entry
-    if entry.file is None and folder is not None:
-        raise BadInput(f"the prompts of {suite.name} come with this program; leave suites={folder} out")
+    if entry.file is None and copies is not None:
+        raise BadInput(f"the prompts of {suite.name} come with this program; leave suites={copies} out")
     if entry.rule is not None:
         found = PromptFile(geneval_prompts(), ("GenEval's prompts are drawn by its rule",))
     elif entry.prompts is not None:
         found = load_prompts(entry.prompts, conf)
         check_digest(suite, prompt_set_path(entry.prompts, conf))
     else:
-        found, suite = SuiteFiles(folder).read(suite)
+        found, suite = SuiteFiles(copies).read(suite)
     if suite.category:
         found = PromptFile(tuple(replace(one, category=suite.category) for one in found.prompts), found.notes)
     return found, suite

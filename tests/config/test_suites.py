@@ -207,7 +207,7 @@ def test_a_job_has_its_suite_and_a_prompt_beside_it_is_refused(compose):
     assert compose().suite is None
     with pytest.raises(BadInput, match="prompt and suite each say what to draw"):
         compose("suite=testbed/pairs", "prompt=a red car")
-    with pytest.raises(BadInput, match="prompts and suite each say what to draw"):
+    with pytest.raises(BadInput, match="suite and prompts each say what to draw"):
         compose("suite=testbed/pairs", "prompts=report")
     with pytest.raises(BadInput, match="add suite=NAME"):
         compose("suites=x")
