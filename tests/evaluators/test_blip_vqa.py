@@ -65,10 +65,16 @@ def test_half_is_enough_for_each_part_and_for_a_swap_only_where_it_is_more_than_
 
 def test_a_judged_batch_gives_each_image_its_own_answers(vqa, images, monkeypatch):
     told = {"a red car?": 0.9, "a car?": 0.9, "red?": 0.9}
-    monkeypatch.setattr(vqa, "ask", lambda images, texts: [[told.get(text, 0.2) for text in few] for few in texts])
+    shown = []
+
+    def ask(images, texts):
+        shown.append(images)
+        return [[told.get(text, 0.2) for text in few] for few in texts]
+
+    monkeypatch.setattr(vqa, "ask", ask)
     pair, car = vqa.judge(images, [PAIR, prompt_from_text("a red car", "prompt")])
     assert [j.bound for j in pair.judgements] == [False, False] and [j.bound for j in car.judgements] == [True]
-    assert (vqa.name, vqa.kin) == ("blip_vqa", "blip")
+    assert (vqa.name, vqa.kin) == ("blip_vqa", "blip") and shown == [images]
 
 
 # --- BLIP-VQA: its model against transformers' own generate ---------------------------------------------------
@@ -122,3 +128,26 @@ def test_it_is_loaded_with_the_papers_settings_unless_others_are_given(tiny):
 def test_a_question_that_would_be_cut_is_refused(vqa):
     with pytest.raises(BadInput, match="BLIP-VQA's text encoder"):
         vqa.check_prompt(Prompt("x", (Binding("red", "zebra " * 600),)))
+
+
+def test_without_the_weights_the_same_questions_and_sizes_are_refused(tiny, vqa):
+    folders, long = {"blip_vqa": tiny / "blip_vqa"}, Prompt("x", (Binding("red", "zebra " * 600),))
+    read = blip_vqa.reader("mine", folders, threshold=0.7)
+    read.check_prompt(PAIR)
+    assert read.name == "mine"
+    with pytest.raises(BadInput) as by_the_judge:
+        vqa.check_prompt(long)
+    with pytest.raises(BadInput) as without_weights:
+        read.check_prompt(long)
+    assert str(without_weights.value) == str(by_the_judge.value)
+    for size in (None, 96):
+        assert blip_vqa.reader("mine", folders, image_size=size).name == "mine"
+    with pytest.raises(BadInput, match=r"^mine: image_size=100 is not a multiple of 16, .*; use for example 96$"):
+        blip_vqa.reader("mine", folders, image_size=100)
+    with pytest.raises(BadInput, match=r"use for example 16$"):
+        blip_vqa.reader("mine", folders, image_size=3)
+
+
+def test_of_a_checkpoint_that_does_not_say_its_patches_no_image_size_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert blip_vqa.reader("mine", {"blip_vqa": tmp_path}, image_size=100).name == "mine"

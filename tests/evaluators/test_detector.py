@@ -270,3 +270,16 @@ def test_a_real_forward_judges_every_binding_the_same_each_time(which, images, r
         for j in verdict.judgements:
             assert all(0 <= c <= 1 for c in (j.object_confidence, j.attribute_confidence, j.bound_confidence))
     assert judge.judge(images, prompts) == verdicts
+
+
+def test_without_the_weights_the_same_prompts_are_refused(tiny, segmenting):
+    folders = {"clip_vit_l": tiny / "clip_vit_l", "mask2former": tiny / "mask2former"}
+    read = detector.reader("mine", folders, colors=["red", "teal-ish"], threshold=0.4, image_size=64)
+    assert (read.name, read.threshold, list(read.colors)) == ("mine", 0.4, ["red", "teal-ish"])
+    assert detector.reader("mine", folders).threshold == 0.3
+    name = segmenting.finder.labels[0]
+    read.check_prompt(Prompt("x", (Binding("red", name), Binding("teal-ish", name))))
+    with pytest.raises(BadInput, match=r"^mine judges colours and does not know 'furry'"):
+        read.check_prompt(Prompt("x", (Binding("furry", name),)))
+    with pytest.raises(BadInput, match="'spaceship' is not one of them"):
+        read.check_prompt(Prompt("x", (Binding("red", "spaceship"),)))

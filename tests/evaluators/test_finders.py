@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reno.evaluators.finders import Segmenter, load_finder
+from reno.evaluators.finders import Segmenter, load_finder, read_names
 from reno.spec.errors import BadInput
 from reno.weights.images import Preprocessing, to_uint8
 
@@ -80,3 +80,24 @@ def test_another_kind_of_checkpoint_is_refused(tiny):
         load_finder(tiny / "blip", CPU, None)
     with pytest.raises(BadInput, match="takes images of 64 pixels only"):
         load_finder(tiny / "owlv2", CPU, 80)
+
+
+def test_without_the_weights_the_names_of_mask2former_are_those_of_its_config(tiny, segmenting):
+    read = read_names(tiny / "mask2former")
+    for name in segmenting.finder.labels:
+        read.check(name)
+    with pytest.raises(BadInput) as by_the_finder:
+        segmenting.finder.check("zebra-striped spaceship")
+    with pytest.raises(BadInput) as without_weights:
+        read.check("zebra-striped spaceship")
+    assert str(without_weights.value) == str(by_the_finder.value)
+
+
+def test_without_the_weights_a_finder_of_words_refuses_what_its_text_encoder_would_cut(tiny, reading_words):
+    read, long = read_names(tiny / "owlv2"), "zebra " * 20
+    read.check("spaceship")
+    with pytest.raises(BadInput) as by_the_finder:
+        reading_words.finder.check(long)
+    with pytest.raises(BadInput) as without_weights:
+        read.check(long)
+    assert str(without_weights.value) == str(by_the_finder.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -238,3 +239,30 @@ def test_a_dry_run_knows_the_size_of_the_images_without_the_weights(tiny, genera
     assert read.image_size == generator.image_size
     with pytest.raises(BadInput, match="0 to 999, not -1"):
         reader(tiny / "sd_turbo", timestep=-1)
+
+
+def test_a_dry_run_refuses_the_prompts_that_the_generator_refuses(tiny, generator):
+    read, long = reader(tiny / "sd_turbo"), "zebra " * 100
+    read.check_prompt("a car")
+    with pytest.raises(BadInput) as by_the_generator:
+        generator.check_prompt(long)
+    with pytest.raises(BadInput) as without_weights:
+        read.check_prompt(long)
+    assert str(without_weights.value) == str(by_the_generator.value)
+
+
+def test_a_dry_run_reads_the_scheduler_and_sides_that_differ(tiny, tmp_path):
+    for name in ("unet", "vae", "scheduler", "tokenizer", "text_encoder"):
+        (tmp_path / name).mkdir()
+    for name in ("unet", "vae"):
+        shutil.copy(tiny / "sd_turbo" / name / "config.json", tmp_path / name)
+    config = json.loads((tmp_path / "unet" / "config.json").read_text())
+    (tmp_path / "unet" / "config.json").write_text(json.dumps({**config, "sample_size": [4, 6]}))
+    scale = reader(tiny / "sd_turbo").image_size[0] // config["sample_size"]
+    assert reader(tmp_path).image_size == (4 * scale, 6 * scale)
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text('{"timestep_spacing": "leading"}')
+    with pytest.raises(BadInput, match=f"the scheduler in {tmp_path} must have timestep_spacing trailing"):
+        reader(tmp_path)
+    for name in ("vae", "unet"):  # a size is said only if both files say theirs
+        (tmp_path / name / "config.json").unlink()
+        assert reader(tmp_path, timestep=999).image_size is None

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from reno.metrics.blip import BlipMetric, identity, load
+from reno.metrics.blip import BlipMetric, identity, load, reader
 from reno.spec.errors import BadInput
 from reno.weights.checkpoints import TESTBED
 
@@ -193,3 +193,13 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused(tiny, tmp_path):
     save_file(weights, tmp_path / "blip" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BadInput, match="itm_head"):
         BlipMetric(tmp_path / "blip", dtype=torch.float32, device=CPU)
+
+
+def test_without_the_weights_the_same_prompts_are_refused(tiny):
+    read, long = reader(tiny / "blip", head="itc"), "zebra " * 600
+    read.check_prompt("a car")
+    with pytest.raises(BadInput) as by_the_metric:
+        load(tiny / "blip", dtype=torch.float32, device=CPU).check_prompt(long)
+    with pytest.raises(BadInput) as without_weights:
+        read.check_prompt(long)
+    assert str(without_weights.value) == str(by_the_metric.value)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from reno.device.residence import meta_acts_as
-from reno.metrics.clip import ClipMetric, load
+from reno.metrics.clip import ClipMetric, load, reader
 from reno.spec.errors import BadInput
 from reno.weights.images import to_uint8
 from tests.device.places import Places
@@ -105,3 +105,13 @@ def test_a_prompt_that_would_be_cut_is_refused(tiny):
 def test_a_model_of_another_kind_is_refused(tiny):
     with pytest.raises(BadInput, match="holds a blip model and is not a CLIPModel"):
         ClipMetric(tiny / "blip", dtype=torch.float32, device=CPU)
+
+
+def test_without_the_weights_the_same_prompts_are_refused(tiny):
+    read, long = reader(tiny / "clip"), "zebra " * 100
+    read.check_prompt("a car")
+    with pytest.raises(BadInput) as by_the_metric:
+        load(tiny / "clip", dtype=torch.float32, device=CPU).check_prompt(long)
+    with pytest.raises(BadInput) as without_weights:
+        read.check_prompt(long)
+    assert str(without_weights.value) == str(by_the_metric.value)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from reno.spec.errors import BadInput, did_you_mean, few, first_line, reason, typed_line
+from reno.spec.errors import (
+    BadInput,
+    did_you_mean,
+    disk_is_full,
+    few,
+    first_line,
+    reason,
+    typed_line,
+    why_not_written,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +41,24 @@ def test_a_reason_is_the_users_sentence_or_the_errors_line():
 def test_of_many_sentences_the_first_are_shown_and_the_others_counted():
     assert few(["a", "b"], "words", 2) == ["a", "b"] and few([], "words") == []
     assert few(["a", "b", "c", "d"], "words", 2) == ["a", "b", "... and 2 more words"]
+    assert few(["a", "b", "c"], "words", 2) == ["a", "b", "... and 1 more words"]
+    assert few(list("abcdefghijk"), "words") == [*"abcdefghij", "... and 1 more words"]
+
+
+@pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
+def test_a_full_disk_and_a_spent_quota_are_known(number, full):
+    assert disk_is_full(OSError(number, "said by the system")) is full
+
+
+def test_only_an_error_of_the_system_says_that_a_disk_is_full():
+    odd = ValueError("full")
+    odd.errno = errno.ENOSPC
+    assert not disk_is_full(odd)
+
+
+def test_why_a_file_was_not_written_is_what_the_system_says():
+    assert why_not_written(OSError(28, "No space left on device")) == "No space left on device"
+    assert why_not_written(OSError("the tape is full.\nrewind")) == "the tape is full"
 
 
 def test_a_near_word_is_offered_and_a_far_one_is_not():

@@ -303,6 +303,13 @@ def test_a_number_that_is_not_finite_is_not_written(value):
         record_bytes({"score": value})
 
 
+@pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_not_finite_is_not_read(tmp_path, name):
+    (tmp_path / "trial.json").write_text(f'{{"score": {name}}}')
+    with pytest.raises(ValueError, match=f"^{name} is not a number that JSON has$"):
+        read_json(tmp_path / "trial.json")
+
+
 def test_optional_values_are_written_only_where_they_are_known():
     trial = JobTrial(id="a", prompt="b", seed=1, state="done")
     labels = Labels(models="m", metric="c", method="reno")
