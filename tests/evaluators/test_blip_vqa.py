@@ -44,6 +44,10 @@ def test_the_score_is_the_product_over_phrases_and_half_is_enough():
     assert verdict.faults == {"swapped": False, "missing": True}
 
 
+def test_an_image_that_was_asked_nothing_has_no_score():
+    assert blip_vqa.verdict((), {}, 0.5).score is None
+
+
 def test_a_swap_is_both_exchanged_phrases_and_each_more_than_its_own():
     swapped = answers(a_green_bench=0.8, a_gold_clock=0.7, a_bench=0.9, a_clock=0.9)
     assert blip_vqa.verdict(PAIR.bindings, swapped, 0.5).faults == {"swapped": True, "missing": False}

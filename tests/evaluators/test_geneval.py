@@ -70,6 +70,28 @@ def test_how_a_box_lies_from_another_by_hand(box, expected):
     assert relations(box, (0, 0, 10, 10)) == expected
 
 
+@pytest.mark.parametrize(
+    ("box", "other", "expected"),
+    [
+        # centres (110, 25) and (40, 52.5); a tenth of the sides: (20 + 40) / 10 and (10 + 35) / 10
+        ((100, 20, 120, 30), (20, 35, 60, 70), {"right of"}),  # x: 64 / 75.2; y: 23 / 75.2
+        ((20, 35, 60, 70), (100, 20, 120, 30), {"left of"}),
+        # centres (30, 205) and (40, 52.5): x: 4 / 152.8 of what is left of 10; y: 146.5 / 152.8
+        ((20, 190, 40, 220), (20, 35, 60, 70), {"below"}),
+        ((20, 35, 60, 70), (20, 190, 40, 220), {"above"}),
+        ((96, 0, 104, 8), (0, 0, 8, 8), {"right of"}),
+        # A shift of 40 of which 20 are left is exactly one half, which names nothing.
+        ((0, 0, 100, 10), (-40, 0, 60, 10), set()),
+        ((-40, 0, 60, 10), (0, 0, 100, 10), set()),
+        ((0, 0, 10, 100), (0, -40, 10, 60), set()),
+        ((0, -40, 10, 60), (0, 0, 10, 100), set()),
+        ((0, 0, 1, 100), (0, -40, 1, 57), {"below"}),  # centres 41.5 apart, 19.7 less: 21.8 / 41.5
+    ],
+)
+def test_how_boxes_of_different_sides_and_places_lie_by_hand(box, other, expected):
+    assert relations(box, other) == expected
+
+
 def test_a_place_holds_for_each_pair_and_needs_its_reference():
     near, left, right = Seen("cup", 0.9), Seen("car", 0.9, (-100, 0, -90, 10)), Seen("car", 0.8, (100, 0, 110, 10))
     asked = Wanted("cup"), Wanted("car", 1, None, ("left of", 0))

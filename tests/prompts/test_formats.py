@@ -81,8 +81,11 @@ def test_without_bindings_they_are_read_from_the_text_and_an_empty_list_has_none
     ],
 )
 def test_other_bindings_are_refused_with_their_line(read, bindings):
-    with pytest.raises(BadInput, match=r"line 2.*(is not a binding|must be a list)"):
+    with pytest.raises(
+        BadInput, match=r"line 2.*(is not a binding; write|must be a list such as) \[\[\"red\", "
+    ) as refused:
         read("a.jsonl", '{"prompt": "x"}\n' + json.dumps({"prompt": "y", "bindings": bindings}))
+    assert '[["red", "car"]] or [{"attribute": "red", "object": "car"}]' in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +109,21 @@ def test_other_bindings_are_refused_with_their_line(read, bindings):
         ),
         ("a.txt", "Prompt\tCategory\na teapot\tObjects\n", "name it .tsv"),
         ("a.csv", "id,seed\n1,2\n", "has no column named prompt; its columns are 'id', 'seed'"),
-        ("a.csv", "prompt,seed\na red car, a bowl,2\n", "line 2 has 3 cells and the header has 2"),
+        (
+            "a.csv",
+            "prompt,seed\na red car, a bowl,2\n",
+            "line 2 has 3 cells and the header has 2; quote cells that hold a comma",
+        ),
+        ("a.tsv", "prompt\tseed\n\na\tb\tc\n", "line 3 has 3 cells and the header has 2; quote cells that hold a tab"),
+        ("a.csv", "prompt,include\na,b\n", "a.csv has a column 'include', which a table cannot hold"),
+        ("a.csv", "prompt,exclude\na,b\n", "a.csv has a column 'exclude', which a table cannot hold"),
+        ("a.csv", "prompt,category\n,x\n", "a.csv, line 2"),
+        ("a.json", '["a", ""]', "a.json, entry 2 is empty"),
+        ("a.jsonl", '{"prompt": "x", "answer": 1}', "'answer' is not a key of a prompt"),
+        ("a.jsonl", '{"prompt": "x", "categry": 1}', "did you mean 'category'?; the keys are prompt, prompts, "),
+        ("a.jsonl", '{"prompt": "x", "category": 1}', "a.jsonl, line 1: the category must be a text"),
         ("a.csv", "", "is empty"),
+        ("a.csv", 'prompt\n"a red" car\n', "a.csv cannot be read as a table ("),
         ("a.txt", b"a red car\n\xff\n", "line 2 is not UTF-8"),
         ("a.txt", "# only\n", "holds no prompt"),
     ],
@@ -125,6 +141,30 @@ def test_tables_have_a_header_whose_prompt_column_is_told(read):
     table = 'Prompt\tCategory\n"G I G" painted\tArt\n"all of it"\tArt\n'
     assert texts(read("a.tsv", table)) == ['"G I G" painted', "all of it"]
     assert texts(read("b.csv", "Prompts,Category\na dog,Colors\n")) == ["a dog"]  # as DrawBench has it
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ('"a ""stop"" sign"', 'a "stop" sign'),
+        ('"a" and "b"', '"a" and "b"'),
+        ('"a "stop" sign"', '"a "stop" sign"'),
+        ('"', '"'),
+        ('""""', '"'),
+        ("a 'car'", "a 'car'"),
+    ],
+)
+def test_a_cell_between_tabs_is_quoted_as_a_whole_or_not_at_all(read, cell, text):
+    assert texts(read("a.tsv", f"id\tprompt\r\n1\t{cell}\r\n")) == [text]
+
+
+def test_a_cell_between_commas_may_hold_a_line_break_and_keeps_it(read):
+    assert texts(read("a.csv", b'prompt,id\r\n"a red\r\ncar",1\r\n')) == ["a red\r\ncar"]
+
+
+def test_between_tabs_an_empty_cell_at_the_end_of_a_row_counts(read):
+    found = read("a.tsv", "prompt\tcategory\r\na dog\t\r\n")
+    assert [(prompt.text, prompt.category) for prompt in found.prompts] == [("a dog", "")]
 
 
 def test_genevals_metadata_says_what_is_wanted_and_its_colours_are_the_bindings(read):
@@ -151,6 +191,8 @@ def test_genevals_metadata_says_what_is_wanted_and_its_colours_are_the_bindings(
         ([{"class": "car", "position": ["left of", 0]}], "the place of an earlier object from 0, not ['left of', 0]"),
         ([{"class": "car"}, {"class": "dog", "position": ["beside", 0]}], "position must be one of left of, right of"),
         ([{"class": "\ud800"}], "half of a character"),
+        ([{"class": "car", "color": "\ud800"}], "half of a character"),
+        ([{"color": "red"}], '[{"class": "car", "count": 1, "color": "red"}]: Object missing required field `class`'),
     ],
 )
 def test_odd_metadata_is_refused(read, include, says):

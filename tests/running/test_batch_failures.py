@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import msgspec
@@ -87,6 +88,34 @@ def test_a_judge_without_a_finite_number_fails_that_trial_alone(value):
     one, bad = ran(trials(2), models_of(Scripted(lambda *_: 1.0), judges=[Unsure()]), settings(1)).trials
     assert one.failure is None
     assert bad.failure == f"the judge looker gave {value} as bound_confidence of a1 o1; it has to be a finite number"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_one_of_a_trials_two_verdicts_without_a_finite_number_is_enough(first):
+    class Unsure(Looking):
+        def judge(self, images, prompts):
+            (said,) = super().judge(images, prompts)
+            (judged,) = said.judgements
+            odd = (len(self.calls) == 1) == first
+            return [Verdict((msgspec.structs.replace(judged, bound_confidence=NAN if odd else 1.0),), {})]
+
+    (bad,) = ran(trials(1), models_of(Scripted(table([1.0, 2.0])), judges=[Unsure()]), settings(1)).trials
+    assert bad.failure == "the judge looker gave nan as bound_confidence of a0 o0; it has to be a finite number"
+
+
+def test_a_method_has_to_yield_a_step_with_an_image_for_each_trial(method_of):
+    def odd(problem, settings):
+        yield 3
+
+    with pytest.raises(ValueError, match=r"^the method yielded a int; it has to yield reno\.methods\.Step$"):
+        ran(trials(2), models_of(Scripted(lambda *_: 1.0)), method_of(odd))
+
+    def short(problem, settings):
+        for step in written(problem, settings):
+            yield dataclasses.replace(step, images=step.images[:1])
+
+    with pytest.raises(ValueError, match=r"^the method yielded 1 images of a batch of 2 trials$"):
+        ran(trials(2), models_of(Scripted(lambda *_: 1.0)), method_of(short))
 
 
 def test_where_every_trial_failed_nothing_is_judged(method_of):
