@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -23,6 +24,17 @@ def test_the_553_prompts_are_the_benchmarks():
     assert Counter(prompt.category for prompt in found) == tasks and len(set(CLASSES)) == 80
     digest = hashlib.sha256("\n".join(prompt.text for prompt in found).encode()).hexdigest()
     assert digest == "4de60dfc3c29f9d3db69ec45cf03a964627c2d82f2c224c3f75645e137f7126b"
+
+
+def test_what_the_553_prompts_ask_for_is_the_benchmarks():
+    """The digest is that of the tags, `include` and `exclude` of the benchmark's own file, as
+    `test_they_equal_the_benchmarks_own_file` reads them."""
+    asked = [
+        [prompt.category, [[each.object, each.count, each.color, each.position] for each in clauses]]
+        for prompt in geneval_prompts()
+        for clauses in (prompt.wanted, prompt.unwanted)
+    ]
+    assert hashlib.sha256(json.dumps(asked).encode()).hexdigest() == "9a225b1d617847400746d4f0b52ea7933f31c915afb4eba0a8f18c75e5f594e9"
 
 
 def test_a_prompt_of_each_kind_asks_for_what_its_text_says():
