@@ -97,7 +97,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         reference_seconds=None if seconds is None else number("models.reference_seconds", seconds, above=0.0),
         reference_bytes=None if size is None else number("models.reference_bytes", size, above=0.0),
     )
-    for knob in ("record", "evaluators", "batch_size"):  # defaults of the knobs of these names
+    for knob in ("record", "evaluators", "batch_size", "own_noise", "seed"):  # defaults of the knobs of these names
         models.take(knob, None)
     checkpoints.end()
     models.end()

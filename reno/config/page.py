@@ -78,7 +78,8 @@ class Page:
         lines.append(f"{'knob':<15} {'default':<20} what it is")
         indent = " " * 37
         for knob in self.knobs():
-            default = re.sub(r"\$\{(.+)\}", r"of \1", knob.default)
+            default = re.sub(r"\$\{oc\.select:(.+),(.+)\}", r"\1, or \2", knob.default)
+            default = re.sub(r"\$\{(.+)\}", r"of \1", default)
             said = knob.help + (f": {', '.join(conf.options(knob.name))}" if knob.group else "")
             first = f"{knob.name:<15} {default:<20} "
             lines.append(textwrap.fill(said or "-", width, initial_indent=first, subsequent_indent=indent))

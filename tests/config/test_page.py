@@ -94,6 +94,7 @@ def test_groups_plain_knobs_and_defaults_are_told_apart(written):
 def test_help_has_a_line_a_knob_with_default_choices_and_comment(written):
     page = written(
         "defaults:\n  - metric: clip   # what is optimised\nseed: 42   # the seed\nrecord: ${models.record}\n"
+        "runs: ${oc.select:models.runs,3}\n"
     )
     lines = page.help(Conf(), 200).splitlines()
     assert lines[:3] == ["usage: python -m mine", "", "What it does."]
@@ -102,7 +103,8 @@ def test_help_has_a_line_a_knob_with_default_choices_and_comment(written):
     assert lines[5] == f"{'metric':<15} {'clip':<20} what is optimised: {choices}"
     assert lines[6] == f"{'seed':<15} {'42':<20} the seed"
     assert lines[7] == f"{'record':<15} {'of models.record':<20} -"
-    assert lines[8:] == ["", "exit status  0"]
+    assert lines[8] == f"{'runs':<15} {'models.runs, or 3':<20} -"
+    assert lines[9:] == ["", "exit status  0"]
 
 
 @pytest.mark.parametrize("width", [60, 110])
