@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -16,36 +17,59 @@ from reno.spec.errors import BadInput
 from reno.store.staging import write_whole
 from reno.store.stored import Stored
 
-PICTURE = 224  # pixels a side
+PICTURE = 224  # pixels a side, of the initial and the best image
+STEP = 72  # pixels a side, of the images between them
+STEPS = 6
 GAP = 16
 TEXT = 60  # pixels of height under a pair of pictures
-HEADING = 56
+STEP_TEXT = 18  # pixels of height under the images between
+HEADING = 78
 MOST_TRIALS = 60  # a longer sheet is hard to read
+MOST_STEPPED = 24  # trials whose images between are shown: reading every frame of a large image takes a while
 INK, FAINT, GOOD, BAD = "#1a1a1a", "#6b6b6b", "#1b6e53", "#a33b20"
 
 
 def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path, fonts: Fonts | None = None) -> Path:
-    """Draws the first MOST_TRIALS trials to a PNG at `path`, whole or not at all. fonts: None for those of this
-    machine. Raises OSError."""
+    """Draws the first MOST_TRIALS trials to a PNG at `path`, whole or not at all: the initial and the best image, and
+    below them some of the images between. fonts: None for those of this machine. Raises OSError."""
     shown = trials[:MOST_TRIALS]
+    stepped = any(trial.record.timings.images > 2 for trial in shown)
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    cell_width, cell_height = 2 * PICTURE + 4, PICTURE + TEXT
+    cell_width = 2 * PICTURE + 4
+    cell_height = PICTURE + TEXT + (STEP + STEP_TEXT) * stepped
     width = max(columns * cell_width + (columns + 1) * GAP, 640)
     sheet = Sheet(width, HEADING + rows * (cell_height + GAP), fonts or of_this_machine())
     labels = shown[0].record.labels
     more = f", the first {len(shown)} of {len(trials)}" if len(trials) > len(shown) else ""
     sheet.write(GAP, 10, f"{labels.models} · {labels.method} · metric {metric}{more}", INK, 20)
+    sheet.write(GAP, 35, settings_of(shown[0].record.spec.method), INK, 14)
     caution = " · the weights are random, the scores mean nothing" if labels.random_weights else ""
-    sheet.write(GAP, 34, f"left: initial noise · right: best image{caution}", FAINT, 13)
+    between = " · below: images between, by iteration" if stepped else ""
+    sheet.write(GAP, 54, f"left: initial noise · right: best image{between}{caution}", FAINT, 13)
     for index, trial in enumerate(shown):
         left = GAP + index % columns * (cell_width + GAP)
         top = HEADING + index // columns * (cell_height + GAP)
         _draw_trial(sheet, trial, metric, left, top)
+        if stepped and index < MOST_STEPPED:
+            _draw_steps(sheet, trial, left, top + PICTURE + TEXT)
     drawn = io.BytesIO()
     sheet.image.save(drawn, "PNG")
     write_whole(path, drawn.getvalue())
     return path
+
+
+def settings_of(method: Mapping[str, Any]) -> str:
+    """The settings of a method as a trial's identity has them, in words: `50 iterations · lr 0.01 · adam`."""
+    words = []
+    for name, value in method.items():
+        if name == "iterations":
+            words.append(f"{value} iteration" + "s" * (value != 1))
+        elif isinstance(value, Mapping):
+            words.append(str(value.get("name", name)))
+        elif name != "name":
+            words.append(f"{name} {'none' if value is None else f'{value:g}' if isinstance(value, float) else value}")
+    return " · ".join(words)
 
 
 class Sheet:
@@ -73,12 +97,7 @@ class Sheet:
 
 def _draw_trial(sheet: Sheet, trial: Stored, metric: str, left: int, top: int) -> None:
     for offset, which in ((0, "initial"), (PICTURE + 4, "best")):
-        picture = _picture(trial, which)
-        enlarging = picture.width < PICTURE
-        picture = picture.resize(
-            (PICTURE, PICTURE), Image.Resampling.NEAREST if enlarging else Image.Resampling.LANCZOS
-        )
-        sheet.image.paste(picture, (left + offset, top))
+        sheet.image.paste(_resized(_picture(trial, which), PICTURE), (left + offset, top))
     record = trial.record
     lines = sheet.lines(record.spec.prompt, 15, 2 * PICTURE + 4, most=2)
     for place, line in enumerate(lines):
@@ -88,6 +107,26 @@ def _draw_trial(sheet: Sheet, trial: Stored, metric: str, left: int, top: int) -
     sheet.write(left, top + PICTURE + 4 + 18 * len(lines), text, FAINT, 13)
     verdict, colour = _verdict(trial)
     sheet.write(left, top + PICTURE + 21 + 18 * len(lines), verdict, colour, 13)
+
+
+def _draw_steps(sheet: Sheet, trial: Stored, left: int, top: int) -> None:
+    """The images of STEPS iterations, evenly spaced from the first to the last."""
+    try:
+        frames = trial.frames()
+    except (BadInput, OSError):
+        return
+    places = sorted({round(k * (len(frames) - 1) / (STEPS - 1)) for k in range(STEPS)})
+    apart = (2 * PICTURE + 4 - STEP) / (STEPS - 1)
+    for k, place in enumerate(places):
+        here = left + round(k * apart)
+        sheet.image.paste(_resized(Image.fromarray(frames[place]), STEP), (here, top))
+        sheet.write(here, top + STEP, str(place), FAINT, 12)
+
+
+def _resized(picture: Image.Image, side: int) -> Image.Image:
+    """The picture as a square; a small one is enlarged smoothly, so that no single pixel stands out."""
+    smooth = Image.Resampling.BICUBIC if picture.width < side else Image.Resampling.LANCZOS
+    return picture.resize((side, side), smooth)
 
 
 def _picture(trial: Stored, which: str) -> Image.Image:

@@ -219,13 +219,14 @@ def _table(plan: Plan, trials: Sequence[Stored], judged: Sequence[dict[str, Judg
     judges = sorted({judge for said in judged for judge in said})
     table = Table(box=None, pad_edge=False)
     table.add_column("prompt", overflow="fold")
-    for heading in ("seed", f"{metric} before", "after", *(f"bound before -> after ({judge})" for judge in judges)):
+    for heading in ("seed", f"{metric} score", *(f"bound ({judge})" for judge in judges)):
         table.add_column(heading, justify="right", overflow="fold")  # a cut number says nothing
     for trial, said in zip(trials, judged, strict=False):
         scores, spec = trial.record.scores, trial.record.spec
-        cells = [number(scores.initial.get(metric)), number(scores.best.get(metric))]
-        cells += [_bound(trial, said.get(judge)) for judge in judges]
-        table.add_row(visible(spec.prompt), str(spec.seed), *cells)
+        score = f"{number(scores.initial.get(metric))} -> {number(scores.best.get(metric))}"
+        table.add_row(
+            visible(spec.prompt), str(spec.seed), score, *(_bound(trial, said.get(judge)) for judge in judges)
+        )
     return table
 
 

@@ -5,17 +5,33 @@ from __future__ import annotations
 import io
 import re
 
+import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
+from rich.console import Console
 
 from reno.config.words import quote
 from reno.letters.console import PatientConsole
 from reno.letters.fonts import Fonts
 from reno.run import main
 from reno.running.plan import make_plan
-from reno.screen.contact_sheet import draw_contact_sheet
-from reno.screen.screen import prompt_notes
+from reno.screen.contact_sheet import (
+    GAP,
+    HEADING,
+    PICTURE,
+    STEP,
+    STEPS,
+    TEXT,
+    draw_contact_sheet,
+    settings_of,
+)
+from reno.screen.screen import _table, prompt_notes
+from reno.spec.judgements import Judgement, Verdict
+from reno.spec.prompts import Binding
+from reno.store.records import JudgedTrial, Scores
 from reno.store.store import Store
+from reno.store.stored import Stored
 from tests.letters.test_fonts import make_font
 
 ATTACKS = [
@@ -60,10 +76,45 @@ def test_a_sheet_draws_what_a_font_has_and_else_the_code_point(ran, tmp_path):
     for name, found in (("one", [font]), ("none", []), ("again", [])):
         path = draw_contact_sheet(trials, "clip", tmp_path / f"{name}.png", Fonts(lambda found=found: found))
         with Image.open(path) as image:
-            sheets.append(image.convert("L").crop((16, 282, 240, 300)))  # the prompt's line
+            sheets.append(image.convert("L").crop((16, 304, 240, 322)))  # the prompt's line
     widths = [image.point(lambda value: 255 * (value < 128)).getbbox() for image in sheets]
     assert widths[0][2] - widths[0][0] <= 15  # one square of the font
     assert widths[1][2] - widths[1][0] > 50 and widths[1] == widths[2]  # [U+8F66]
+
+
+def test_a_sheet_names_its_settings_and_shows_iterations_between(knobs, tmp_path, capsys):
+    words = [*knobs, f"results={tmp_path}", "tracking=disabled", "iterations=3", "lr=0.05", "prompt=a red car"]
+    assert main(words) == 0
+    (trial,) = Store(tmp_path)
+    assert settings_of(trial.record.spec.method).startswith("3 iterations · lr 0.05 · ")
+    path = draw_contact_sheet([trial], "clip", tmp_path / "sheet.png", Fonts(lambda: []))
+    small = [np.asarray(Image.fromarray(frame).resize((STEP, STEP)), float) for frame in trial.frames()]
+    with Image.open(path) as image:
+        top = HEADING + PICTURE + TEXT
+        for place in range(4):
+            left = GAP + round(place * (2 * PICTURE + 4 - STEP) / (STEPS - 1))
+            shown = np.asarray(image.convert("RGB").crop((left, top, left + STEP, top + STEP)), float)
+            apart = [np.abs(shown - one).mean() for one in small]
+            assert min(apart) == apart[place] < 10, (place, apart)
+
+
+def test_a_row_of_the_embedded_world_takes_one_line_of_80_columns(ran, compose):
+    plan = make_plan(compose("prompt=a gold umbrella and a pink house", "metric=clip"))
+    trial = next(iter(Store(ran)))
+    spec = replace(trial.record.spec, prompt="a gold umbrella and a purple tree", seed=4294967295)
+    score = {"clip": -13.82}
+    bindings = (Binding("gold", "umbrella"), Binding("purple", "tree"))
+    record = replace(trial.record, spec=spec, scores=Scores(initial=score, best=score, last=score), bindings=bindings)
+    verdict = Verdict(
+        tuple(Judgement(one.attribute, one.object, True, True, True, 1.0, 1.0, 1.0) for one in bindings), {}
+    )
+    judged = JudgedTrial(kin="none", initial=verdict, best=verdict, identity=None)
+    console = Console(width=80, file=io.StringIO())
+    console.print(_table(plan, [Stored(trial.folder, record)], [{"oracle": judged}]))
+    heading, *lines = console.file.getvalue().splitlines()
+    assert " ".join(heading.split()) == "prompt seed clip score bound (oracle)"
+    row = "a gold umbrella and a purple tree 4294967295 -13.82 -> -13.82 2 -> 2 of 2"
+    assert [" ".join(line.split()) for line in lines] == [row]
 
 
 def test_a_bar_needs_a_terminal_that_can_go_back(monkeypatch):
