@@ -93,6 +93,10 @@ def _run_with_hydra(words: Words) -> int:
     finally:
         sys.argv = argv
         left = 0 if SweepFolder.latest is None else worst_status(SweepFolder.latest)
+    if SweepFolder.latest is not None:
+        from reno.screen.sweep import show_sweep
+
+        show_sweep(SweepFolder.latest)
     if SweepFolder.latest is not None and left is None and not statuses:
         raise BadInput("no job of the sweep ran: its knobs give no combination, or its launcher started none")
     return max(statuses, default=left or 0)  # empty if a launcher ran the jobs in other processes

@@ -97,7 +97,7 @@ class Sheet:
 
 def _draw_trial(sheet: Sheet, trial: Stored, metric: str, left: int, top: int) -> None:
     for offset, which in ((0, "initial"), (PICTURE + 4, "best")):
-        sheet.image.paste(_resized(_picture(trial, which), PICTURE), (left + offset, top))
+        sheet.image.paste(resized(picture_of(trial, which), PICTURE), (left + offset, top))
     record = trial.record
     lines = sheet.lines(record.spec.prompt, 15, 2 * PICTURE + 4, most=2)
     for place, line in enumerate(lines):
@@ -119,17 +119,17 @@ def _draw_steps(sheet: Sheet, trial: Stored, left: int, top: int) -> None:
     apart = (2 * PICTURE + 4 - STEP) / (STEPS - 1)
     for k, place in enumerate(places):
         here = left + round(k * apart)
-        sheet.image.paste(_resized(Image.fromarray(frames[place]), STEP), (here, top))
+        sheet.image.paste(resized(Image.fromarray(frames[place]), STEP), (here, top))
         sheet.write(here, top + STEP, str(place), FAINT, 12)
 
 
-def _resized(picture: Image.Image, side: int) -> Image.Image:
+def resized(picture: Image.Image, side: int) -> Image.Image:
     """The picture as a square; a small one is enlarged smoothly, so that no single pixel stands out."""
     smooth = Image.Resampling.BICUBIC if picture.width < side else Image.Resampling.LANCZOS
     return picture.resize((side, side), smooth)
 
 
-def _picture(trial: Stored, which: str) -> Image.Image:
+def picture_of(trial: Stored, which: str) -> Image.Image:
     """An image of a trial; grey where it cannot be read."""
     try:
         return Image.fromarray(trial.image(which))

@@ -34,7 +34,10 @@ def test_what_the_553_prompts_ask_for_is_the_benchmarks():
         for prompt in geneval_prompts()
         for clauses in (prompt.wanted, prompt.unwanted)
     ]
-    assert hashlib.sha256(json.dumps(asked).encode()).hexdigest() == "9a225b1d617847400746d4f0b52ea7933f31c915afb4eba0a8f18c75e5f594e9"
+    assert (
+        hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        == "9a225b1d617847400746d4f0b52ea7933f31c915afb4eba0a8f18c75e5f594e9"
+    )
 
 
 def test_a_prompt_of_each_kind_asks_for_what_its_text_says():

@@ -1,0 +1,206 @@
+"""Shows a sweep when its jobs have ended: a table with a line a job, one sheet of pictures of all jobs, and three
+commands to type next. It reads the jobs' records, so the jobs may have run in other processes."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from reno.config.programs import as_called
+from reno.letters.console import PatientConsole
+from reno.screen.contact_sheet import settings_of
+from reno.screen.words import duration, number
+from reno.store.records import JobRecord, JudgedTrial, read_json
+from reno.store.stored import Damaged, Stored, read_trial
+
+QUANTILE = 1.959964
+"""Of the standard normal distribution: intervals are of 95%."""
+
+
+@dataclass(frozen=True)
+class EndedJob:
+    """A job of a sweep, with the trials that it stored or found."""
+
+    name: str
+    """What tells it from the sweep's other jobs: `clip · lr 0.01`."""
+    record: JobRecord
+    root: Path
+    trials: tuple[Stored, ...]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """On how many of a job's images every binding is right, as one judge sees them."""
+
+    before: int
+    after: int
+    images: int
+    prompts: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval (1927) of the share after, of as many independent images as there are prompts: the
+        images of one prompt resemble each other."""
+        return wilson(self.after / self.images, self.prompts)
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's score interval of a share of `count` > 0 independent images, at 95%."""
+    square = QUANTILE**2
+    centre = (share + square / (2 * count)) / (1 + square / count)
+    reach = QUANTILE * math.sqrt(share * (1 - share) / count + square / (4 * count**2)) / (1 + square / count)
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def show_sweep(folder: Path) -> None:
+    """Shows the sweep whose jobs' folders lie under `folder`, if at least two jobs have trials."""
+    jobs = ended_jobs(folder)
+    if len(jobs) < 2:
+        return
+    console = PatientConsole(soft_wrap=True)
+    console.print()
+    console.print(table_of(jobs))
+    judge = _judge_of(jobs)
+    if judge:
+        console.print(
+            f"fully bound: images with every binding right, as {judge} judges, before -> after; [..]: 95% interval of "
+            "after", markup=False,
+        )  # fmt: skip
+    sheet = _draw(jobs, folder)
+    if sheet:
+        console.print(f"pictures of all jobs  {sheet}", markup=False)
+    console.print()
+    console.print("next:")
+    for command, what in next_commands(jobs):
+        console.print(f"  {command}    # {what}", markup=False)
+
+
+def ended_jobs(folder: Path) -> list[EndedJob]:
+    """The jobs under a sweep's folder that have at least one stored trial, in their order."""
+    found = []
+    for path in sorted(folder.rglob("job.json"), key=_in_order):
+        root = next((above for above in path.parents if (above / "trials").is_dir()), None)
+        try:
+            record = JobRecord.from_json(read_json(path))
+        except (OSError, ValueError):
+            continue
+        if root is not None:
+            read = (read_trial(root / "trials" / trial.id) for trial in record.trials)
+            trials = tuple(trial for trial in read if not isinstance(trial, Damaged))
+            if trials:
+                found.append((record, root, trials))
+    names = _names([(record, trials[0]) for record, _, trials in found])
+    return [EndedJob(name, *one) for name, one in zip(names, found, strict=True)]
+
+
+def _in_order(path: Path) -> list[tuple[int, int | str]]:
+    """Job 10 comes after job 9."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in path.parts]
+
+
+def _names(jobs: Sequence[tuple[JobRecord, Stored]]) -> list[str]:
+    """Of each job the words that differ between them."""
+    described = [list(_described(*job)) for job in jobs]
+    differing = [place for place in range(4) if len({words[place] for words in described}) > 1]
+    settings = [words.pop().split(" · ") for words in described]
+    shared = set.intersection(*map(set, settings)) if settings else set()
+    names = []
+    for words, own in zip(described, settings, strict=True):
+        parts = [words[place] for place in differing if place < 3] + [one for one in own if one not in shared]
+        names.append(" · ".join(parts) or words[1])
+    return names
+
+
+def _described(record: JobRecord, trial: Stored) -> Iterator[str]:
+    """Models, metric, method and prompts, then the settings."""
+    yield record.labels.models
+    yield record.labels.metric
+    yield f"{record.labels.method} on {record.labels.prompts}"
+    yield settings_of(trial.record.spec.method)
+
+
+def table_of(jobs: Sequence[EndedJob]) -> Table:
+    """A line a job."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("job", overflow="fold")
+    judge = _judge_of(jobs)
+    for heading in (*(["fully bound"] if judge else []), "own score", "time"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for job in jobs:
+        cells = [_bound_text(bound_of(job.trials, judge))] if judge else []
+        table.add_row(job.name, *cells, _score(job), duration(job.record.seconds))
+    return table
+
+
+def _judge_of(jobs: Sequence[EndedJob]) -> str | None:
+    """The first judge that looked at a trial; one that is related to no metric comes first."""
+    kin: dict[str, str] = {}
+    for job in jobs:
+        for trial in job.trials:
+            kin |= {name: said.kin for name, said in trial.judgements().items()}
+    return min(kin, key=lambda name: kin[name] != "none", default=None)
+
+
+def bound_of(trials: Sequence[Stored], judge: str) -> Bound | None:
+    """What a judge says of these trials; None if it judged none."""
+    judged = [(trial, said) for trial in trials if (said := trial.judgements().get(judge)) and trial.record.bindings]
+    if not judged:
+        return None
+    before, after = (
+        sum(_fully(said, which, len(trial.record.bindings)) for trial, said in judged) for which in ("initial", "best")
+    )
+    return Bound(before, after, len(judged), len({trial.record.spec.prompt for trial, _ in judged}))
+
+
+def _fully(said: JudgedTrial, which: str, bindings: int) -> bool:
+    return getattr(said, which).bound == bindings
+
+
+def _bound_text(bound: Bound | None) -> str:
+    if bound is None:
+        return "not judged"
+    low, high = bound.interval
+    return f"{bound.before} -> {bound.after} of {bound.images} [{low:.0%}, {high:.0%}]"
+
+
+def _score(job: EndedJob) -> str:
+    """The mean of the job's own score before and after."""
+    metric = job.record.labels.metric
+    pairs = [(trial.record.scores.initial.get(metric), trial.record.scores.best.get(metric)) for trial in job.trials]
+    pairs = [pair for pair in pairs if None not in pair]
+    if not pairs:
+        return "-"
+    before, after = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
+    return f"{number(before)} -> {number(after)}"
+
+
+def _draw(jobs: Sequence[EndedJob], folder: Path) -> Path | None:
+    from reno.screen.sweep_sheet import draw_sweep_sheet
+
+    try:
+        pictures = {job.name: _by_noise(job) for job in jobs}
+        return draw_sweep_sheet(pictures, _judge_of(jobs), folder / "contact_sheet.png")
+    except OSError:
+        return None  # a picture beside the results; the jobs' own sheets say why none can be written
+
+
+def _by_noise(job: EndedJob) -> Mapping[tuple[str, int], Stored]:
+    return {(trial.record.spec.prompt, trial.record.spec.seed): trial for trial in job.trials}
+
+
+def next_commands(jobs: Sequence[EndedJob]) -> list[tuple[str, str]]:
+    """Three commands for what a user may want next, each with what it does."""
+    job = jobs[0]
+    results = "" if job.root == Path.cwd() / "results" else f" results={shlex.quote(str(job.root))}"
+    models = "" if job.record.labels.models == "testbed" else f" models={shlex.quote(job.record.labels.models)}"
+    commands = [
+        (f"python -m analysis{results}", "tables, figures and a page to look at"),
+        (f"python -m reno.run{models}{results} prompt='a red car and a blue bowl'", "a prompt of your own"),
+        (f"python -m reno.run -m +experiments=clip_vs_blip{models}{results} dry_run=true", "what a whole study takes"),
+    ]
+    return [(as_called(command), what) for command, what in commands]

@@ -1,0 +1,109 @@
+"""What a sweep shows at its end: a line a job, a sheet of pictures, and what to type next."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+
+import pytest
+from msgspec.structs import replace
+from PIL import Image
+
+from reno.run import main
+from reno.screen.sweep import bound_of, ended_jobs, next_commands, wilson
+from reno.screen.sweep_sheet import draw_sweep_sheet
+from reno.spec.judgements import Judgement, Verdict
+from reno.spec.prompts import Binding
+from reno.store.records import JudgedTrial
+
+
+@pytest.fixture(scope="module")
+def swept(knobs, tmp_path_factory):
+    """(the folder of a sweep of four jobs, its results, what it printed)."""
+    results = tmp_path_factory.mktemp("sweep") / "results"
+    words = ["tracking=disabled", "batch_size=2", "iterations=1", "prompt=['a red car','=1+1']", f"results={results}"]
+    sweep = ["-m", *(word for word in knobs if word != "iterations=2"), *words, "metric=clip,blip", "lr=.01,.05"]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert main(sweep) == 0
+    (folder,) = (results / "jobs").iterdir()
+    return folder, results, said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "low", "high"),
+    [(0.0, 10, 0.0, 0.2775), (1.0, 10, 0.7225, 1.0), (8 / 12, 12, 0.3906, 0.8619), (0.5, 100, 0.4038, 0.5962)],
+)
+def test_wilsons_interval_is_the_published_one(share, count, low, high):
+    assert wilson(share, count) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_the_jobs_stand_in_their_order_named_by_what_differs(swept):
+    folder, results, _ = swept
+    jobs = ended_jobs(folder)
+    assert [job.name for job in jobs] == ["clip · lr 0.01", "clip · lr 0.05", "blip · lr 0.01", "blip · lr 0.05"]
+    assert all(job.root == results and len(job.trials) == 2 for job in jobs)
+
+
+def test_a_damaged_record_or_job_is_left_out(swept, tmp_path):
+    folder, *_ = swept
+    assert ended_jobs(tmp_path) == []
+    damaged = folder / "9"
+    damaged.mkdir()
+    try:
+        (damaged / "job.json").write_text("{")
+        assert len(ended_jobs(folder)) == 4
+    finally:
+        (damaged / "job.json").unlink()
+        damaged.rmdir()
+
+
+def judged(trial, before, after, kin="none"):
+    """The trial with two bindings of which the judge `looker` finds so many right."""
+
+    def verdict(right):
+        there = [Judgement("red", "car", True, True, place < right, 1.0, 1.0, 1.0) for place in range(2)]
+        return Verdict(tuple(there), {})
+
+    said = {"looker": JudgedTrial(kin=kin, initial=verdict(before), best=verdict(after), identity=None)}
+    record = replace(trial.record, bindings=(Binding("red", "car"), Binding("red", "car")), judgements=said)
+    return dataclasses.replace(trial, record=record)
+
+
+def test_a_sweep_ends_with_a_line_a_job_the_sheet_and_three_commands(swept):
+    folder, results, said = swept
+    end = said[said.rindex("own score") :].splitlines()
+    assert [line.split("  ")[0] for line in end[1:5]] == [job.name for job in ended_jobs(folder)]
+    assert all("->" in line and line.rstrip().endswith(" s") for line in end[1:5])
+    assert end[5].startswith("pictures of all jobs") and end[7] == "next:" and len(end) == 11
+    assert end[8].startswith(f"  python -m analysis results={results}")
+
+
+def test_bound_counts_images_with_every_binding_right(swept):
+    one, other = ended_jobs(swept[0])[0].trials
+    bound = bound_of([judged(one, 1, 2), judged(other, 2, 2), judged(other, 0, 1)], "looker")
+    assert (bound.before, bound.after, bound.images, bound.prompts) == (1, 2, 3, 2)
+    assert bound.interval == pytest.approx(wilson(2 / 3, 2))
+    assert bound_of([one, other], "looker") is None
+
+
+def test_the_sheet_has_the_rows_that_all_jobs_share(swept, tmp_path):
+    jobs = {
+        job.name: {(t.record.spec.prompt, t.record.spec.seed): t for t in job.trials} for job in ended_jobs(swept[0])
+    }
+    whole = draw_sweep_sheet(jobs, None, tmp_path / "a.png")
+    first = next(iter(jobs.values()))
+    less = draw_sweep_sheet({"one": first, "two": dict(list(first.items())[:1])}, None, tmp_path / "b.png")
+    assert Image.open(whole).height > Image.open(less).height and Image.open(whole).width > Image.open(less).width
+    assert draw_sweep_sheet({"one": first, "two": {}}, None, tmp_path / "c.png") is None
+    assert (swept[0] / "contact_sheet.png").is_file()
+
+
+def test_the_next_commands_name_the_store_and_the_models(swept):
+    folder, results, _ = swept
+    commands = [command for command, _ in next_commands(ended_jobs(folder))]
+    assert commands[0] == f"python -m analysis results={results}" and len(commands) == 3
+    assert all(f"results={results}" in command for command in commands)
+    assert all("models=sd_turbo" in command for command in commands[1:])
+    assert json.loads((folder / "0" / "job.json").read_text())["labels"]["models"] == "sd_turbo"
