@@ -38,6 +38,8 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """None for BEFORE."""
     prompts: dict[str, int] = {}
     """By category, how many prompts the source used, where that is known."""
+    official: str = ""
+    """The source's own judge, if `judge` only stands in for it."""
     settings: dict[str, Any] = {}
     """Settings of the method, as the store names them."""
 

@@ -18,8 +18,11 @@ from analysis.text import MISSING, number
 
 MEASURES = (FULLY_BOUND, CORRECT, JUDGE_SCORE)
 MEANINGS = (
-    (CORRECT, "the judge's word on the whole image, by GenEval's rule."),
-    (JUDGE_SCORE, "that of T2I-CompBench, where the judge is blip_vqa."),
+    (
+        CORRECT,
+        "the judge's word on the whole image: by GenEval's rule; of detector_spatial, that both objects lie as asked.",
+    ),
+    (JUDGE_SCORE, "that of T2I-CompBench where the judge is blip_vqa; detector_spatial is not its official judge."),
 )
 MEAN = "mean of categories"
 

@@ -94,6 +94,8 @@ def _parts(trials: pd.DataFrame, category: str) -> list[pd.DataFrame]:
 
 def _differences(row: Published, category: str, trials: pd.DataFrame, parts: Sequence[pd.DataFrame]) -> Iterator[str]:
     """How these trials were made otherwise than the published value, in words."""
+    if row.official:
+        yield f"judged by {row.judge} instead of {row.official}"
     together = pd.concat(parts)
     prompts = together["prompt"].nunique()
     if prompts != row.prompts.get(category, prompts):

@@ -6,16 +6,18 @@ A judge is one module here, with
 
     reader(name, *, checkpoints, **options)    # optional: what has its check_prompt and check_size, without its
                                                # weights; a dry run asks it
+    asks(prompt) -> bool                       # optional: Evaluator.asks, for a judge that looks for something else
 
 and one file in conf/evaluator that gives its kind, checkpoints and options. `kind:` in that file may be the dotted path
 of a module elsewhere. A copy of the file with another threshold is another judge, under another name.
 
-| judge         | after                                | kin  | judges                                       |
-| ------------- | ------------------------------------ | ---- | -------------------------------------------- |
-| oracle        | the embedded world itself            | none | that world's words and images                |
-| blip_vqa      | T2I-CompBench (Huang et al. 2023)    | blip | any words                                    |
-| detector      | GenEval (Ghosh et al. 2023)          | clip | colours of the 80 objects of COCO            |
-| detector_open | GenEval, with an open vocabulary     | clip | colours of any object                        |
+| judge            | after                             | kin  | judges                                       |
+| ---------------- | --------------------------------- | ---- | -------------------------------------------- |
+| oracle           | the embedded world itself         | none | that world's words and images                |
+| blip_vqa         | T2I-CompBench (Huang et al. 2023) | blip | any words                                    |
+| detector         | GenEval (Ghosh et al. 2023)       | clip | colours of the 80 objects of COCO            |
+| detector_open    | GenEval, with an open vocabulary  | clip | colours of any object                        |
+| detector_spatial | T2I-CompBench's 2D-spatial rule   | clip | how two objects lie to each other            |
 """
 
 from __future__ import annotations
@@ -40,6 +42,11 @@ class Evaluator:
     name: str
     kin: str = "none"
     """The metric family that it is related to and may favour: the kind of a metric, or `none`."""
+
+    @staticmethod
+    def asks(prompt: Prompt) -> bool:
+        """Whether the prompt asks for something that it looks for. Images of other prompts are not judged."""
+        return prompt.asks
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raises BadInput, before anything runs, if it cannot judge the prompt's bindings."""

@@ -233,13 +233,14 @@ def _scores_of(metric: WeightedSum, texts: list[str], images: _KeptImages) -> di
 def _judge(trials: list[Progress], models: Models) -> None:
     """Judges the initial and the best images. They are rounded to uint8 as in the store, so that a later judgement of
     the stored images is the same."""
-    judged = [progress for progress in trials if progress.failure is None and progress.trial.prompt.asks]
-    if not judged:
-        return
-    prompts = [progress.trial.prompt for progress in judged]
-    initial = from_uint8(np.stack([progress.frames[0] for progress in judged]))
-    best = from_uint8(np.stack([progress.frames[progress.best] for progress in judged]))
+    whole = [progress for progress in trials if progress.failure is None]
     for evaluator in models.evaluators:
+        judged = [progress for progress in whole if evaluator.asks(progress.trial.prompt)]
+        if not judged:
+            continue
+        prompts = [progress.trial.prompt for progress in judged]
+        initial = from_uint8(np.stack([progress.frames[0] for progress in judged]))
+        best = from_uint8(np.stack([progress.frames[progress.best] for progress in judged]))
         verdicts = zip(
             checked_verdicts(evaluator, initial, prompts), checked_verdicts(evaluator, best, prompts), strict=True
         )

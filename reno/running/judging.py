@@ -87,7 +87,7 @@ def _plan(judge: LocatedEvaluator, found: Sequence[Stored | Damaged]) -> Judging
     for one in found:
         if isinstance(one, Damaged):
             judging.outcome.failed[one.trial] = one.sentence
-        elif not one.record.prompt.asks:
+        elif not judge.asks(one.record.prompt):
             judging.nothing_to_judge += 1
         else:
             said = one.judgement_by(judge.spec.name, judge.identity)

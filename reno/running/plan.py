@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from reno import methods
 from reno.device.choice import choose_device, choose_dtype
-from reno.evaluators import JUDGING
+from reno.evaluators import JUDGING, Evaluator
 from reno.spec.errors import BadInput, did_you_mean
 from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.spec.prompts import Prompt
@@ -103,6 +103,10 @@ class LocatedEvaluator:
     @property
     def module(self) -> ModuleType:
         return module_of("evaluator", self.spec.kind, "reno.evaluators")
+
+    def asks(self, prompt: Prompt) -> bool:
+        """Whether the judge looks at images of this prompt."""
+        return getattr(self.module, "asks", Evaluator.asks)(prompt)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from reno.running.outcome import Outcome
 from reno.running.plan import Plan
 from reno.screen.words import count, duration, number
 from reno.spec.errors import why_not_written
+from reno.spec.prompts import Prompt
 from reno.store.records import JudgedTrial
 from reno.store.stored import Stored
 
@@ -138,12 +139,12 @@ class Screen(Listener):
 
     def _say_unjudged(self, trials: Sequence[Stored], judged: Sequence[dict[str, JudgedTrial]]) -> None:
         job = self.plan.job
-        for judge in (spec.name for spec in job.evaluators):
-            pairs = zip(trials, judged, strict=True)
-            if lacking := sum(trial.record.prompt.asks and judge not in said for trial, said in pairs):
-                words = ["python", "-m", "reno.evaluate", f"evaluators={judge}", f"results={job.results}"]
+        for judge in self.plan.evaluators:
+            name, pairs = judge.spec.name, zip(trials, judged, strict=True)
+            if lacking := sum(judge.asks(trial.record.prompt) and name not in said for trial, said in pairs):
+                words = ["python", "-m", "reno.evaluate", f"evaluators={name}", f"results={job.results}"]
                 command = shlex.join([*words, *_of_the_judges(self.job.command)])
-                self.say(f"{count(lacking, 'trial')} stored before without {judge}'s judgement; to judge: {command}")
+                self.say(f"{count(lacking, 'trial')} stored before without {name}'s judgement; to judge: {command}")
 
     def say(self, line: str) -> None:
         """Prints a line that is never cut."""
@@ -167,12 +168,16 @@ def prompt_notes(plan: Plan) -> list[str]:
     """What a user should know of the job's prompts before it runs, a line each."""
     job = plan.job
     notes = [f"note: {note}" for note in job.prompt_notes]
-    unbound = [prompt for prompt in job.prompts if not prompt.asks]
+    unbound = [prompt for prompt in job.prompts if not any(judge.asks(prompt) for judge in plan.evaluators)]
     if job.evaluators and unbound:
-        why = "; ".join(f"{prompt.text[:60]!r}: {why_unbound(prompt)}" for prompt in unbound[:3])
+        why = "; ".join(f"{prompt.text[:60]!r}: {_why_not_judged(prompt)}" for prompt in unbound[:3])
         are = "1 prompt has" if len(unbound) == 1 else f"{len(unbound)} prompts have"
-        notes.append(f"note: {are} no binding that a judge could look for, of {len(job.prompts)} ({why})")
-    return [*notes, *filter(None, [_other_protocol(plan), not_english(plan)])]
+        notes.append(f"note: {are} nothing that a judge here looks for, of {len(job.prompts)} ({why})")
+    return [*notes, *filter(None, [_other_protocol(plan), _official_judge(plan), not_english(plan)])]
+
+
+def _why_not_judged(prompt: Prompt) -> str:
+    return "it has bindings, which none of the judges here looks for" if prompt.asks else why_unbound(prompt)
 
 
 def _other_protocol(plan: Plan) -> str | None:
@@ -188,6 +193,16 @@ def _other_protocol(plan: Plan) -> str | None:
     if wanted.judge and wanted.judge not in judges:
         lacking.append(f"the judge {wanted.judge} (evaluators={wanted.judge})")
     return f"note: the protocol {wanted.name} asks for {' and '.join(lacking)}" if lacking else None
+
+
+def _official_judge(plan: Plan) -> str | None:
+    """A note if the protocol's own judge is not among those of this project."""
+    suite = plan.job.suite
+    if suite is None or not suite.protocol.official:
+        return None
+    protocol = suite.protocol
+    stands_in = f"; {protocol.judge} follows its rule and is not the official one" if protocol.judge else ""
+    return f"note: the official judge of {suite.benchmark}'s {suite.category} prompts is {protocol.official}{stands_in}"
 
 
 def not_english(plan: Plan) -> str | None:
@@ -239,6 +254,8 @@ def _bound(trial: Stored, judged: JudgedTrial | None) -> str:
     if judged.best.correct is not None:
         before, after = ("right" if one.correct else "wrong" for one in (judged.initial, judged.best))
         said.append(f"{before} -> {after}")
+    if not trial.record.bindings and judged.best.score is not None:
+        said.append(f"score {number(judged.initial.score)} -> {number(judged.best.score)}")
     return ", ".join(said) or "no binding"
 
 

@@ -13,11 +13,13 @@ class Protocol:
     images: int
     """Images per prompt, each from a noise of its own."""
     judge: str | None
-    """Its judge in conf/evaluator; None if it has none, or none of this project's."""
+    """Its judge in conf/evaluator, or the one that stands in for it; None if it has none, or none of this project's."""
     measure: str | None
     """What the judge says that is averaged: `score` (Verdict.score), `correct` (Verdict.correct) or `fully_bound`."""
     mean_over: str = "images"
     """`images`: the mean over all images; `categories`: the mean of the categories' means."""
+    official: str = ""
+    """The protocol's own judge, in words, if `judge` is not it; empty if it is, or if the protocol names none."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def here(tmp_path, monkeypatch) -> Path:
         ("reno run models.generator.path=o", ["models.generator.path=out/"]),
         ("reno run --h", ["--help "]),
         ("reno memory dtype=b", ["dtype=bfloat16 "]),
-        ("reno evaluate evaluators=detector_", ["evaluators=detector_open"]),
+        ("reno evaluate evaluators=detector_", ["evaluators=detector_open", "evaluators=detector_spatial"]),
         ("reno reproduce c0", ["c0ffee "]),
         ("reno report o", ["out=", "out/"]),
         ("reno report track=d", ["track=disabled "]),

@@ -106,10 +106,11 @@ def refusal_of(plain):
          "module; did you mean 'clip'?"),
         ("record=[clop]",
          "record=clop is not known; use blip, blip_large, clip, clip+blip, clip_vit_h; did you mean 'clip'?"),
-        ("evaluators=orcale", "evaluators=orcale is not known; use blip_vqa, detector, detector_open, oracle, "
-         "oracle_analytic; did you mean 'oracle'?"),
+        ("evaluators=orcale", "evaluators=orcale is not known; use blip_vqa, detector, detector_open, "
+         "detector_spatial, oracle, oracle_analytic; did you mean 'oracle'?"),
         ("evaluators=../x",
-         "evaluators=../x is not known; use blip_vqa, detector, detector_open, oracle, oracle_analytic"),
+         "evaluators=../x is not known; use blip_vqa, detector, detector_open, detector_spatial, oracle, "
+         "oracle_analytic"),
         ("claims=clip", "claims=clip is not known; use clip_vs_blip; did you mean 'clip_vs_blip'?"),
         ("models.checkpoints.clip=3", "models.checkpoints.clip must hold keys and values, not 3"),
         ("models.checkpoints.clip.path=3",

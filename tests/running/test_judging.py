@@ -387,3 +387,25 @@ def test_a_request_that_cannot_be_used_is_refused_without_loading_models():
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True).returncode == 0
+
+
+def test_a_judge_that_looks_for_places_judges_those_prompts_alone_in_a_run_and_later(knobs, tiny, tmp_path, capsys):
+    from reno.run import main as run
+
+    words = [*knobs, f"results={tmp_path / 'results'}", "tracking=disabled", "iterations=0"]
+    prompts = "prompt=[a bee on the left of a lamp,a red car]"
+    assert run([*words, prompts, "seed=1", "evaluators=[blip_vqa,detector_spatial]"]) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "wrong -> wrong," in shown and "score 0.00 ->" in shown and "without detector_spatial's judgement" not in shown
+    )
+    assert run([*words, prompts, "seed=2"]) == 0
+    paths = [f"models.checkpoints.owlv2.path={tiny / 'owlv2'}", f"results={tmp_path / 'results'}", "threads=1"]
+    assert main(["evaluators=detector_spatial", *paths]) == 0
+    assert "1 trial judged, 1 judged before, 2 with nothing to judge" in capsys.readouterr().out
+    said = {(one.record.spec.prompt, one.record.spec.seed): one.judgements() for one in Store(tmp_path / "results")}
+    for seed in (1, 2):
+        assert said["a bee on the left of a lamp", seed].keys() == {"detector_spatial"}
+        verdict = said["a bee on the left of a lamp", seed]["detector_spatial"].best
+        assert (verdict.judgements, verdict.score, verdict.correct) == ((), 0.0, False)
+    assert said["a red car", 1].keys() == {"blip_vqa"} and said["a red car", 2] == {}

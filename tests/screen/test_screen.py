@@ -140,3 +140,35 @@ def test_a_suites_protocol_is_told_where_the_job_does_another(compose):
     (note,) = told("evaluators=[]", "seed=[5,6,7,8]", "own_noise=true")
     assert note == "note: the protocol GenEval asks for the judge detector (evaluators=detector)"
     assert told("evaluators=detector", "seed=[5,6,7,8]", "own_noise=true") == []
+
+
+def test_a_judge_that_is_not_the_official_one_is_named_as_such(compose, tmp_path, tiny):
+    for name in ("spatial_val", "complex_val", "color_val"):
+        entry = f"{name}:\n    version: 1\n    file: {name}.txt\n    sha256: null\n    category: {name[:-4]}\n"
+        protocol = {
+            "spatial_val": "{name: B, images: 1, judge: detector_spatial, measure: score, official: UniDet}",
+            "complex_val": "{name: B, images: 1, judge: null, measure: null, official: '3-in-1, which is not here'}",
+            "color_val": "{name: B, images: 1, judge: blip_vqa, measure: score}",
+        }[name]
+        (tmp_path / "benchmarks").mkdir(exist_ok=True)
+        (tmp_path / "benchmarks" / f"{name}.yaml").write_text(f"suites:\n  {entry}    protocol: {protocol}\n")
+        (tmp_path / f"{name}.txt").write_text("a bee near a lamp\na red bee near a lamp\n")
+
+    def told(name, *words):
+        words = (f"suite={name}", f"suites={tmp_path}", "own_noise=true", *words)
+        return prompt_notes(make_plan(compose("-cd", str(tmp_path), *words)))
+
+    notes = told("spatial_val", "evaluators=detector_spatial")
+    assert (
+        "note: the official judge of spatial_val's spatial prompts is UniDet; detector_spatial follows its rule and is "
+        "not the official one"
+    ) in notes
+    assert (
+        "note: 1 prompt has nothing that a judge here looks for, of 2 ('a red bee near a lamp': it has bindings, which "
+        "none of the judges here looks for)"
+    ) in notes
+    notes = told("complex_val", "evaluators=[]")
+    assert "note: the official judge of complex_val's complex prompts is 3-in-1, which is not here" in notes
+    assert not any("official" in note for note in told("color_val", "evaluators=[]"))
+    both = told("spatial_val", "evaluators=[blip_vqa,detector_spatial]")
+    assert not any("looks for" in note for note in both)

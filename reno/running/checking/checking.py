@@ -20,6 +20,7 @@ from reno.evaluators import Evaluator
 from reno.evaluators.blip_vqa import BlipVqa
 from reno.evaluators.detector import Detector
 from reno.evaluators.finders import WordDetector
+from reno.evaluators.spatial import SpatialJudge
 from reno.metrics import Metric
 from reno.metrics.blip import BlipMetric
 from reno.metrics.clip import ClipMetric
@@ -195,7 +196,7 @@ def _check_judge(request: CheckRequest, located: LocatedEvaluator, done: set[tup
             continue
         done.add(key)
         yield _processing(name, own, folders[name], _reads_words(judge, name))
-        model = judge.finder.model if isinstance(judge, Detector) else judge.model
+        model = judge.model if isinstance(judge, BlipVqa) else judge.finder.model
         yield from _check_published(request, name, model, lambda options: judge, located.checkpoints[name])
 
 
@@ -205,12 +206,15 @@ def _processings(judge: Evaluator, names: list[str]) -> dict[str, Preprocessing]
         return dict.fromkeys(names, judge.preprocess)
     if isinstance(judge, Detector):
         return {name: _of_colors(judge) if name == "clip_vit_l" else judge.finder.preprocess for name in names}
+    if isinstance(judge, SpatialJudge):
+        return dict.fromkeys(names, judge.finder.preprocess)
     return {}
 
 
 def _reads_words(judge: Evaluator, name: str) -> bool:
     """Whether a checkpoint is a word detector's."""
-    return isinstance(judge, Detector) and isinstance(judge.finder, WordDetector) and name != "clip_vit_l"
+    finds = isinstance(judge, Detector | SpatialJudge) and name != "clip_vit_l"
+    return finds and isinstance(judge.finder, WordDetector)
 
 
 def _of_colors(judge: Detector) -> Preprocessing:

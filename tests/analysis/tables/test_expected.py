@@ -66,6 +66,11 @@ def test_every_difference_of_the_protocol_is_said():
     )
 
 
+def test_a_judge_that_stands_in_for_the_official_one_is_a_difference():
+    (said,) = table([*records("a", 8, 4)], changed(official="UniDet")).frame["protocol"]
+    assert said == "judged by oracle instead of UniDet"
+
+
 def test_each_setting_that_ran_has_a_row():
     found = [*records("a", 8, 4), *records("a", 8, 6, lr=0.05)]
     frame = table(found, ROW).frame
@@ -101,6 +106,7 @@ def test_the_published_values_are_of_suites_and_measures_that_exist():
             assert (found.name, found.protocol.judge, found.protocol.measure.replace("score", "judge_score")) == (
                 suite, row.judge, row.measure,
             )  # fmt: skip
+            assert bool(found.protocol.official) == bool(row.official)
         assert row.metric or row.method == "before"
     table_1 = {
         row.metric: row.values for row in published() if row.source.endswith("table 1") and "Eyring" in row.source
