@@ -17,6 +17,7 @@ if __name__ == "__main__":  # before the imports below, which take a while
 
     end_on_interrupt()
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from reno.config.command import run_command
 from reno.config.conf import Conf
 from reno.config.job import Checkpoints, evaluator
 from reno.config.page import Page
+from reno.config.programs import as_called
 from reno.config.sections import Section
 from reno.config.suites import asked_suite
 from reno.config.words import Words
@@ -74,6 +76,8 @@ def _evaluate(words: Words) -> int:
     for judging in judgings:
         show_judging(judging)
     say(f"judgements     {request.results / 'judgements'}")
+    report = shlex.join(["python", "-m", "analysis", f"results={request.results}"])
+    say(f"report         {as_called(report)}")
     return max(judging.outcome.status for judging in judgings)
 
 

@@ -58,9 +58,13 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     closed = flag("models.closed", models.take("closed", False))
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf, config.typed)
     chosen = [knob for knob in ("prompt", "suite") if values[knob] is not None]
-    chosen += ["prompts"] if "prompts" in config.typed else []  # else it may be the default
+    if "prompts" in config.typed and values["prompts"] is not None:  # else it may be the default
+        chosen.append("prompts")
     if len(chosen) > 1:
-        raise BadInput(f"{' and '.join(chosen)} each say what to draw; leave one of them in")
+        raise BadInput(
+            f"{' and '.join(chosen)} each say what to draw; leave one of them in, and where a study sets the other, "
+            f"type {' or '.join(f'{knob}=null' for knob in chosen)}"
+        )
     asked = asked_suite(values, conf)
     suite = asked and asked[1]
     read, prompt_set = (asked[0], suite.name) if asked else _prompts(values["prompt"], values["prompts"], conf)

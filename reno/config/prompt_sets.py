@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from reno.config.checks import whole_number
-from reno.config.conf import Conf
+from reno.config.conf import OWN, Conf
 from reno.prompts.formats import SUFFIXES, PromptFile, read_prompt_file
 from reno.spec.errors import BadInput, did_you_mean
 
@@ -20,7 +20,11 @@ GROUP = "prompt_sets"
 def load_prompts(name: str, conf: Conf = Conf()) -> PromptFile:  # noqa: B008 (it is frozen)
     """The prompts of a named set, of a file, or of a folder of files. Raises BadInput if there is none, or a line of it
     cannot be used."""
-    return read_prompt_file(prompt_set_path(name, conf))
+    path = prompt_set_path(name, conf)
+    found = read_prompt_file(path)
+    if path.is_relative_to(OWN):
+        return PromptFile(found.prompts, ())  # nobody has to be told of the comments in this project's own files
+    return found
 
 
 def limited(found: PromptFile, limit: object, seed: object) -> PromptFile:

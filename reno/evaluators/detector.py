@@ -132,7 +132,7 @@ class Detector(Evaluator):
         for color in asked:
             if color not in known:
                 raise BadInput(
-                    f"{self.name} judges colours and does not know {color!r} (in {prompt.text!r})"
+                    f"{self.name} judges colours and does not know {color!r}"
                     f"{did_you_mean(color, known)}; add it to the judge's colors, or use blip_vqa"
                 )
         for name in _objects(prompt):

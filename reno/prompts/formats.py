@@ -3,7 +3,8 @@
     .txt             one prompt a line; a line that begins with "# " is a comment
     .jsonl .json     objects with `prompt` (or `caption`, `text`) and, optionally, `bindings` and labels; .json is an
                      array of them, an array of texts, or an object of objects
-    .csv .tsv        a table with a header; one column holds the prompts
+    .csv .tsv        a table with a header; one column holds the prompts. Cells of a .csv are separated by
+                     commas or semicolons, those of a .tsv by tabs
     a folder         one prompt a .txt file, as DPG-Bench has them
 
 GenEval's evaluation_metadata.jsonl is read with its `include` and `exclude`; its colours are the bindings. A category
@@ -64,7 +65,7 @@ def read_prompt_file(path: Path) -> PromptFile:
             raise BadInput(
                 f"{path} is a folder without .txt files; give a file, or a folder with one prompt a .txt file"
             )
-        found = [prompt_from_text(_text(file).strip(), str(file)) for file in files]
+        found = [_prompt(_text(file).strip(), str(file)) for file in files]
         return _each_once(found, [f"{len(files)} .txt files, one prompt each"])
     text, notes = _text(path), []
     suffix = path.suffix.lower()
@@ -74,8 +75,10 @@ def read_prompt_file(path: Path) -> PromptFile:
         rows = _json_array(text, path) if _is_json(text) else _json_lines(text, path)
         found = [_from_object(*row) for row in rows]
     elif suffix in (".csv", ".tsv"):
-        found, column = _from_table(text, path, "," if suffix == ".csv" else "\t")
-        notes.append(f"prompts are in the column {column!r}")
+        delimiter = _delimiter(text) if suffix == ".csv" else "\t"
+        found, column = _from_table(text, path, delimiter)
+        apart = "" if delimiter == {".csv": ",", ".tsv": "\t"}[suffix] else f"; {NAMES[delimiter]}s separate its cells"
+        notes.append(f"prompts are in the column {column!r}{apart}")
     else:
         found, comments = _from_lines(text, path)
         if comments:
@@ -83,6 +86,10 @@ def read_prompt_file(path: Path) -> PromptFile:
     if not found:
         raise BadInput(f"{path} holds no prompt; write one prompt per line")
     return _each_once(found, notes)
+
+
+def _prompt(text: object, where: str) -> Prompt:
+    return replace(prompt_from_text(text, where), where=where)
 
 
 def _text(path: Path) -> str:
@@ -134,17 +141,17 @@ def _from_lines(text: str, path: Path) -> tuple[list[Prompt], int]:
     comments = [line for _, line in numbered if line == "#" or line.startswith("# ")]
     numbered = [(number, line) for number, line in numbered if not (line == "#" or line.startswith("# "))]
     if numbered and (delimiter := _table_header(numbered[0][1])):
-        name = {",": ".csv", "\t": ".tsv"}[delimiter]
+        name = DELIMITERS[delimiter]
         raise BadInput(
             f"{path} looks like a table, with the header {numbered[0][1]!r}; name it {name}, or leave only its prompts "
             f"in it"
         )
-    return [prompt_from_text(line, f"{path}, line {number}") for number, line in numbered], len(comments)
+    return [_prompt(line, f"{path}, line {number}") for number, line in numbered], len(comments)
 
 
 def _table_header(line: str) -> str | None:
-    """The delimiter, if the line is a table's header: several short names, one of which is the prompts'."""
-    for delimiter in (",", "\t"):
+    """What separates its cells, if the line is a table's header: several short names, one of which is the prompts'."""
+    for delimiter in DELIMITERS:
         names = [name.strip().strip('"').lower() for name in line.split(delimiter)]
         if len(names) > 1 and set(names) & set(TEXT_KEYS) and all(len(name.split()) < 3 for name in names):
             return delimiter
@@ -208,7 +215,7 @@ def _json_array(text: str, path: Path) -> Iterator[tuple[Any, str]]:
 def _from_object(entry: object, where: str) -> Prompt:
     """A prompt from a JSON object, or from a text."""
     if isinstance(entry, str):
-        return prompt_from_text(entry, where)
+        return _prompt(entry, where)
     if not isinstance(entry, dict):
         raise BadInput(f"{where} is not a JSON object such as {EXAMPLE}")
     known = [*TEXT_KEYS, "bindings", "include", "exclude", *CATEGORY_KEYS, *LABEL_KEYS]
@@ -226,7 +233,7 @@ def _from_object(entry: object, where: str) -> Prompt:
     key = next(iter(several), None)
     if key is None:
         raise BadInput(f"{where} has no prompt; write a JSON object such as {EXAMPLE}")
-    prompt = replace(prompt_from_text(lower[key], where), category=_category(lower, where))
+    prompt = replace(_prompt(lower[key], where), category=_category(lower, where))
     wanted, unwanted = (_wanted(lower.get(name), f"{where}: {name}") for name in ("include", "exclude"))
     if any(one.color or one.position for one in unwanted):
         raise BadInput(f"{where}: exclude has a class and a count only; GenEval looks at no colour or position there")
@@ -298,6 +305,17 @@ class _Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
 
+DELIMITERS = {",": ".csv", "\t": ".tsv", ";": ".csv"}
+"""What separates the cells of a table, and how its file is named. Spreadsheets write semicolons where the comma is the
+decimal sign."""
+NAMES = {",": "comma", "\t": "tab", ";": "semicolon"}
+
+
+def _delimiter(text: str) -> str:
+    """What separates the cells of a .csv file: what its header says, or a comma."""
+    return _table_header(text.lstrip().split("\n")[0]) or ","
+
+
 def _from_table(text: str, path: Path, delimiter: str) -> tuple[list[Prompt], str]:
     """The prompts of a table and the name of their column."""
     try:
@@ -324,9 +342,9 @@ def _from_table(text: str, path: Path, delimiter: str) -> tuple[list[Prompt], st
         where = f"{path}, line {number}"
         if len(cells) != len(header):
             raise BadInput(f"{where} has {len(cells)} cells and the header has {len(header)}; quote cells that hold a "
-                           f"{'comma' if delimiter == ',' else 'tab'}")  # fmt: skip
+                           f"{NAMES[delimiter]}")  # fmt: skip
         row = dict(zip(lower, cells, strict=True))
-        found.append(replace(prompt_from_text(cells[place].strip(), where), category=_category(row, where)))
+        found.append(replace(_prompt(cells[place].strip(), where), category=_category(row, where)))
     return found, header[place]
 
 
@@ -337,7 +355,7 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             if line.strip():
                 yield number, [_unquoted(cell) for cell in line.rstrip("\r").split("\t")]
         return
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     for cells in reader:
         if any(cell.strip() for cell in cells):
             yield reader.line_num, cells

@@ -65,6 +65,8 @@ class Judging:
     waiting: list[Stored] = field(default_factory=list)
     """The trials that this judge, with this identity, has not judged."""
     outcome: Outcome = field(default_factory=Outcome)
+    verdicts: list[tuple[Verdict, Verdict]] = field(default_factory=list)
+    """Of the initial and of the best image of each trial that it has judged, now or before."""
     nothing_to_judge: int = 0
     damaged: list[Damaged] = field(default_factory=list)
     """Its damaged judgements. Their trials are judged again."""
@@ -93,6 +95,7 @@ def _plan(judge: LocatedEvaluator, found: Sequence[Stored | Damaged]) -> Judging
             said = one.judgement_by(judge.spec.name, judge.identity)
             if isinstance(said, JudgedTrial):
                 judging.outcome.skipped.append(one.id)
+                judging.verdicts.append((said.initial, said.best))
             elif isinstance(said, Damaged) and said.state == UNREADABLE:
                 judging.outcome.failed[one.id] = said.sentence
             else:
@@ -180,7 +183,9 @@ class _Bench:
         if odd := [sentence for verdict in verdicts if (sentence := not_finite(self.evaluator, verdict))]:
             raise ValueError(odd[0])
         for place, (trial, _) in enumerate(trials):
-            self._write(trial, *verdicts[len(JUDGED) * place : len(JUDGED) * (place + 1)])
+            initial, best = verdicts[len(JUDGED) * place : len(JUDGED) * (place + 1)]
+            self._write(trial, initial, best)
+            self.judging.verdicts.append((initial, best))
 
     def _write(self, trial: Stored, initial: Verdict, best: Verdict) -> None:
         self.store.add_judgement(

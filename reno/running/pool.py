@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from reno.spec.job import Execution, MetricTerm
 from reno.spec.prompts import Prompt
 from reno.weights.checkpoints import Located
 from reno.weights.kinds import module_of
+from reno.weights.texts import shortened
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class ModelPool:
         for prompt in plan.job.prompts:
             for reader in () if prompt.cut else (generator, metric, *recorded.values()):
                 reader.check_prompt(prompt.text)
-            for evaluator in evaluators:
-                check_judged(evaluator, prompt)
+        for evaluator in evaluators:
+            check_judged(evaluator, plan.job.prompts)
         self._make_room(generator, metric)
         execution = _run_as(plan.job.execution, generator, metric)
         return Models(generator, metric, recorded, evaluators, execution)
@@ -124,12 +126,24 @@ def _of_class(loaded: Any, base: type, owner: str) -> Any:
 _NOWHERE = {"folder": None, "variant": None}
 
 
-def check_judged(evaluator: Evaluator, prompt: Prompt) -> None:
-    """Raises BadInput, which names the prompt and the judge, if the judge cannot judge the prompt."""
-    try:
-        evaluator.check_prompt(prompt)
-    except BadInput as error:
-        raise BadInput(f"the judge {evaluator.name} cannot judge the prompt {prompt.text!r}: {error}") from None
+def check_judged(evaluator: Evaluator, prompts: Sequence[Prompt]) -> None:
+    """Raises BadInput, which lists them all with the reasons, if the judge cannot judge some of the prompts."""
+    refused: list[tuple[Prompt, str]] = []
+    for prompt in prompts:
+        try:
+            evaluator.check_prompt(prompt)
+        except BadInput as error:
+            refused.append((prompt, str(error)))
+    if len(refused) == 1:
+        ((prompt, why),) = refused
+        place = f" ({prompt.where})" if prompt.where else ""
+        raise BadInput(f"the judge {evaluator.name} cannot judge the prompt {prompt.text!r}{place}: {why}")
+    if refused:
+        raise BadInput(
+            f"the judge {evaluator.name} cannot judge {len(refused)} of {len(prompts)} prompts; change them, or leave "
+            "the judge out of evaluators",
+            [f"{prompt.where or repr(shortened(prompt.text))}: {why}" for prompt, why in refused],
+        )
 
 
 def is_optimised(recorded: LocatedMetric, optimised: LocatedMetric) -> bool:

@@ -56,8 +56,7 @@ class Unloaded:
         for judge in filter(None, map(self._judge, plan.evaluators)):
             if size:
                 judge.check_size(*size)
-            for prompt in plan.job.prompts:
-                check_judged(judge, prompt)
+            check_judged(judge, plan.job.prompts)
 
     def _generator(self, plan: Plan) -> Any:
         located = plan.generator

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from reno.letters.console import PatientConsole
 from reno.letters.output import say, warn
 from reno.running.judging import Judging
-from reno.screen.words import count
+from reno.screen.words import count, number
 from reno.spec.errors import few
+from reno.spec.judgements import Verdict
 
 LINE_EVERY = 30.0
 """Seconds between two lines of progress if the output is not a terminal."""
@@ -81,3 +84,33 @@ def show_judging(judging: Judging) -> None:
     if left:
         parts.append(f"{len(left)} left; the same command goes on with them")
     say(f"{judging.name}: {', '.join(parts)}")
+    if shares := shares_of(judging.verdicts):
+        say(f"{judging.name}: {', '.join(shares)}")
+
+
+def shares_of(verdicts: Sequence[tuple[Verdict, Verdict]]) -> list[str]:
+    """What a judge says of its trials' images, in words. verdicts: of the initial and the best image of each trial.
+    Where the two agree throughout, as in trials with one image, one value is shown, and else `before -> after`."""
+    images = 1 if all(initial == best for initial, best in verdicts) else 2
+
+    def told(values: Sequence[float], show: Callable[[float], str]) -> str:
+        return " -> ".join(show(value) for value in values[-images:])
+
+    def share(of: Callable[[Verdict], int], pairs: Sequence[tuple[Verdict, Verdict]], total: int) -> str:
+        counts = [sum(map(of, side)) for side in zip(*pairs, strict=True)]
+        return f"{told(counts, str)} of {total} ({told([100 * one / total for one in counts], '{:.0f}%'.format)})"
+
+    bound = [pair for pair in verdicts if pair[1].judgements]
+    whole = [pair for pair in verdicts if pair[1].correct is not None]
+    scored = [pair for pair in verdicts if pair[1].score is not None]
+    said = []
+    if bound:
+        said.append(f"images with all bindings right {share(lambda one: one.all_bound, bound, len(bound))}")
+        bindings = sum(len(best.judgements) for _, best in bound)
+        said.append(f"bindings that hold {share(lambda one: one.bound, bound, bindings)}")
+    if whole:
+        said.append(f"correct images {share(lambda one: bool(one.correct), whole, len(whole))}")
+    if scored:
+        means = [fmean(one.score or 0.0 for one in side) for side in zip(*scored, strict=True)]
+        said.append(f"mean score {told(means, number)}")
+    return said

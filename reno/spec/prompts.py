@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Prompt:
     """GenEval's `exclude`: a right image does not have so many of these."""
     cut: tuple[str, ...] = ()
     """For each text encoder that reads only the beginning of the text, a sentence; empty if all read all of it."""
+    where: str = field(default="", compare=False)
+    """Where it was read, e.g. `prompts.txt, line 3`, for messages; empty if it was not read from a file."""
 
     @property
     def asks(self) -> bool:

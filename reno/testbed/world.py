@@ -159,22 +159,24 @@ def caption(pairs: Sequence[tuple[str | None, str]]) -> str:
 
 
 def bindings_of(prompt: Prompt) -> tuple[Binding, ...]:
-    """The prompt's bindings. Raises BadInput naming a word that the world does not know, or if it has no bindings."""
+    """The prompt's bindings. Raises BadInput naming the words that the world does not know, or if it has no
+    bindings."""
     bindings = prompt.bindings or read_text(prompt.text).bindings
     if not bindings:
         raise BadInput(
-            f"the testbed's oracle cannot read {prompt.text!r}; write it as a list of coloured objects, such as "
+            "the testbed finds no coloured object in it; write it as a list of coloured objects, such as "
             '"a gold bench and a green clock"'
         )
-    for binding in bindings:
-        _known(binding.attribute, "colour", COLORS, prompt.text)
-        _known(binding.object, "object", OBJECTS, prompt.text)
-    return bindings
-
-
-def _known(word: str, role: str, known: tuple[str, ...], text: str) -> None:
-    if word not in known:
-        raise BadInput(
-            f"the testbed has no {role} {word!r} (in {text!r}); its {role}s are "
-            f"{', '.join(known)}{did_you_mean(word, list(known))}"
+    unknown = {
+        "colour": [binding.attribute for binding in bindings if binding.attribute not in COLORS],
+        "object": [binding.object for binding in bindings if binding.object not in OBJECTS],
+    }
+    if any(unknown.values()):
+        known = {"colour": COLORS, "object": OBJECTS}
+        lacking = " and ".join(
+            f"no {role} {word!r}" for role, words in unknown.items() for word in dict.fromkeys(words)
         )
+        has = "; ".join(f"its {role}s are {', '.join(known[role])}" for role, words in unknown.items() if words)
+        hints = "".join(did_you_mean(word, known[role]) for role, words in unknown.items() for word in words)
+        raise BadInput(f"the testbed has {lacking}; {has}{hints}")
+    return bindings

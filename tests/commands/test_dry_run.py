@@ -75,10 +75,31 @@ def test_all_long_prompts_are_listed_below_the_sentence(dry):
 def test_words_that_the_testbed_does_not_know_are_refused(tmp_path, capsys):
     words = [f"results={tmp_path / 'results'}", "dry_run=true"]
     assert main(["prompt=a red zebra", *words]) == 2
-    assert "the testbed has no object 'zebra'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cannot judge the prompt 'a red zebra': the testbed has no object 'zebra'" in said
+    assert said.count("a red zebra") == 1
     assert main(["prompt=a red car and a blue cup and a pink star, a gold fish, a green boat, a red bowl", *words]) == 2
     assert "tokens of at most 24" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("more", [["dry_run=true"], ["tracking=disabled"]])
+def test_all_prompts_that_a_judge_cannot_judge_are_listed_with_their_lines(tmp_path, capsys, more):
+    path = tmp_path / "own.txt"
+    path.write_text("# mine\na red car\na red zebra\n\na teal car and a shiny dog\n")
+    words = [f"results={tmp_path / 'results'}", *more]
+    assert main([f"prompts={path}", *words]) == 2
+    sentence, *lines = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("error: the judge oracle cannot judge 2 of 3 prompts; ")
+    assert [line.partition(";")[0] for line in lines] == [
+        f"  {path}, line 3: the testbed has no object 'zebra'",
+        f"  {path}, line 5: the testbed has no colour 'teal' and no colour 'shiny' and no object 'dog'",
+    ]
+    assert list(tmp_path.iterdir()) == [path]
+    path.write_text('{"prompt": "a red car"}\n{"prompt": "a red zebra"}\n')
+    path.rename(tmp_path / "own.jsonl")
+    assert main([f"prompts={tmp_path / 'own.jsonl'}", *words]) == 2
+    assert f"cannot judge the prompt 'a red zebra' ({tmp_path / 'own.jsonl'}, line 2): the" in capsys.readouterr().err
 
 
 def test_a_short_english_prompt_needs_no_tokenizer(dry, monkeypatch):

@@ -18,6 +18,12 @@ def test_every_named_set_loads():
         assert prompts and all(prompt.bindings for prompt in prompts), name
 
 
+def test_comments_are_told_of_a_file_of_ones_own_and_not_of_this_projects(tmp_path):
+    assert load_prompts("pairs_test").notes == ()
+    (tmp_path / "mine.txt").write_text("# a comment\na red car\n")
+    assert load_prompts(str(tmp_path / "mine.txt")).notes == ("1 comment line left out",)
+
+
 def test_a_set_of_ones_own_is_found_and_listed(tmp_path):
     (tmp_path / "prompt_sets").mkdir()
     (tmp_path / "prompt_sets" / "mine.txt").write_text("a red car\n")

@@ -12,6 +12,7 @@ from reno.config.conf import OWN, Conf
 from reno.config.suites import suite_named, suite_names, suite_prompts
 from reno.prompts import suites
 from reno.prompts.geneval import geneval_prompts
+from reno.run import main
 from reno.spec.errors import BadInput
 
 LIST = b"a red car\na blue bowl\na red car\n"
@@ -211,3 +212,13 @@ def test_a_job_has_its_suite_and_a_prompt_beside_it_is_refused(compose):
         compose("suite=testbed/pairs", "prompts=report")
     with pytest.raises(BadInput, match="add suite=NAME"):
         compose("suites=x")
+
+
+@pytest.mark.parametrize(("study", "knob"), [("suites_testbed", "suite"), ("clip_vs_blip", "prompts")])
+def test_the_advice_for_a_prompt_beside_a_study_that_sets_others_can_be_followed(study, knob, tmp_path, capsys):
+    words = ["-m", f"+experiments={study}", "prompt=a red car", f"results={tmp_path / 'r'}", "dry_run=true"]
+    assert main(words) == 2
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said.endswith(f"where a study sets the other, type prompt=null or {knob}=null")
+    assert main([*words, f"{knob}=null"]) == 0
+    assert "a red car" in capsys.readouterr().out and not (tmp_path / "r").exists()

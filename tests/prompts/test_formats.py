@@ -122,6 +122,8 @@ def test_other_bindings_are_refused_with_their_line(read, bindings):
         ("a.jsonl", '{"prompt": "x", "answer": 1}', "'answer' is not a key of a prompt"),
         ("a.jsonl", '{"prompt": "x", "categry": 1}', "did you mean 'category'?; the keys are prompt, prompts, "),
         ("a.jsonl", '{"prompt": "x", "category": 1}', "a.jsonl, line 1: the category must be a text"),
+        ("a.csv", "prompt;seed\na red car; a bowl;2\n", "the header has 2; quote cells that hold a semicolon"),
+        ("a.txt", "prompt;seed\na red car;2\n", "looks like a table, with the header 'prompt;seed'; name it .csv"),
         ("a.csv", "", "is empty"),
         ("a.csv", 'prompt\n"a red" car\n', "a.csv cannot be read as a table ("),
         ("a.txt", b"a red car\n\xff\n", "line 2 is not UTF-8"),
@@ -141,6 +143,13 @@ def test_tables_have_a_header_whose_prompt_column_is_told(read):
     table = 'Prompt\tCategory\n"G I G" painted\tArt\n"all of it"\tArt\n'
     assert texts(read("a.tsv", table)) == ['"G I G" painted', "all of it"]
     assert texts(read("b.csv", "Prompts,Category\na dog,Colors\n")) == ["a dog"]  # as DrawBench has it
+    found = read("c.csv", '\nid;Prompt;category\n1;a red car, a blue bowl;x\n2;"a dog; a cat";y\n')
+    assert [(one.text, one.category) for one in found.prompts] == [
+        ("a red car, a blue bowl", "x"),
+        ("a dog; a cat", "y"),
+    ]
+    assert found.notes == ("prompts are in the column 'Prompt'; semicolons separate its cells",)
+    assert texts(read("d.csv", "prompt\na dog; a cat\n")) == ["a dog; a cat"]
 
 
 @pytest.mark.parametrize(

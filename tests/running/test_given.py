@@ -124,7 +124,9 @@ def test_they_are_judged_and_reach_the_tables_of_one_generator(geneval, tiny, tm
     checkpoints = [f"models.checkpoints.{name}.path={tiny / name}" for name in ("mask2former", "clip_vit_l")]
     words = [f"results={tmp_path / 'results'}", "evaluators=detector", *checkpoints]
     assert main([f"images={geneval}", "name=sd_turbo", *words]) == 0
-    assert "detector: 4 trials judged" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "detector: 4 trials judged" in shown and "correct images " in shown and "->" not in shown
+    assert shown.endswith(f"report         python -m analysis results={tmp_path / 'results'}\n")
     results = load(tmp_path / "results")
     tables = {table.name: table for table in all_tables(results, slices(results))}
     rows = tables["categories"].frame.set_index("category")

@@ -113,6 +113,7 @@ def test_every_trial_is_judged_and_none_is_touched(words, store, tiny, capsys):
             assert asked == [(one.attribute, one.object) for one in trial.record.bindings]
             assert 0 < verdict.score < 1
     shown = capsys.readouterr()
+    assert "blip_vqa: images with all bindings right " in shown.out and " -> " in shown.out
     assert "3 trials to judge" in shown.out and "blip_vqa: 3 trials judged, 0 judged before" in shown.out
     assert shown.err == ""
     (folder,) = (store.root / "judgements").iterdir()

@@ -131,7 +131,12 @@ def test_an_unknown_word_is_named_with_the_known_ones():
         bindings_of(Prompt("a gold clok and a red car"))
     with pytest.raises(BadInput, match=r"no colour 'teal'.*gold"):
         bindings_of(Prompt("a teal car"))
-    with pytest.raises(BadInput, match="cannot read"):
+    with pytest.raises(BadInput) as caught:
+        bindings_of(Prompt("a teal car and a gold clok and a teal zebra"))
+    assert str(caught.value).startswith(
+        "the testbed has no colour 'teal' and no object 'clok' and no object 'zebra'; its"
+    )
+    with pytest.raises(BadInput, match="finds no coloured object"):
         bindings_of(Prompt("dogs playing in a park at night"))
 
 
