@@ -11,7 +11,7 @@ from analysis.numbers.effects import level, noises
 from analysis.numbers.measures import CORRECT, FULLY_BOUND, JUDGE_SCORE, Measure
 from analysis.numbers.slices import Slice
 from analysis.numbers.statistics import Interval, mean_of_groups
-from analysis.tables.columns import bracketed, spread
+from analysis.tables.columns import before_after, bracketed, spread
 from analysis.tables.notes import interval_note, n_note
 from analysis.tables.table import Table, table_of
 from analysis.text import MISSING, number
@@ -97,5 +97,7 @@ def _shown(labels: dict[str, str], row: dict, after: dict[str, Interval]) -> dic
             continue
         before, interval = row[f"{measure.name}_before"], after[measure.name]
         none = np.isnan(before) and np.isnan(interval.value)
-        shown[measure.title] = MISSING if none else f"{number(before)} → {bracketed(interval, signed=False)}"
+        shown[measure.title] = (
+            MISSING if none else before_after(labels["method"], number(before), bracketed(interval, signed=False))
+        )
     return shown | {"n": f"{row['n']} ({row['trials']})"}

@@ -11,6 +11,8 @@ from analysis.numbers.statistics import Interval, holm
 from analysis.text import number
 
 SIGNIFICANT = 0.05
+GIVEN = "given"
+"""The method of trials whose one image was made elsewhere."""
 OVER_SEEDS = "over seeds too"
 """The column with the interval over prompts and seeds."""
 
@@ -23,6 +25,11 @@ def spread(prefix: str, interval: Interval) -> dict[str, float | str]:
         f"{prefix}_high": interval.high,
         f"{prefix}_interval": interval.kind,
     }
+
+
+def before_after(method: str, before: str, after: str) -> str:
+    """`0.24 → 0.72`; of pictures that were made elsewhere, which are one image each, the one value."""
+    return after if method == GIVEN else f"{before} → {after}"
 
 
 def effect_columns(effect: Effect, prefix: str = "") -> dict[str, float | str]:

@@ -10,7 +10,7 @@ from analysis.numbers.effects import Effect, change, level
 from analysis.numbers.measures import FULLY_BOUND, MEASURES, Measure
 from analysis.numbers.slices import Slice
 from analysis.numbers.statistics import holm
-from analysis.tables.columns import bracketed, counted, effect_columns, spread, starred
+from analysis.tables.columns import GIVEN, before_after, bracketed, counted, effect_columns, spread, starred
 from analysis.tables.notes import TEST_NOTE, absences, interval_note, n_note
 from analysis.tables.table import Table, table_of
 from analysis.text import MISSING, number
@@ -83,10 +83,15 @@ def _shown(one: Slice, row: dict, effects: dict[str, Effect], families: str) -> 
     }
     for measure in _measures(one):
         before, after, p = (row[f"{measure.name}_{what}"] for what in ("before", "after", "p_holm"))
-        text = MISSING if pd.isna(before) and pd.isna(after) else f"{number(before)} → {number(after)}"
+        text = (
+            MISSING
+            if pd.isna(before) and pd.isna(after)
+            else before_after(row["method"], number(before), number(after))
+        )
         if measure is FULLY_BOUND:
             shown[measure.title] = text
-            shown["change"] = starred(bracketed(effects[measure.name].difference), p)
+            change_text = starred(bracketed(effects[measure.name].difference), p)
+            shown["change"] = MISSING if row["method"] == GIVEN else change_text
         else:
             shown[measure.title] = starred(text, p)
     first = next(iter(effects.values()), None)

@@ -35,6 +35,8 @@ RELATIVE = {"that", "this", "those", "these"}
 PARTICLES = {"down", "up", "off", "out", "away"}
 POSTURES = {"rest", "hang", "sit", "lie", "lean", "nap", "perch", "float", "sleep"}
 """The lexicon has some of them as nouns; between a plural subject and a preposition they are verbs."""
+UNCOUNTED = {"gold", "silver"}
+"""Colours that are nouns, and no things: "a black gold and white vase" has three colours."""
 PLACES = {"top", "bottom", "front", "back"}
 """The lexicon has them as adjectives; after a noun they are nouns: a counter top."""
 NOUN = re.compile(r"NN|FW")
@@ -259,7 +261,9 @@ def _may_end_in_verb(words: Sequence[Word], group: int, start: int, end: int) ->
         return True  # a rabbit hops
     if words[end - 1].tag == "VB" and opening == "the" and _text(words, group - 2) == "and":
         return True  # the cat and the red kite soar
-    if not _ends_in_s(last) or not _can_be_verb(last):
+    if not words[start].tag and _ends_the_text(words, end) and _after_plain_thing(words, group) and _can_be_verb(last):
+        return True  # two zebras and a white horse gallop
+    if not _ends_in_s(last) or not _may_be_verb(last):
         return False
     if not words[start].tag:
         return opening not in lexicon().sets["plural"]  # two traffic lights
@@ -277,6 +281,24 @@ def _may_end_in_verb(words: Sequence[Word], group: int, start: int, end: int) ->
     return opens and verbless and words[end - 2].tag != "NNS"
 
 
+def _ends_the_text(words: Sequence[Word], place: int) -> bool:
+    return all(not word.text.isalnum() for word in words[place:])
+
+
+def _after_plain_thing(words: Sequence[Word], group: int) -> bool:
+    """Whether "and" joins the phrase of the attributes at `group` to one that has none. A list of things to tell apart
+    gives each its attribute; "two zebras and a white horse" is rather the subject of a sentence."""
+    place = group
+    while place > 0 and words[place - 1].text in lexicon().determiners:
+        place -= 1
+    if _text(words, place - 1) != "and":
+        return False
+    start = place = place - 1
+    while start > 0 and words[start - 1].text not in JOINS:
+        start -= 1
+    return start < place and not any(attribute_at(words, each) for each in range(start, place))
+
+
 def _says_action(before: Word, word: Word, inside: bool) -> bool:
     """Whether a word of a noun phrase, after `before`, says what the noun does. inside: whether more words follow."""
     if word.text.endswith(("ing", "ed")) and word.text not in lexicon().sets["thing"]:
@@ -289,6 +311,15 @@ def _says_action(before: Word, word: Word, inside: bool) -> bool:
 
 def _ends_in_s(word: str) -> bool:
     return word.endswith("s") and not word.endswith(("ss", "us", "is", "'s")) and word not in lexicon().sets["singular"]
+
+
+def _may_be_verb(word: str) -> bool:
+    """Whether a word in -s can be a verb, or the tagger's lexicon has neither it nor its stem: "meows"."""
+    from textblob.en import lexicon as tags
+
+    return _can_be_verb(word) or not any(
+        stem in tags for stem in (word, word.removesuffix("s"), word.removesuffix("es"))
+    )
 
 
 @cache
@@ -369,12 +400,26 @@ def _said_before(words: Sequence[Word], place: int) -> bool:
 
 def _of_two_things(words: Sequence[Word], place: int, after: int) -> bool:
     """Whether the attributes words[place:after] are of two things: "a small brown and large black dog"."""
+    if _color_and_colored_thing(words, place, after):
+        return True
     for join in range(place + 1, after - 1):
         if words[join].text == "and":
             left, right = _kinds(words[place:join]), _kinds(words[join + 1 : after])
             if left and right and left[-1] != right[0] and set(left) & set(right):
                 return True
     return False
+
+
+def _color_and_colored_thing(words: Sequence[Word], place: int, after: int) -> bool:
+    """Whether two colours stand side by side among the attributes words[place:after], the second of which may be a
+    thing, and a third follows: "a green orange and red apple"."""
+    kind, nouns = lexicon().kind, lexicon().sets["noun"] - UNCOUNTED
+    return any(
+        kind(one.text) == kind(other.text) == "color" and other.text in nouns and join.text in JOINS
+        for one, other, join in zip(
+            words[place:after], words[place + 1 : after], words[place + 2 : after], strict=False
+        )
+    )
 
 
 def _kinds(words: Sequence[Word]) -> list[str | None]:

@@ -1,10 +1,17 @@
-"""Prompts with more tokens than a text encoder reads: refused, left out or cut, as the knob `on_long` says."""
+"""Prompts with more tokens than a text encoder reads: refused, left out or cut, as the knob `on_long` says.
+
+Judges look only for what the generator reads of a cut prompt. It was not asked for the rest, so that a binding of the
+rest would count as wrong whatever is optimised. What only a metric does not read is judged: the generator was asked for
+it, whichever metric is optimised, and so all metrics are judged by the same bindings.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 
+from reno.prompts.reader import read_text
 from reno.running.plan import Plan
 from reno.spec.errors import BadInput
 from reno.spec.prompts import Prompt
@@ -22,7 +29,9 @@ def fit_prompts(plan: Plan, long: Mapping[str, Sequence[TooLong]]) -> Plan:
         raise _refusal(long)
     if on_long == "cut":
         fitted = {prompt.text: _as_cut(prompt, long.get(prompt.text, ())) for prompt in plan.job.prompts}
-        said = "cut: a text encoder reads only their beginning, and judges look for all of their bindings"
+        unread = sum(len(one.bindings) - len(fitted[one.text].bindings) for one in plan.job.prompts)
+        are = f"{unread} binding{' is' if unread == 1 else 's are'}"
+        said = f"cut: a text encoder reads only their beginning; {are} beyond what the generator reads and not judged"
     else:
         fitted = {prompt.text: prompt for prompt in plan.job.prompts if prompt.text not in long}
         said = "left out: they are too long for a text encoder"
@@ -39,7 +48,36 @@ def fit_prompts(plan: Plan, long: Mapping[str, Sequence[TooLong]]) -> Plan:
 
 def _as_cut(prompt: Prompt, long: Sequence[TooLong]) -> Prompt:
     said = (f"{one.reader} reads {one.limit} of {one.tokens} tokens, without {one.rest!r}" for one in long)
-    return dataclasses.replace(prompt, cut=tuple(dict.fromkeys(said)))  # two metrics may have encoders of one kind
+    prompt = dataclasses.replace(prompt, cut=tuple(dict.fromkeys(said)))  # two metrics may have encoders of one kind
+    unread = next((one.rest for one in long if one.by_generator), "")
+    return _asking_for(prompt, _beginning(prompt.text, unread)) if unread else prompt
+
+
+def _beginning(text: str, rest: str) -> str:
+    """The text without its rest, and without a word that the rest goes on."""
+    beginning = text.rstrip().removesuffix(rest)
+    return re.sub(r"\w+$", "", beginning) if rest[0].isalnum() else beginning
+
+
+def _asking_for(prompt: Prompt, beginning: str) -> Prompt:
+    """The prompt with only those bindings that the beginning of its text asks for. GenEval's lists are one verdict:
+    they stay if the beginning names all of their objects and colours."""
+    read, whole = read_text(beginning).bindings, read_text(prompt.text).bindings
+    words = set(re.findall(r"\w+", beginning.lower()))
+
+    def named(*phrases: str | None) -> bool:
+        return all(word in words for phrase in phrases if phrase for word in re.findall(r"\w+", phrase.lower()))
+
+    kept = [
+        one for one in prompt.bindings if named(one.attribute, one.object) and (one in read or one not in whole)
+    ]  # one that the text was not read to hold was given with it
+    wanted = all(named(one.object, one.color) for one in prompt.wanted)
+    return dataclasses.replace(
+        prompt,
+        bindings=tuple(kept),
+        wanted=prompt.wanted if wanted else (),
+        unwanted=prompt.unwanted if wanted else (),
+    )
 
 
 def _refusal(long: Mapping[str, Sequence[TooLong]]) -> BadInput:

@@ -41,12 +41,14 @@ class Unloaded:
         """By prompt, an error for each text encoder of the generator and the metrics that would cut it. Raises BadInput
         for a prompt that one of them cannot read at all."""
         found: dict[str, list[TooLong]] = {}
-        readers = [self._generator(plan), *self._terms(plan)]
+        generator = self._generator(plan)
+        readers = [generator, *self._terms(plan)]
         for prompt in plan.job.prompts:
             for reader in filter(None, readers):
                 try:
                     reader.check_prompt(prompt.text)
                 except TooLong as error:
+                    error.by_generator = reader is generator
                     found.setdefault(prompt.text, []).append(error)
         return found
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from reno.letters.console import PatientConsole
 from reno.letters.harmless import visible
 from reno.letters.output import warn
-from reno.prompts.reader import why_unbound
+from reno.prompts.reader import read_text, why_unbound
 from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
@@ -177,7 +177,11 @@ def prompt_notes(plan: Plan) -> list[str]:
 
 
 def _why_not_judged(prompt: Prompt) -> str:
-    return "it has bindings, which none of the judges here looks for" if prompt.asks else why_unbound(prompt)
+    if prompt.asks:
+        return "it has bindings, which none of the judges here looks for"
+    if prompt.cut and read_text(prompt.text).bindings:
+        return "the generator does not read what it asks for"
+    return why_unbound(prompt)
 
 
 def _other_protocol(plan: Plan) -> str | None:

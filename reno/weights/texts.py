@@ -66,6 +66,9 @@ def text_limit(tokenizer, text_config) -> int:
 class TooLong(BadInput):
     """A text has more tokens than a text encoder reads."""
 
+    by_generator = False
+    """Whether the text encoder is the generator's; who asked it says so."""
+
     def __init__(self, text: str, reader: str, tokens: int, limit: int, rest: str):
         """reader: the text encoder, in words. rest: the end of the text, which it would not read."""
         self.reader, self.tokens, self.limit, self.rest = reader, tokens, limit, rest

@@ -52,6 +52,7 @@ LISTS = [
     ("two red traffic lights and a green sports car", "red traffic lights, green sports car"),
     ("a white christmas ornament and a wooden lamp", "white christmas ornament, wooden lamp"),
     ("a blue bed frame and a white shed", "blue bed frame, white shed"),
+    ("a yellow stop sign and a blue cell phone", "yellow stop sign, blue cell phone"),
 ]
 SENTENCES = [
     ("The red apple and the green book are on the table", "red apple, green book"),
@@ -167,6 +168,8 @@ WITH_A_VERB = [
     ("a red kite soars", "red kite soars"),
     ("a white rabbit hops", "white rabbit hops"),
     ("a red robot meows", "red robot meows"),
+    ("The red robot meows.", "red robot meows"),
+    ("two zebras and a white horse gallop", "white horse gallop"),
     ("a blue bird flies", "blue bird flies"),
     ("the cat and the red kite soar", "red kite soar"),
     ("black cat sleeping", "black cat sleeping"),
@@ -177,6 +180,7 @@ WITH_A_VERB = [
 ]
 OF_ANOTHER_THING = [
     ("tall man red shirt", "tall man red shirt"),
+    ("a green orange and red apple", "green orange and red apple"),
     ("a blue eyed cat", "blue eyed cat"),
     ("a green eyed blonde woman", "green eyed blonde woman"),
     ("a green eyed blonde woman stands on a hill", "green eyed blonde woman"),

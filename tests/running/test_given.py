@@ -133,6 +133,9 @@ def test_they_are_judged_and_reach_the_tables_of_one_generator(geneval, tiny, tm
     assert rows["trials"].to_dict() == {"colors": 2, "counting": 2, "mean of categories": 4}
     assert rows["correct_after"].notna().all() and (rows["correct_after"] == rows["correct_before"]).all()
     assert tables["categories"].models == "sd_turbo"
+    for name in ("headline", "categories"):
+        assert not tables[name].shown.map(lambda text: "→" in text).any().any()
+    assert tables["headline"].shown["change"].tolist() == ["–"]
 
 
 @pytest.mark.parametrize("knob", ["name=x", "suite=geneval", "suites=x"])

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from analysis.data import load
-from reno.running.long_prompts import fit_prompts
+from reno.running.long_prompts import _beginning, fit_prompts
 from reno.running.plan import make_plan
 from reno.running.reproducing import reproduce
 from reno.running.unloaded import Unloaded
@@ -104,3 +104,65 @@ def test_the_record_says_so_the_trial_runs_again_and_the_analysis_reads_it(compo
     assert not results.damaged and set(results.trials["cut"]) == {"", "; ".join(cut.record.cut)}
     states = json.loads((tmp_path / "results/jobs/one/job.json").read_text())["trials"]
     assert [state.get("on_long") for state in states] == [None, "cut"]
+
+
+FILLER = " ".join(["a dog and"] * 24)  # 72 of the 75 words that fill 77 tokens
+
+
+def judged(compose, tmp_path, entry, *knobs):
+    """The prompt of one JSON line as a job with on_long=cut has it, and the job's last note."""
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps(entry) + "\n")
+    plan = make_plan(compose(f"prompts={path}", "on_long=cut", "evaluators=[]", *knobs))
+    plan = fit_prompts(plan, Unloaded(load_own=False).too_long(plan))
+    (trial,) = plan.trials
+    assert plan.job.prompts == (trial.prompt,)
+    return trial.prompt, plan.job.prompt_notes[-1]
+
+
+def pairs(prompt):
+    return [(one.attribute, one.object) for one in prompt.bindings]
+
+
+def test_a_binding_beyond_what_the_generator_reads_is_not_judged(compose, tmp_path):
+    text = f"a red car and a blue cup and {FILLER} a green clock"
+    prompt, note = judged(compose, tmp_path, {"prompt": text})
+    assert pairs(prompt) == [("red", "car"), ("blue", "cup")] and prompt.cut
+    assert "1 binding is beyond what the generator reads and not judged" in note
+
+
+def test_a_noun_that_is_cut_off_its_attribute_is_not_judged_under_what_is_left(compose, tmp_path):
+    """The 75th word is `traffic`: of the green traffic light a green traffic is read."""
+    prompt, _ = judged(compose, tmp_path, {"prompt": f"{FILLER} a green traffic light"})
+    assert pairs(prompt) == [] and prompt.cut
+
+
+def test_a_given_binding_is_judged_if_both_of_its_words_are_read(compose, tmp_path):
+    given = [["red", "car"], ["red", "cup"], ["rose", "clock"]]
+    text = f"a car red as a rose and {FILLER} a cup near a clock"
+    prompt, note = judged(compose, tmp_path, {"prompt": text, "bindings": given})
+    assert pairs(prompt) == [("red", "car")] and "2 bindings are beyond" in note
+
+
+def test_genevals_lists_stay_only_if_all_they_name_is_read(compose, tmp_path):
+    lists = {"include": [{"class": "car", "color": "red"}, {"class": "cup"}], "exclude": [{"class": "cup", "count": 2}]}
+    short, _ = judged(compose, tmp_path, {"prompt": f"a red car and a cup and {FILLER}", **lists})
+    assert short.cut and len(short.wanted) == 2 and len(short.unwanted) == 1 and pairs(short) == [("red", "car")]
+    long, _ = judged(compose, tmp_path, {"prompt": f"a red car and {FILLER} {FILLER} a cup", **lists})
+    assert long.wanted == long.unwanted == () and pairs(long) == [("red", "car")]
+
+
+def test_what_a_metric_alone_does_not_read_is_judged(compose):
+    """The generator was asked for it, whichever metric is optimised."""
+    text = f"a red car and {FILLER} a green clock"
+    plan = make_plan(compose(f"prompt={text}", "on_long=cut", "evaluators=[]"))
+    long = Unloaded(load_own=False).too_long(plan)
+    assert [one.by_generator for one in long[text]] == [True, False]
+    plan = fit_prompts(plan, {text: long[text][1:]})
+    assert pairs(plan.trials[0].prompt) == [("red", "car"), ("green", "clock")]
+
+
+def test_a_word_in_the_middle_of_which_the_reading_ends_is_not_read():
+    assert _beginning("a red umbrella ", "brella") == "a red "
+    assert _beginning("a red car, a cup", ", a cup") == "a red car"
+    assert _beginning("a red car a cup", "a cup") == "a red car "
