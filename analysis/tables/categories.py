@@ -48,7 +48,11 @@ def categories(cell: Sequence[Slice]) -> Table:
     notes = [
         f"Before → after, with the interval of after. {n_note(cell, 'trials')}",
         *(f"{measure.title.capitalize()}: {said}" for measure, said in MEANINGS if measure.title in shown[0]),
-        f"{MEAN.capitalize()}: every category counts the same, whatever its number of prompts.",
+        *(
+            [f"{MEAN.capitalize()}: every category counts the same."]
+            if any(r["category"] == MEAN for r in rows)
+            else []
+        ),
         interval_note(kinds),
     ]
     return table_of(cell, 8, "categories", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)

@@ -38,8 +38,7 @@ def expected(cell: Sequence[Slice], rows: Sequence[Published] | None = None) -> 
     frame = pd.DataFrame([line for line, _ in lines])
     shown = pd.DataFrame([text for _, text in lines])
     notes = [
-        "Published: as its source prints it. Inside: it lies in our interval. "
-        "A difference may come from the protocol, which the last column compares.",
+        "Published: as its source prints it. A difference may come from the protocol, which the last column compares.",
         interval_note([line["ours_interval"] for line, _ in lines]),
     ]
     return table_of(cell, 9, "expected", "Expected beside measured", frame, shown, notes)
@@ -121,6 +120,11 @@ def _inside(value: float, interval: Interval) -> str:
     return INSIDE if interval.low <= value <= interval.high else OUTSIDE
 
 
+def _digits(published: float) -> int:
+    """How many digits the published value has after its point, 2 or more: ours is printed with as many."""
+    return max(2, len(f"{published:g}".partition(".")[2]))
+
+
 def _shown(labels: dict, settings: str, interval: Interval, protocol: str) -> dict[str, str]:
     return {
         "source": labels["source"],
@@ -129,7 +133,9 @@ def _shown(labels: dict, settings: str, interval: Interval, protocol: str) -> di
         "metric": labels["metric"],
         "settings": settings,
         "published": f"{labels['published']:g}",
-        "ours": MISSING if pd.isna(interval.value) else bracketed(interval, signed=False),
-        "published value": _inside(labels["published"], interval),
+        "ours": MISSING if pd.isna(interval.value) else bracketed(interval, _digits(labels["published"]), signed=False),
+        "published is in our interval": {INSIDE: "yes", OUTSIDE: "no"}.get(
+            _inside(labels["published"], interval), OPEN
+        ),
         "protocol": protocol,
     }

@@ -35,6 +35,12 @@ RELATIVE = {"that", "this", "those", "these"}
 PARTICLES = {"down", "up", "off", "out", "away"}
 POSTURES = {"rest", "hang", "sit", "lie", "lean", "nap", "perch", "float", "sleep"}
 """The lexicon has some of them as nouns; between a plural subject and a preposition they are verbs."""
+ACTIONS = {
+    "bark", "chase", "crawl", "dance", "eat", "fight", "fly", "gallop", "graze", "hop", "jump", "kiss", "laugh", "lie",
+    "meow", "nap", "perch", "roar", "run", "sing", "sit", "sleep", "smile", "soar", "stroll", "swim", "talk", "trot",
+    "walk",
+}  # fmt: skip
+"""What a plural subject does at the end of a text that looks like a list: "two zebras and a white horse gallop"."""
 UNCOUNTED = {"gold", "silver"}
 """Colours that are nouns, and no things: "a black gold and white vase" has three colours."""
 PLACES = {"top", "bottom", "front", "back"}
@@ -261,7 +267,7 @@ def _may_end_in_verb(words: Sequence[Word], group: int, start: int, end: int) ->
         return True  # a rabbit hops
     if words[end - 1].tag == "VB" and opening == "the" and _text(words, group - 2) == "and":
         return True  # the cat and the red kite soar
-    if not words[start].tag and _ends_the_text(words, end) and _after_plain_thing(words, group) and _can_be_verb(last):
+    if not words[start].tag and last in ACTIONS:
         return True  # two zebras and a white horse gallop
     if not _ends_in_s(last) or not _may_be_verb(last):
         return False
@@ -279,24 +285,6 @@ def _may_end_in_verb(words: Sequence[Word], group: int, start: int, end: int) ->
         rest += 1
     verbless = not any(FINITE.match(word.tag) or word.tag == "VB" for word in words[end:rest])
     return opens and verbless and words[end - 2].tag != "NNS"
-
-
-def _ends_the_text(words: Sequence[Word], place: int) -> bool:
-    return all(not word.text.isalnum() for word in words[place:])
-
-
-def _after_plain_thing(words: Sequence[Word], group: int) -> bool:
-    """Whether "and" joins the phrase of the attributes at `group` to one that has none. A list of things to tell apart
-    gives each its attribute; "two zebras and a white horse" is rather the subject of a sentence."""
-    place = group
-    while place > 0 and words[place - 1].text in lexicon().determiners:
-        place -= 1
-    if _text(words, place - 1) != "and":
-        return False
-    start = place = place - 1
-    while start > 0 and words[start - 1].text not in JOINS:
-        start -= 1
-    return start < place and not any(attribute_at(words, each) for each in range(start, place))
 
 
 def _says_action(before: Word, word: Word, inside: bool) -> bool:

@@ -53,6 +53,7 @@ LISTS = [
     ("a white christmas ornament and a wooden lamp", "white christmas ornament, wooden lamp"),
     ("a blue bed frame and a white shed", "blue bed frame, white shed"),
     ("a yellow stop sign and a blue cell phone", "yellow stop sign, blue cell phone"),
+    ("a dog and a green traffic light", "green traffic light"),
 ]
 SENTENCES = [
     ("The red apple and the green book are on the table", "red apple, green book"),
@@ -170,6 +171,7 @@ WITH_A_VERB = [
     ("a red robot meows", "red robot meows"),
     ("The red robot meows.", "red robot meows"),
     ("two zebras and a white horse gallop", "white horse gallop"),
+    ("a woman and a yellow dog dance", "yellow dog dance"),
     ("a blue bird flies", "blue bird flies"),
     ("the cat and the red kite soar", "red kite soar"),
     ("black cat sleeping", "black cat sleeping"),

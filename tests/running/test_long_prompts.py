@@ -11,6 +11,7 @@ from reno.running.long_prompts import _beginning, fit_prompts
 from reno.running.plan import make_plan
 from reno.running.reproducing import reproduce
 from reno.running.unloaded import Unloaded
+from reno.screen.screen import prompt_notes
 from reno.spec.errors import BadInput
 from reno.store.records import TrialRecord
 from reno.store.store import Store
@@ -166,3 +167,10 @@ def test_a_word_in_the_middle_of_which_the_reading_ends_is_not_read():
     assert _beginning("a red umbrella ", "brella") == "a red "
     assert _beginning("a red car, a cup", ", a cup") == "a red car"
     assert _beginning("a red car a cup", "a cup") == "a red car "
+
+
+def test_a_job_says_of_a_prompt_whose_bindings_are_all_beyond_the_cut_why_it_is_not_judged(compose):
+    plan = make_plan(compose(f"prompt=[{SHORT},{FILLER} a green traffic light]", "on_long=cut", "evaluators=blip_vqa"))
+    notes = prompt_notes(fit_prompts(plan, Unloaded(load_own=False).too_long(plan)))
+    (note,) = [note for note in notes if "nothing that a judge here looks for" in note]
+    assert note.startswith("note: 1 prompt has") and note.endswith("the generator does not read what it asks for)")

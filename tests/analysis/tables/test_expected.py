@@ -54,7 +54,12 @@ def test_a_published_value_is_inside_our_interval_or_outside_and_the_protocol_is
     assert one.frame["ours"].tolist() == [0.5, 0.5] and one.frame["inside"].tolist() == ["inside", "outside"]
     assert one.frame["protocol"].tolist() == ["the same", "the same"]
     assert one.shown["ours"][0].startswith("0.50 [") and one.shown["published"].tolist() == ["0.5", "0.99"]
-    assert one.frame["settings"][0] != ""
+    assert one.frame["settings"][0] != "" and one.shown["published is in our interval"].tolist() == ["yes", "no"]
+
+
+@pytest.mark.parametrize(("published", "ours"), [(0.5, "0.50 ["), (0.235, "0.500 ["), (0.5513, "0.5000 [")])
+def test_ours_has_as_many_digits_as_the_published_value(published, ours):
+    assert table([*records("a", 8, 4)], changed(values={"a": published})).shown["ours"][0].startswith(ours)
 
 
 def test_every_difference_of_the_protocol_is_said():
