@@ -5,6 +5,9 @@ The module has
     steps(problem, settings) -> Iterator[Step]      # a Step has one image of each trial
     identity(settings) -> dict                      # optional: the settings that decide the outcome; default: all
     images(settings) -> int                         # optional: the number of images per trial; default: iterations + 1
+    check(settings) -> None                         # optional: raises BadInput for values that cannot be used
+    shortened(settings, iterations) -> settings     # optional: the same kinds of steps in as few images as can be, to
+                                                    # foretell memory and time; default: at most so many iterations
 
 Keyword arguments of `steps` after the first two are the method's own settings; conf/method/NAME.yaml gives them values.
 `kind:` in that file may be the dotted path of a module elsewhere.
@@ -15,6 +18,7 @@ dimension, and no trial's numbers depend on another's.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -95,6 +99,16 @@ def unoptimised(problem: Problem, noise: torch.Tensor, iteration: int) -> Step:
     return Step(iteration, noise, images, scores, problem.loss(total), torch.zeros_like(total), blank)
 
 
+def better(scores: torch.Tensor, than: torch.Tensor) -> torch.Tensor:
+    """Where scores (B,) are higher than others (B,). A score that is not finite is lower than any that is."""
+    return scores.isfinite() & (~than.isfinite() | (scores > than))
+
+
+def by_trial(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """One value a trial (B,), in a shape that broadcasts against `like` (B, ...)."""
+    return values.reshape(-1, *[1] * (like.dim() - 1))
+
+
 def lost_in(values: torch.Tensor) -> set[int]:
     """The trials, by place in the batch, of whose values (B, ...) one is not finite."""
     return set((~values.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist())
@@ -119,13 +133,27 @@ def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
 
 
 def identity(settings: MethodSettings) -> dict[str, Any]:
-    """The settings that decide the method's outcome, as JSON values: part of a trial's identity."""
-    return getattr(load_method(settings), "identity", whole_identity)(settings)
+    """The settings that decide the method's outcome, as JSON values: part of a trial's identity. Raises BadInput for
+    settings that cannot be used."""
+    module = load_method(settings)
+    if hasattr(module, "check"):
+        module.check(settings)
+    return getattr(module, "identity", whole_identity)(settings)
 
 
 def images(settings: MethodSettings) -> int:
     """The number of images per trial."""
     return getattr(load_method(settings), "images", lambda settings: settings.iterations + 1)(settings)
+
+
+def shortened(settings: MethodSettings, iterations: int) -> MethodSettings:
+    """Settings that make the same kinds of steps as these in as few images as can be, with at most so many iterations
+    of each kind: enough to foretell memory and time."""
+    return getattr(load_method(settings), "shortened", _with_fewer_iterations)(settings, iterations)
+
+
+def _with_fewer_iterations(settings: MethodSettings, iterations: int) -> MethodSettings:
+    return dataclasses.replace(settings, iterations=min(settings.iterations, iterations))
 
 
 def load_method(settings: MethodSettings) -> ModuleType:

@@ -4,28 +4,100 @@
 
 over the whole chain: generator, image decoder, resize, metric. The image with the best score is the result; the caller
 keeps track of it.
+
+With start=k the first k images are of k fresh noises, and e_0 is the one of them with the best score. That is the idea
+of CARINOX (arXiv 2509.17458); which noise it starts from, and how many images each part gets, is this program's own
+choice. start=1 is ReNO as published.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import torch
 
-from reno.methods import Problem, Step, TermScores, lost_in, try_these, unoptimised, wider_dtype
+from reno.config.checks import whole_number
+from reno.methods import (
+    Problem,
+    Step,
+    TermScores,
+    better,
+    by_trial,
+    lost_in,
+    try_these,
+    unoptimised,
+    whole_identity,
+    wider_dtype,
+)
+from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
 
 
-def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
-    """Yields iterations + 1 steps: step k holds the image after k updates. The last takes no gradient."""
-    noise = problem.noise.clone().requires_grad_(True)
+def steps(problem: Problem, settings: MethodSettings, *, start: int = 1) -> Iterator[Step]:
+    """Yields iterations + 1 steps. With start=1, step k holds the image after k updates.
+
+    start: how many noises are tried first. With k > 1 the first k steps hold their images, and the next one holds the
+    best of them again, now with its gradient; iterations - k updates follow.
+    """
+    if start == 1:
+        yield from climb(problem, problem.noise, settings)
+        return
+    best = yield from best_start(problem, start)
+    rest = dataclasses.replace(settings, iterations=settings.iterations - start)
+    yield from climb(problem, best, rest, first=start)
+
+
+def check(settings: MethodSettings) -> None:
+    """Raises BadInput if the noises that are tried first leave no image for an update."""
+    start = whole_number("method.start", settings.options.get("start", 1), at_least=1)
+    if start > 1 and start >= settings.iterations:
+        raise BadInput(
+            f"method.start={start} leaves no update of iterations={settings.iterations}, as each noise that is tried "
+            f"takes an iteration; use a smaller method.start, or iterations={start + 1} or more"
+        )
+
+
+def identity(settings: MethodSettings) -> dict[str, Any]:
+    """start=1 is left out: trials from before there was a choice keep their ids."""
+    options = {name: value for name, value in settings.options.items() if (name, value) != ("start", 1)}
+    return whole_identity(dataclasses.replace(settings, options=options))
+
+
+def shortened(settings: MethodSettings, iterations: int) -> MethodSettings:
+    """With two noises tried, if there are several, and at most so many updates."""
+    start = min(settings.options.get("start", 1), 2)
+    before = start if start > 1 else 0
+    options = settings.options | ({"start": start} if before else {})
+    return dataclasses.replace(settings, iterations=min(settings.iterations, before + iterations), options=options)
+
+
+def best_start(problem: Problem, count: int) -> Generator[Step, None, torch.Tensor]:
+    """Yields the images of the initial noise and of count - 1 fresh ones, as best of n makes them. Returns each trial's
+    noise with the best score (B, C, h, w); of equal scores the first."""
+    best, top = problem.noise, None
+    for sample in range(count):
+        step = unoptimised(problem, problem.draw() if sample else problem.noise, sample)
+        yield step
+        scores = step.scores.total
+        ahead = better(scores, torch.full_like(scores, float("-inf")) if top is None else top)
+        best = torch.where(by_trial(ahead, best), step.noise, best)
+        top = scores if top is None else torch.where(ahead, scores, top)
+    return best
+
+
+def climb(problem: Problem, noise: torch.Tensor, settings: MethodSettings, first: int = 0) -> Iterator[Step]:
+    """Yields iterations + 1 steps from a noise (B, C, h, w) upwards: the k-th holds the image after k updates. The last
+    takes no gradient. first: the number of the first step."""
+    noise = noise.clone().requires_grad_(True)
     optimizer = make_optimizer(noise, settings)
     failures: dict[int, str] = {}
     scale = torch.full((len(noise),), problem.loss_scale, dtype=noise.dtype, device=noise.device)
-    for iteration in range(settings.iterations):
+    end = first + settings.iterations
+    for iteration in range(first, end):
         images, scores, losses, slope = _with_gradient(problem, noise, scale)
-        for trial in _stopping(slope, iteration == 0) - failures.keys():
+        for trial in _stopping(slope, iteration == first) - failures.keys():
             failures[trial] = where_cut(problem, noise, trial, iteration, scale)
         with torch.no_grad():
             regularizer, pull = _regularize(noise, settings.regularization)
@@ -36,10 +108,10 @@ def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
         yield Step(iteration, noise.detach(), images, scores, losses, regularizer, grad_norm, dict(failures))
         noise.grad = clip_by_trial(gradient, grad_norm, settings.grad_clip)
         _update(optimizer, noise, stopped=sorted(failures))
-    last = unoptimised(problem, noise.detach(), settings.iterations)
+    last = unoptimised(problem, noise.detach(), end)
     images, scores = last.images, last.scores.total
     for trial in (lost_in(images) | lost_in(scores[:, None])) - failures.keys():
-        failures[trial] = _lost(problem, images, scores, trial, settings.iterations)
+        failures[trial] = _lost(problem, images, scores, trial, end)
     regularizer, _ = _regularize(noise.detach(), settings.regularization)
     yield dataclasses.replace(last, regularizer=regularizer, failures=failures)
 
@@ -68,7 +140,7 @@ def noise_regularizer_gradient(noise: torch.Tensor) -> torch.Tensor:
     metric's gradient alone."""
     flat = noise.flatten(1)
     scale = 1 - (flat.shape[1] - 1) / flat.square().sum(dim=1)
-    return noise * scale.reshape(-1, *[1] * (noise.dim() - 1))
+    return noise * by_trial(scale, noise)
 
 
 def _regularize(noise: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,7 +156,7 @@ def clip_by_trial(gradient: torch.Tensor, grad_norm: torch.Tensor, limit: float 
     if limit is None:
         return gradient
     scale = (limit / grad_norm.clamp_min(torch.finfo(grad_norm.dtype).tiny)).clamp_max(1.0)
-    return gradient * scale.reshape(-1, *[1] * (gradient.dim() - 1))
+    return gradient * by_trial(scale, gradient)
 
 
 def _with_gradient(
@@ -120,7 +192,7 @@ def _metric_gradient(losses: torch.Tensor, noise: torch.Tensor, scale: torch.Ten
     (gradient,) = torch.autograd.grad((losses * scale).sum(), noise, allow_unused=True)
     if gradient is None:
         return torch.zeros_like(noise)
-    return gradient / scale.reshape(-1, *[1] * (noise.dim() - 1))
+    return gradient / by_trial(scale, noise)
 
 
 def _stopping(gradient: torch.Tensor, first: bool) -> set[int]:

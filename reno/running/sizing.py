@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from reno import methods
 from reno.device.residence import free_bytes, release
 from reno.running.batch import run_batch
 from reno.running.fit.cards import CONTEXT, GIB, largest_batch
@@ -156,7 +157,7 @@ def best_size(paces: Paces, most: int = MOST) -> int:
 def seconds_per_image(plan: Plan, models: Models, size: int, repeats: int = REPEATS) -> float:
     """Wall seconds per image in a batch of `size`, over one iteration and the last image: the shortest of `repeats`
     runs. A first run is not counted, unless it takes longer than LONG. Nothing is judged or stored."""
-    settings = dataclasses.replace(plan.job.settings, iterations=min(plan.job.settings.iterations, 1))
+    settings = methods.shortened(plan.job.settings, 1)
     bare = dataclasses.replace(models, recorded={}, evaluators=())
     longest = max(plan.trials, key=lambda trial: len(trial.prompt.text))
 

@@ -11,9 +11,19 @@ ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
 
 
 def settings(
-    method="reno", iterations=3, lr=0.1, regularization=0.0, grad_clip=None, optimizer="adam", optimizer_settings=None
+    method="reno",
+    iterations=3,
+    lr=0.1,
+    regularization=0.0,
+    grad_clip=None,
+    optimizer="adam",
+    optimizer_settings=None,
+    kind="",
+    **options,
 ) -> MethodSettings:
-    return MethodSettings(method, iterations, lr, regularization, grad_clip, optimizer, optimizer_settings or ADAM)
+    """options: the method's own."""
+    own = optimizer_settings or ADAM
+    return MethodSettings(method, iterations, lr, regularization, grad_clip, optimizer, own, kind, options)
 
 
 def sgd(momentum=0.0, nesterov=False, **others) -> MethodSettings:

@@ -155,7 +155,7 @@ def test_an_option_that_a_method_does_not_have_is_refused(own):
     with pytest.raises(BadInput) as refused:
         load_method(still(fcator=1))
     assert str(refused.value) == ("method still has no option 'fcator'; it has factor, count; did you mean 'factor'?")
-    with pytest.raises(BadInput, match="method reno has no option 'restarts'; it has none"):
+    with pytest.raises(BadInput, match="method reno has no option 'restarts'; it has start"):
         identity(MethodSettings("reno", 4, 0.1, 0.0, None, "adam", {}, "", {"restarts": 3}))
     with pytest.raises(BadInput, match="has no option 'problem'"):
         load_method(still(problem=1))

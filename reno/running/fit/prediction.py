@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from reno import methods
 from reno.running.batch import run_batch
 from reno.running.fit.live_bytes import LiveBytes
 from reno.running.fit.rehearsal import META, plan_without_weights, rehearsal
@@ -76,8 +77,7 @@ def rehearse(plan: Plan, device_type: str) -> Prediction:
 
 
 def _shortened(job: JobSpec) -> JobSpec:
-    iterations = min(job.settings.iterations, ITERATIONS)
-    return dataclasses.replace(job, settings=dataclasses.replace(job.settings, iterations=iterations))
+    return dataclasses.replace(job, settings=methods.shortened(job.settings, ITERATIONS))
 
 
 def _timeline(plan: Plan, models: Models, live: LiveBytes, batch: int) -> np.ndarray:
