@@ -99,9 +99,14 @@ def unoptimised(problem: Problem, noise: torch.Tensor, iteration: int) -> Step:
     return Step(iteration, noise, images, scores, problem.loss(total), torch.zeros_like(total), blank)
 
 
+def finite_or_lowest(scores: torch.Tensor) -> torch.Tensor:
+    """Scores with minus infinity for those that are not finite, so that they rank below all others."""
+    return scores.masked_fill(~scores.isfinite(), float("-inf"))
+
+
 def better(scores: torch.Tensor, than: torch.Tensor) -> torch.Tensor:
     """Where scores (B,) are higher than others (B,). A score that is not finite is lower than any that is."""
-    return scores.isfinite() & (~than.isfinite() | (scores > than))
+    return finite_or_lowest(scores) > finite_or_lowest(than)
 
 
 def by_trial(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -90,30 +90,57 @@ def best_start(problem: Problem, count: int) -> Generator[Step, None, torch.Tens
 def climb(problem: Problem, noise: torch.Tensor, settings: MethodSettings, first: int = 0) -> Iterator[Step]:
     """Yields iterations + 1 steps from a noise (B, C, h, w) upwards: the k-th holds the image after k updates. The last
     takes no gradient. first: the number of the first step."""
-    noise = noise.clone().requires_grad_(True)
-    optimizer = make_optimizer(noise, settings)
-    failures: dict[int, str] = {}
-    scale = torch.full((len(noise),), problem.loss_scale, dtype=noise.dtype, device=noise.device)
+    ascent = Ascent(problem, noise, settings)
     end = first + settings.iterations
     for iteration in range(first, end):
-        images, scores, losses, slope = _with_gradient(problem, noise, scale)
-        for trial in _stopping(slope, iteration == first) - failures.keys():
-            failures[trial] = where_cut(problem, noise, trial, iteration, scale)
+        yield ascent.look(iteration)
+        ascent.move()
+    yield ascent.last(end)
+
+
+class Ascent:
+    """One noise of each trial on its way up: `look` takes the gradient at it, and `move` follows that gradient."""
+
+    def __init__(self, problem: Problem, noise: torch.Tensor, settings: MethodSettings):
+        """noise: where it begins, (B, C, h, w)."""
+        self.problem, self.settings = problem, settings
+        self.noise = noise.clone().requires_grad_(True)
+        self.optimizer = make_optimizer(self.noise, settings)
+        self.scale = torch.full((len(noise),), problem.loss_scale, dtype=noise.dtype, device=noise.device)
+        self.failures: dict[int, str] = {}
+        """Why a trial cannot go on, by its place. Its noise no longer changes."""
+        self.begun = False
+
+    def look(self, iteration: int) -> Step:
+        """The image, its score and its gradient."""
+        noise = self.noise
+        images, scores, losses, slope = _with_gradient(self.problem, noise, self.scale)
+        for trial in _stopping(slope, not self.begun) - self.failures.keys():
+            self.failures[trial] = where_cut(self.problem, noise, trial, iteration, self.scale)
+        self.begun = True
         with torch.no_grad():
-            regularizer, pull = _regularize(noise, settings.regularization)
-            for trial in lost_in(pull) - failures.keys():
-                failures[trial] = _irregular(noise, trial, iteration)
-            gradient = slope + pull
-            grad_norm = gradient.flatten(1).norm(dim=1)
-        yield Step(iteration, noise.detach(), images, scores, losses, regularizer, grad_norm, dict(failures))
-        noise.grad = clip_by_trial(gradient, grad_norm, settings.grad_clip)
-        _update(optimizer, noise, stopped=sorted(failures))
-    last = unoptimised(problem, noise.detach(), end)
-    images, scores = last.images, last.scores.total
-    for trial in (lost_in(images) | lost_in(scores[:, None])) - failures.keys():
-        failures[trial] = _lost(problem, images, scores, trial, end)
-    regularizer, _ = _regularize(noise.detach(), settings.regularization)
-    yield dataclasses.replace(last, regularizer=regularizer, failures=failures)
+            regularizer, pull = _regularize(noise, self.settings.regularization)
+            for trial in lost_in(pull) - self.failures.keys():
+                self.failures[trial] = _irregular(noise, trial, iteration)
+            self.gradient = slope + pull
+            self.grad_norm = self.gradient.flatten(1).norm(dim=1)
+        failures = dict(self.failures)
+        return Step(iteration, noise.detach(), images, scores, losses, regularizer, self.grad_norm, failures)
+
+    def move(self) -> None:
+        """One optimiser step along the gradient, clipped for each trial by itself."""
+        self.noise.grad = clip_by_trial(self.gradient, self.grad_norm, self.settings.grad_clip)
+        _update(self.optimizer, self.noise, stopped=sorted(self.failures))
+
+    def last(self, iteration: int) -> Step:
+        """The image and its score, without a gradient."""
+        noise = self.noise.detach()
+        step = unoptimised(self.problem, noise, iteration)
+        images, scores = step.images, step.scores.total
+        for trial in (lost_in(images) | lost_in(scores[:, None])) - self.failures.keys():
+            self.failures[trial] = _lost(self.problem, images, scores, trial, iteration)
+        regularizer, _ = _regularize(noise, self.settings.regularization)
+        return dataclasses.replace(step, regularizer=regularizer, failures=dict(self.failures))
 
 
 def make_optimizer(noise: torch.Tensor, settings: MethodSettings) -> torch.optim.Optimizer:

@@ -107,7 +107,8 @@ def test_a_thing_shows_its_own_colour_and_no_other():
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "things"), [("pairs_dev", 50, 2), ("pairs_test", 100, 2), ("triples_dev", 50, 3), ("triples_test", 50, 3)]
+    ("name", "count", "things"),
+    [("pairs_dev", 50, 2), ("pairs_test", 100, 2), ("triples_dev", 50, 3), ("triples_test", 50, 3)],
 )
 def test_prompt_sets_are_of_this_world(name, count, things):
     prompts = load_prompts(name).prompts
