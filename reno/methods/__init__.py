@@ -104,6 +104,17 @@ def finite_or_lowest(scores: torch.Tensor) -> torch.Tensor:
     return scores.masked_fill(~scores.isfinite(), float("-inf"))
 
 
+def leaders(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """The places of each trial's highest scores, best first; of equal ones the first. scores: (N, B), without NaN;
+    gives (count, B)."""
+    return scores.argsort(dim=0, descending=True, stable=True)[:count]
+
+
+def picked(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """values (N, B, ...) at each trial's own places (count, B): (count, B, ...)."""
+    return values[places, torch.arange(values.shape[1], device=values.device)]
+
+
 def better(scores: torch.Tensor, than: torch.Tensor) -> torch.Tensor:
     """Where scores (B,) are higher than others (B,). A score that is not finite is lower than any that is."""
     return finite_or_lowest(scores) > finite_or_lowest(than)
@@ -180,6 +191,12 @@ def whole_identity(settings: MethodSettings) -> dict[str, Any]:
         "optimizer": {"name": settings.optimizer, **settings.optimizer_settings},
         **({"options": settings.options} if settings.options else {}),
     }
+
+
+def identity_of_search(settings: MethodSettings) -> dict[str, Any]:
+    """An identity without the settings of a gradient: that of a method that takes none."""
+    kept = ("name", "kind", "iterations", "options")
+    return {name: value for name, value in whole_identity(settings).items() if name in kept}
 
 
 def settings_of(identity: dict[str, Any]) -> MethodSettings:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from reno.config.checks import whole_number
-from reno.methods import Problem, Step, finite_or_lowest, unoptimised
+from reno.methods import Problem, Step, finite_or_lowest, leaders, picked, unoptimised
 from reno.methods.reno import Ascent
 from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
@@ -96,20 +96,6 @@ def _sizes(climbers: int) -> list[int]:
     while sizes[-1] > 1:
         sizes.append(sizes[-1] // 2)
     return sizes
-
-
-# --- Choosing among several noises of each trial ----------------------------------------------------------------------
-
-
-def leaders(scores: torch.Tensor, count: int) -> torch.Tensor:
-    """The places of each trial's highest scores, best first; of equal ones the first. scores: (N, B); gives
-    (count, B)."""
-    return scores.argsort(dim=0, descending=True, stable=True)[:count]
-
-
-def picked(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """values (N, B, ...) at each trial's own places (count, B): (count, B, ...)."""
-    return values[places, torch.arange(values.shape[1], device=values.device)]
 
 
 def survivors(ascents: Sequence[Ascent], places: torch.Tensor) -> list[Ascent]:

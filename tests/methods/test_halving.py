@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from reno.methods import identity, images, settings_of, shortened
-from reno.methods.halving import leaders, picked, rounds
+from reno.methods import identity, images, leaders, picked, settings_of, shortened
+from reno.methods.halving import rounds
 from reno.spec.errors import BadInput
 from tests.methods.problems import quadratic, run, settings, sgd
 
