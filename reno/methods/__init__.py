@@ -77,7 +77,7 @@ class Step:
     losses: torch.Tensor
     """(B,), of the metric alone, without the regulariser."""
     regularizer: torch.Tensor
-    """(B,), the weighted regulariser, which is added to the loss."""
+    """(B,), the weighted regulariser, which is added to the loss; NaN where it was not computed."""
     grad_norm: torch.Tensor
     """(B,), before clipping; NaN where no gradient was taken."""
     failures: dict[int, str] = field(default_factory=dict)

@@ -13,8 +13,8 @@ choice. start=1 is ReNO as published.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeAlias
 
 import torch
 
@@ -34,6 +34,12 @@ from reno.methods import (
 from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
 
+Regularizer: TypeAlias = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""From a noise and the metric's gradient there, both (B, C, h, w), to the weighted regulariser (B,) and its
+gradient."""
+Direction: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+"""From the metric's gradient (B, C, h, w) to the one that is followed instead, of the same shape."""
+
 
 def steps(problem: Problem, settings: MethodSettings, *, start: int = 1) -> Iterator[Step]:
     """Yields iterations + 1 steps. With start=1, step k holds the image after k updates.
@@ -41,12 +47,24 @@ def steps(problem: Problem, settings: MethodSettings, *, start: int = 1) -> Iter
     start: how many noises are tried first. With k > 1 the first k steps hold their images, and the next one holds the
     best of them again, now with its gradient; iterations - k updates follow.
     """
+    yield from from_best_start(problem, settings, start)
+
+
+def from_best_start(
+    problem: Problem,
+    settings: MethodSettings,
+    start: int,
+    regularizer: Regularizer | None = None,
+    direction: Direction | None = None,
+) -> Iterator[Step]:
+    """The steps of ReNO, or of a variant of it. regularizer: another one, beside that of the noise's norm. direction:
+    what is followed instead of the metric's gradient."""
     if start == 1:
-        yield from climb(problem, problem.noise, settings)
+        yield from climb(Ascent(problem, problem.noise, settings, regularizer, direction), settings.iterations)
         return
     best = yield from best_start(problem, start)
-    rest = dataclasses.replace(settings, iterations=settings.iterations - start)
-    yield from climb(problem, best, rest, first=start)
+    ascent = Ascent(problem, best, settings, regularizer, direction)
+    yield from climb(ascent, settings.iterations - start, first=start)
 
 
 def check(settings: MethodSettings) -> None:
@@ -87,23 +105,29 @@ def best_start(problem: Problem, count: int) -> Generator[Step, None, torch.Tens
     return best
 
 
-def climb(problem: Problem, noise: torch.Tensor, settings: MethodSettings, first: int = 0) -> Iterator[Step]:
-    """Yields iterations + 1 steps from a noise (B, C, h, w) upwards: the k-th holds the image after k updates. The last
-    takes no gradient. first: the number of the first step."""
-    ascent = Ascent(problem, noise, settings)
-    end = first + settings.iterations
-    for iteration in range(first, end):
+def climb(ascent: Ascent, updates: int, first: int = 0) -> Iterator[Step]:
+    """Yields updates + 1 steps: the k-th holds the image after k updates. The last takes no gradient. first: the number
+    of the first step."""
+    for iteration in range(first, first + updates):
         yield ascent.look(iteration)
         ascent.move()
-    yield ascent.last(end)
+    yield ascent.last(first + updates)
 
 
 class Ascent:
     """One noise of each trial on its way up: `look` takes the gradient at it, and `move` follows that gradient."""
 
-    def __init__(self, problem: Problem, noise: torch.Tensor, settings: MethodSettings):
+    def __init__(
+        self,
+        problem: Problem,
+        noise: torch.Tensor,
+        settings: MethodSettings,
+        regularizer: Regularizer | None = None,
+        direction: Direction | None = None,
+    ):
         """noise: where it begins, (B, C, h, w)."""
         self.problem, self.settings = problem, settings
+        self.regularizer, self.direction = regularizer, direction
         self.noise = noise.clone().requires_grad_(True)
         self.optimizer = make_optimizer(self.noise, settings)
         self.scale = torch.full((len(noise),), problem.loss_scale, dtype=noise.dtype, device=noise.device)
@@ -122,7 +146,10 @@ class Ascent:
             regularizer, pull = _regularize(noise, self.settings.regularization)
             for trial in lost_in(pull) - self.failures.keys():
                 self.failures[trial] = _irregular(noise, trial, iteration)
-            self.gradient = slope + pull
+            if self.regularizer is not None:
+                further, own_pull = self.regularizer(noise.detach(), slope)
+                regularizer, pull = regularizer + further, pull + own_pull
+            self.gradient = (slope if self.direction is None else self.direction(slope)) + pull
             self.grad_norm = self.gradient.flatten(1).norm(dim=1)
         failures = dict(self.failures)
         return Step(iteration, noise.detach(), images, scores, losses, regularizer, self.grad_norm, failures)
@@ -140,6 +167,8 @@ class Ascent:
         for trial in (lost_in(images) | lost_in(scores[:, None])) - self.failures.keys():
             self.failures[trial] = _lost(self.problem, images, scores, trial, iteration)
         regularizer, _ = _regularize(noise, self.settings.regularization)
+        if self.regularizer is not None:
+            regularizer = torch.full_like(regularizer, float("nan"))  # it may depend on the gradient
         return dataclasses.replace(step, regularizer=regularizer, failures=dict(self.failures))
 
 
