@@ -51,7 +51,7 @@ def number(
     ]
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not fits or not (above < value and at_least <= value < below):
-        raise BadInput(f"{knob} must be a number {' and '.join(limits)}, not {value!r}")
+        raise BadInput(f"{knob} must be {' '.join(['a number', ' and '.join(limits)]).strip()}, not {value!r}")
     return float(value)
 
 

@@ -40,6 +40,7 @@ from reno.spec.job import (
     MetricSpec,
     MetricTerm,
     NamedCheckpoint,
+    Stop,
 )
 
 OPTIMIZERS = {"adam": ("betas", "eps"), "sgd": ("momentum", "nesterov")}
@@ -308,6 +309,20 @@ def _settings(values: dict[str, Any], references: frozenset[str]) -> MethodSetti
         optimizer_settings=optimizer_settings,
         kind=method.text("kind", ""),
         options=method.rest(),
+        stop=_stop(values["stop"], references),
+    )
+
+
+def _stop(values: object, references: frozenset[str]) -> Stop:
+    if not isinstance(values, dict):
+        raise BadInput(f"stop={values} does not say what ends a trial; set a key of it, as in stop.patience=10")
+    section = Section(values, "stop", references)
+    patience, score, seconds = (section.take(name, None) for name in ("patience", "score", "seconds"))
+    section.end()
+    return Stop(
+        patience=None if patience is None else whole_number("stop.patience", patience, at_least=1),
+        score=None if score is None else number("stop.score", score),
+        seconds=None if seconds is None else number("stop.seconds", seconds, above=0.0),
     )
 
 

@@ -21,7 +21,7 @@ VALUED = ("-c", "--cfg", "-p", "--package")
 """Flags of Hydra's that take the next word."""
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 """What `--info` may show."""
-NESTED = re.compile(r"\+{0,2}((?:models|metric|method|optimizer|tracking)\.[\w.@+-]+)=(.*)", re.S)
+NESTED = re.compile(r"\+{0,2}((?:models|metric|method|optimizer|tracking|stop)\.[\w.@+-]+)=(.*)", re.S)
 """Knobs inside a choice, such as metric.head. Hydra gets them with `++`, because a choice's file need not list all its
 keys. A key that nothing reads is refused later."""
 TEXTS = ("path", "revision", "variant", "name", "kind", "project", "entity")

@@ -26,8 +26,11 @@ from typing import Any
 
 import torch
 
-from reno.spec.job import MethodSettings
+from reno.spec.job import MethodSettings, Stop
 from reno.weights.kinds import check_options, module_of
+
+STOPS = ("patience", "score", "seconds")
+"""What may end a trial early, as in reno/spec/job.py:Stop."""
 
 
 @dataclass(frozen=True)
@@ -154,18 +157,24 @@ def identity(settings: MethodSettings) -> dict[str, Any]:
     module = load_method(settings)
     if hasattr(module, "check"):
         module.check(settings)
-    return getattr(module, "identity", whole_identity)(settings)
+    return getattr(module, "identity", whole_identity)(settings) | _stop_identity(settings.stop)
+
+
+def _stop_identity(stop: Stop) -> dict[str, Any]:
+    """What of a stop decides the outcome, under keys of its own; nothing if the trial makes all its images."""
+    return {f"stop_{name}": getattr(stop, name) for name in STOPS if getattr(stop, name) is not None}
 
 
 def images(settings: MethodSettings) -> int:
-    """The number of images per trial."""
+    """The number of images per trial; a trial that stops early makes fewer."""
     return getattr(load_method(settings), "images", lambda settings: settings.iterations + 1)(settings)
 
 
 def shortened(settings: MethodSettings, iterations: int) -> MethodSettings:
     """Settings that make the same kinds of steps as these in as few images as can be, with at most so many iterations
     of each kind: enough to foretell memory and time."""
-    return getattr(load_method(settings), "shortened", _with_fewer_iterations)(settings, iterations)
+    found = getattr(load_method(settings), "shortened", _with_fewer_iterations)(settings, iterations)
+    return dataclasses.replace(found, stop=Stop())
 
 
 def _with_fewer_iterations(settings: MethodSettings, iterations: int) -> MethodSettings:
@@ -212,4 +221,5 @@ def settings_of(identity: dict[str, Any]) -> MethodSettings:
         optimizer,
         identity.get("kind", ""),
         identity.get("options", {}),
+        Stop(**{name: identity.get(f"stop_{name}") for name in STOPS}),
     )

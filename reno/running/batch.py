@@ -20,7 +20,7 @@ from reno.methods import Problem, Step, TermScores, lost_in, try_these, wider_dt
 from reno.metrics import WeightedSum
 from reno.running.noise import NoiseSource
 from reno.running.pool import Models
-from reno.spec.job import MethodSettings
+from reno.spec.job import MethodSettings, Stop
 from reno.spec.judgements import Verdict
 from reno.spec.trial import LOSS_SCALE, TrialSpec
 from reno.store.files import TraceRow
@@ -41,6 +41,11 @@ class Progress:
     best_noise: np.ndarray | None = None
     initial_noise: np.ndarray | None = None
     failure: str | None = None
+    stopped: str | None = None
+    """Why it ended before its method's last image: patience, score, seconds or images; None if it did not, or not
+    yet."""
+    stepped: bool = True
+    """Whether the last step of the batch is one of this trial's."""
     scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """By image (initial, best, last), then by metric."""
     verdicts: dict[str, tuple[str, Verdict, Verdict]] = field(default_factory=dict)
@@ -50,6 +55,11 @@ class Progress:
     def iterations(self) -> dict[str, int]:
         """The iteration of each scored image."""
         return {"initial": 0, "best": self.best, "last": len(self.trace) - 1}
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds of the batch until this trial's last image."""
+        return sum(row["seconds"] for row in self.trace)
 
 
 @dataclass
@@ -91,7 +101,11 @@ def run_batch(
         run.seconds += seconds
         _digest(run.trials, step, models.metric.names, seconds, pixels)
         images.keep(step.images, run.trials)
+        for progress in run.trials:
+            progress.stopped = progress.stopped or why_stopped(progress, settings.stop, len(filled))
         yield run
+        if all(progress.stopped for progress in run.trials):
+            break
     if device.type == "cuda":
         run.device_bytes = torch.cuda.max_memory_allocated(device)
     _score(run.trials, filled, images, metric_name, models)
@@ -135,7 +149,8 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
 
 
 def _digest(trials: list[Progress], step: Step, terms: Sequence[str], seconds: float, pixels: np.ndarray) -> None:
-    """Adds one step to the traces and frames, and keeps the noise of the best image so far.
+    """Adds one step to the traces and frames of the trials that have not stopped, and keeps the noise of the best image
+    so far.
 
     terms: the names of the metric's terms; if there are several, each gets a column."""
     columns = {
@@ -149,6 +164,9 @@ def _digest(trials: list[Progress], step: Step, terms: Sequence[str], seconds: f
         columns |= {f"score/{name}": step.scores.terms[:, place] for place, name in enumerate(terms)}
     values = {name: column.double().tolist() for name, column in columns.items()}
     for place, progress in enumerate(trials):
+        progress.stepped = progress.stopped is None
+        if not progress.stepped:
+            continue
         row = {name: column[place] for name, column in values.items()}
         row = {name: value if np.isfinite(value) else None for name, value in row.items()}
         progress.trace.append({"iteration": step.iteration, **row, "seconds": seconds})
@@ -160,6 +178,21 @@ def _digest(trials: list[Progress], step: Step, terms: Sequence[str], seconds: f
         if score is not None and (progress.best < 0 or score > progress.trace[progress.best]["score"]):
             progress.best = step.iteration
             progress.best_noise = _as_array(step.noise[place])
+
+
+def why_stopped(progress: Progress, stop: Stop, side_by_side: int) -> str | None:
+    """What ends a trial after its last image so far, by the name of the limit; None if it goes on.
+
+    side_by_side: the trials of the batch, copies included, which share its seconds."""
+    score = progress.trace[-1]["score"]
+    since = len(progress.trace) - 1 - max(progress.best, 0)
+    reached = {
+        "images": stop.images is not None and len(progress.trace) >= stop.images,
+        "score": stop.score is not None and score is not None and score >= stop.score,
+        "patience": stop.patience is not None and since >= stop.patience,
+        "seconds": stop.seconds is not None and progress.seconds / side_by_side >= stop.seconds,
+    }
+    return next((name for name, ends in reached.items() if ends), None)
 
 
 def _as_array(noise: torch.Tensor) -> np.ndarray:
@@ -178,9 +211,13 @@ class _KeptImages:
         """Keeps the images of the step that was just added to the trials."""
         if self.initial is None:
             self.initial, self.best = images, images.clone()
+        ended = [place for place, progress in enumerate(trials) if not progress.stepped]
+        if ended:
+            images = images.clone()
+            images[ended] = self.last[ended]
         self.last = images
         for place, progress in enumerate(trials):
-            if progress.best == len(progress.trace) - 1:
+            if progress.stepped and progress.best == len(progress.trace) - 1:
                 self.best[place] = images[place]
 
 

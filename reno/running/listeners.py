@@ -72,7 +72,7 @@ class Listener:
 
     def step(self, batch: RunningBatch, run: BatchRun) -> None:
         """Another image of each trial was made and scored; or, if `run.scored`, the recorded metrics and the judges are
-        done."""
+        done. A trial that has stopped early gets no more images, and its `stepped` is false."""
 
     def batch_ends(self, batch: RunningBatch, run: BatchRun | None) -> None:
         """A batch is done; run: None if it failed."""

@@ -61,13 +61,14 @@ def trial_record(progress: Progress, run: BatchRun, plan: Plan, provenance: Prov
         labels=labels_of(plan),
         scores=Scores(**progress.scores),
         best_iteration=progress.best,
+        stopped=progress.stopped or UNSET,
         judgements={
             name: JudgedTrial(kin=kin, initial=initial, best=best, identity=identities.get(name))
             for name, (kin, initial, best) in progress.verdicts.items()
         },
         timings=Timings(
-            seconds=run.seconds / len(run.trials),
-            batch_seconds=run.seconds,
+            seconds=progress.seconds / len(run.trials),
+            batch_seconds=progress.seconds,
             batch_size=len(run.trials),
             images=len(progress.frames),
         ),

@@ -29,6 +29,7 @@ from reno.spec.job import (
     MetricSpec,
     MetricTerm,
     NamedCheckpoint,
+    Stop,
 )
 from reno.spec.trial import TrialSpec
 from reno.store.files import TRACE_COLUMNS
@@ -72,7 +73,9 @@ def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Com
     make_deterministic(job.threads)
     models = pool.load(plan, choose_device(job.device))
     batch = record.provenance.batch
-    *_, run = run_batch(record.batch, job.settings, job.metric.name, models, batch.side_by_side)
+    # As many images as it made: seconds that ended it were those of that machine.
+    settings = dataclasses.replace(job.settings, stop=Stop(images=record.timings.images))
+    *_, run = run_batch(record.batch, settings, job.metric.name, models, batch.side_by_side)
     again = run.trials[batch.place]
     if again.failure:
         raise BadInput(f"the trial failed this time: {again.failure}")

@@ -74,7 +74,7 @@ class Screen(Listener):
         if self.bar is None or run.scored:
             return
         trials = [progress for progress in run.trials if progress.trial.id in batch.provenance]
-        iteration, images = len(trials[0].trace), self.plan.images
+        iteration, images = max(len(progress.trace) for progress in trials), self.plan.images
         losses = [progress.trace[-1]["loss"] for progress in trials if progress.trace[-1]["loss"] is not None]
         loss = f"loss {sum(losses) / len(losses):.2f}" if losses else "loss not finite"
         done = (batch.number - 1 + iteration / images) / batch.of

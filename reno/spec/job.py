@@ -82,6 +82,20 @@ class MetricSpec:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """When a trial ends before its method's last image. None: never for that reason."""
+
+    patience: int | None = None
+    """After so many images in a row without a better score."""
+    score: float | None = None
+    """After the first image with at least this score."""
+    seconds: float | None = None
+    """After the image at which the batch's seconds, divided by the trials side by side, are at least as many."""
+    images: int | None = None
+    """After so many images. Not a knob: a trial that runs again ends where it ended."""
+
+
+@dataclass(frozen=True)
 class MethodSettings:
     """How the noise is chosen and updated."""
 
@@ -99,6 +113,7 @@ class MethodSettings:
     """A module of reno/methods, or the dotted path of a user's own; empty: the module with the method's name."""
     options: dict[str, Any] = field(default_factory=dict)
     """Settings that only this method has: keyword arguments of its `steps`."""
+    stop: Stop = Stop()
 
 
 @dataclass(frozen=True)

@@ -240,6 +240,8 @@ class TrialRecord(Record, kw_only=True):
     labels: Labels
     scores: Scores
     best_iteration: Whole
+    stopped: str | UnsetType = UNSET
+    """Why it ended before its method's last image: patience, score or seconds; absent if it did not."""
     judgements: dict[str, JudgedTrial] = {}
     """The judgements made while the job ran, by judge."""
     timings: Timings

@@ -62,7 +62,7 @@ class Tracking(Listener):
             return  # the last state repeats the last step's images
         for progress in run.trials:
             trial = progress.trial
-            if trial.id not in batch.provenance:
+            if trial.id not in batch.provenance or not progress.stepped:
                 continue
             if trial.id not in self.open:  # only once there is an image: memory mostly runs out at the first
                 self._start(trial, batch.provenance[trial.id])

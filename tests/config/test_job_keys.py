@@ -24,6 +24,7 @@ UNREAD = [
     ("metric.nmae=x", "metric.nmae is not a knob; metric has checkpoints, name, terms; did you mean 'name'?"),
     ("metric.terms.0.hed=itc", "metric clip_itc has no option 'hed'; it has none"),
     ("method.restarts=3", "method reno has no option 'restarts'; it has start; did you mean 'start'?"),
+    ("stop.patiense=3", "stop.patiense is not a knob; stop has patience, score, seconds; did you mean 'patience'?"),
     (
         "tracking.projet=x",
         "tracking.projet is not a knob; tracking has mode, project, entity, images, timeout; did you mean 'project'?",

@@ -61,11 +61,16 @@ def begun(compose, tmp_path):
     return make
 
 
-def step(listener, batch, iteration, scored=False):
-    """Another image of each trial, whose level is its iteration."""
+def step(listener, batch, iteration, scored=False, stopped=()):
+    """Another image of each trial, whose level is its iteration. stopped: places of trials that had stopped before."""
     frame = np.full((2, 2, 3), iteration, np.uint8)
     trials = [
-        Progress(trial, trace=[{"iteration": iteration, "score": float(place)}], frames=[frame])
+        Progress(
+            trial,
+            trace=[{"iteration": iteration, "score": float(place)}],
+            frames=[frame],
+            stepped=place not in stopped,
+        )
         for place, trial in enumerate(batch.trials)
     ]
     listener.step(batch, BatchRun(trials, scored=scored))
@@ -101,6 +106,14 @@ def test_a_trial_that_only_keeps_others_company_is_not_shown(begun):
     listener, tracker, plan = begun()
     step(listener, batch_of(plan, 1), 0)
     assert [told[:2] for told in tracker.told] == [("start", plan.trials[1].id), ("log", plan.trials[1].id)]
+
+
+def test_a_trial_that_has_stopped_is_not_shown_again(begun):
+    listener, tracker, plan = begun()
+    batch = batch_of(plan, 0, 1)
+    step(listener, batch, 0)
+    step(listener, batch, 1, stopped=[1])
+    assert tracker.told[-1] == ("log", plan.trials[0].id, 1, 0.0, 1)
 
 
 def test_a_batch_that_begins_again_ends_the_runs_it_had_begun(begun):
