@@ -80,6 +80,7 @@ class Page:
         for knob in self.knobs():
             default = re.sub(r"\$\{oc\.select:(.+),(.+)\}", r"\1, or \2", knob.default)
             default = re.sub(r"\$\{(.+)\}", r"of \1", default)
+            default = "keys" if default.startswith("{") else default  # its help names them
             said = knob.help + (f": {', '.join(conf.options(knob.name))}" if knob.group else "")
             first = f"{knob.name:<15} {default:<20} "
             lines.append(textwrap.fill(said or "-", width, initial_indent=first, subsequent_indent=indent))

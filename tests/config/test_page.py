@@ -123,5 +123,5 @@ def test_studies_are_listed_where_a_command_has_them(tmp_path):
     (tmp_path / "experiments" / "mine.yaml").touch()
     said = RUN.help(Conf((OWN, tmp_path)))
     listed = " ".join(said[said.index("experiments (with +experiments=NAME): ") :].split()).split(": ")[1]
-    assert "geneval, mine, reno_table1, report, suites_testbed" in listed and listed.startswith("ablation")
+    assert "geneval, methods, mine, reno_table1, report, suites_testbed" in listed and listed.startswith("ablation")
     assert "experiments (with" not in EVALUATE.help(Conf())
