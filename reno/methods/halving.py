@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from reno.config.checks import whole_number
-from reno.methods import Problem, Step, finite_or_lowest, leaders, picked, unoptimised
-from reno.methods.reno import Ascent
+from reno.methods import Problem, Step, finite_or_lowest, leaders, picked
+from reno.methods.reno import Ascent, best_starts
 from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
 
@@ -27,25 +27,20 @@ def steps(problem: Problem, settings: MethodSettings, *, starts: int = 16, climb
     climb; then half as many, and so on down to one. The first image of a climber is that of its start again, with its
     gradient.
     """
-    noises, scores = [], []
-    for sample in range(starts):
-        step = unoptimised(problem, problem.draw() if sample else problem.noise, sample)
-        yield step
-        noises.append(step.noise)
-        scores.append(finite_or_lowest(step.scores.total))
-    best = picked(torch.stack(noises), leaders(torch.stack(scores), climbers))
+    best = yield from best_starts(problem, starts, kept=climbers)
     ascents = [Ascent(problem, noise, settings) for noise in best]
     iteration = starts
     for updates in rounds(settings.iterations + 1 - starts, climbers):
         tops = []
         for ascent in ascents:
-            top = torch.full_like(scores[0], float("-inf"))
+            seen = []
             for _ in range(updates):
                 step = ascent.look(iteration)
                 yield dataclasses.replace(step, failures={})  # another of the trial's noises may be fine
                 ascent.move()
                 iteration += 1
-                top = torch.maximum(top, finite_or_lowest(step.scores.total))
+                seen.append(finite_or_lowest(step.scores.total))
+            top = torch.stack(seen).amax(dim=0)
             lost = torch.zeros_like(top, dtype=torch.bool)
             lost[list(ascent.failures)] = True
             tops.append(top.masked_fill(lost, float("-inf")))

@@ -23,9 +23,11 @@ from reno.methods import (
     Problem,
     Step,
     TermScores,
-    better,
     by_trial,
+    finite_or_lowest,
+    leaders,
     lost_in,
+    picked,
     try_these,
     unoptimised,
     whole_identity,
@@ -62,7 +64,7 @@ def from_best_start(
     if start == 1:
         yield from climb(Ascent(problem, problem.noise, settings, regularizer, direction), settings.iterations)
         return
-    best = yield from best_start(problem, start)
+    (best,) = yield from best_starts(problem, start, kept=1)
     ascent = Ascent(problem, best, settings, regularizer, direction)
     yield from climb(ascent, settings.iterations - start, first=start)
 
@@ -91,18 +93,16 @@ def shortened(settings: MethodSettings, iterations: int) -> MethodSettings:
     return dataclasses.replace(settings, iterations=min(settings.iterations, before + iterations), options=options)
 
 
-def best_start(problem: Problem, count: int) -> Generator[Step, None, torch.Tensor]:
+def best_starts(problem: Problem, count: int, kept: int) -> Generator[Step, None, torch.Tensor]:
     """Yields the images of the initial noise and of count - 1 fresh ones, as best of n makes them. Returns each trial's
-    noise with the best score (B, C, h, w); of equal scores the first."""
-    best, top = problem.noise, None
+    `kept` noises with the best scores, best first, (kept, B, C, h, w); of equal scores the first."""
+    noises, scores = [], []
     for sample in range(count):
         step = unoptimised(problem, problem.draw() if sample else problem.noise, sample)
         yield step
-        scores = step.scores.total
-        ahead = better(scores, torch.full_like(scores, float("-inf")) if top is None else top)
-        best = torch.where(by_trial(ahead, best), step.noise, best)
-        top = scores if top is None else torch.where(ahead, scores, top)
-    return best
+        noises.append(step.noise)
+        scores.append(finite_or_lowest(step.scores.total))
+    return picked(torch.stack(noises), leaders(torch.stack(scores), kept))
 
 
 def climb(ascent: Ascent, updates: int, first: int = 0) -> Iterator[Step]:
