@@ -9,10 +9,21 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from analysis.data.names import label_of
-from analysis.figures.style import COLUMN, FAINT, INK, LOSS, TIE, WIN, heading, method_markers, metric_colors
+from analysis.figures.style import (
+    COLUMN,
+    FAINT,
+    INK,
+    PAGE,
+    TIE,
+    Drawing,
+    legend_above,
+    method_markers,
+    metric_colors,
+    panels,
+)
 from analysis.numbers.effects import level
 from analysis.numbers.measures import BY_NAME, FULLY_BOUND, MEASURES
 from analysis.numbers.slices import KIN_MARK, Slice, families_of
@@ -22,6 +33,8 @@ from analysis.text import MISSING, number
 
 MOST_PAIRS = 3
 """Pairs of metrics in one figure."""
+WIDE_RANGE = 8
+"""Where the longest trial takes this many times the seconds of the shortest, the axis of seconds is logarithmic."""
 
 
 def _errors(intervals: Sequence[Interval]) -> np.ndarray:
@@ -30,21 +43,20 @@ def _errors(intervals: Sequence[Interval]) -> np.ndarray:
     return np.clip(np.nan_to_num(ends), 0, None).T
 
 
-def settings(one: Slice):
-    """Share of prompts fully bound against the learning rate, a panel a metric, a colour a number of iterations."""
+def settings(one: Slice) -> Drawing | None:
+    """Share of prompts fully bound against the learning rate, a panel a metric, a shade a number of iterations."""
     reno = one.select(method="reno").dropna(subset=["fully/best"])
     metrics = one.metrics_of(reno)
     if not metrics:
         return None
-    width = max(COLUMN, 1.6 * len(metrics) + 0.3)
-    figure, axes = plt.subplots(1, len(metrics), figsize=(width, 2.4), sharey=True, squeeze=False)
+    figure, axes = panels(len(metrics), 2.4, sharey=True)
     counts = sorted(reno["iterations"].unique())
     shades = dict(zip(counts, sns.color_palette("viridis", len(counts) + 1)[:-1], strict=True))
-    for axis, metric in zip(axes[0], metrics, strict=True):
+    for axis, metric in zip(axes, metrics, strict=True):
         rows = reno[reno["metric"] == metric]
         rates = sorted(rows["lr"].unique())
         before = level(rows.drop_duplicates(["prompt", "seed"]), FULLY_BOUND, "initial").interval.value
-        axis.axhline(before, color=FAINT, linestyle=":", linewidth=1)
+        axis.axhline(before, color=INK, linestyle=":", linewidth=1)
         for place, (count, part) in enumerate(rows.groupby("iterations")):
             found = {lr: level(of_lr, FULLY_BOUND).interval for lr, of_lr in part.groupby("lr")}
             x = [rates.index(lr) + 0.12 * (place - (len(counts) - 1) / 2) for lr in found]
@@ -55,50 +67,54 @@ def settings(one: Slice):
         axis.set_xlim(-0.4, len(rates) - 0.6)
         axis.set_title(f"optimising {metric}")
         axis.set_xlabel("learning rate")
-    axes[0, 0].set_ylim(0, 1.28 * axes[0, 0].get_ylim()[1])  # room for the legend above the marks
-    axes[0, 0].set_ylabel(f"{FULLY_BOUND.title}\n({one.marked(families_of(reno))})")
-    marks = [Line2D([], [], color=shades[count], marker="o", markersize=4, label=f"{count:.0f}") for count in counts]
-    axes[0, -1].legend(
-        handles=marks, title="iterations", frameon=False, loc="upper center", ncols=3, columnspacing=1, handlelength=1.2
-    )  # of all panels: a metric may have run at fewer counts than another
-    heading(figure, "Binding against learning rate and iterations", "dotted: before; 95% intervals over prompts")
-    return figure
+    axes[0].set_ylim(-0.03, 1.03)
+    axes[0].set_ylabel(f"{FULLY_BOUND.title}\n({one.marked(families_of(reno))})")
+    marks = [
+        Line2D([], [], color=shades[count], marker="o", markersize=4, label=f"{count:.0f} iterations")
+        for count in counts
+    ]
+    legend_above(figure, [*marks, Line2D([], [], color=INK, linestyle=":", linewidth=1, label="before")])
+    return Drawing(figure, "Bars are 95% intervals over prompts.")
 
 
-def before_after(one: Slice):
+def before_after(one: Slice) -> Drawing | None:
     """Each prompt's share of bindings that hold before and after, a panel a metric; prompts that move alike share a
     line."""
     reno = one.select(method="reno").dropna(subset=["fully/best"])
     metrics = one.metrics_of(reno)
     if not metrics:
         return None
-    width = max(COLUMN, 1.6 * len(metrics) + 0.3)
-    figure, axes = plt.subplots(1, len(metrics), figsize=(width, 2.6), sharey=True, squeeze=False)
-    for axis, metric in zip(axes[0], metrics, strict=True):
+    colors = metric_colors(one.metrics)
+    figure, axes = panels(len(metrics), 2.4, sharey=True)
+    for axis, metric in zip(axes, metrics, strict=True):
         rows = reno[reno["metric"] == metric]
         ends = rows.groupby("prompt")[["bound/initial", "bound/best"]].mean().round(2)
         lines = ends.value_counts().sort_values()
         for (start, end), count in lines.items():
-            color = TIE if start == end else WIN if end > start else LOSS
-            weight = 0.4 + 3.2 * count / lines.max()
-            axis.plot([0, 1], [start, end], color=color, linewidth=weight, alpha=0.75, solid_capstyle="round")
-        means = ends.mean()
-        axis.plot([0, 1], means, color=INK, marker="o", markersize=5, linewidth=2, linestyle="--")
-        up, down = (
-            (ends["bound/best"] > ends["bound/initial"]).sum(),
-            (ends["bound/best"] < ends["bound/initial"]).sum(),
-        )
-        axis.set_title(f"{metric}: {up} up, {down} down,\n{len(ends) - up - down} same", fontsize=7.5)
+            look = (
+                {"color": FAINT}
+                if start == end
+                else {"color": colors[metric], "linestyle": "-" if end > start else ":"}
+            )
+            weight = 0.6 + 3 * count / lines.max()
+            axis.plot([0, 1], [start, end], linewidth=weight, alpha=0.6, solid_capstyle="round", **look)
+        axis.plot([0, 1], ends.mean(), color=INK, marker="o", markersize=5, linewidth=1.6, linestyle="--")
+        up = int((ends["bound/best"] > ends["bound/initial"]).sum())
+        down = int((ends["bound/best"] < ends["bound/initial"]).sum())
+        axis.set_title(f"{metric}: {up} up, {down} down,\n{len(ends) - up - down} the same")
         axis.set_xticks([0, 1], ["before", "after"])
         axis.set_xlim(-0.15, 1.15)
         axis.grid(axis="x", visible=False)
-    axes[0, 0].set_ylabel(f"bindings that hold, by prompt\n({one.marked(families_of(reno))})")
-    note = "a line a prompt, mean over seeds and settings; thicker: several prompts; dashed: mean"
-    heading(figure, "Before and after, prompt by prompt", note)
-    return figure
+    axes[0].set_ylim(-0.03, 1.03)
+    axes[0].set_ylabel(f"bindings that hold, by prompt\n({one.marked(families_of(reno))})")
+    note = (
+        "A line is a prompt, the mean over its seeds and settings; a thicker line is several prompts. Solid: up; "
+        "dotted: down; grey: the same; black and dashed: the mean of all prompts."
+    )
+    return Drawing(figure, note)
 
 
-def wins(one: Slice, versus: Table, method: str = "reno"):
+def wins(one: Slice, versus: Table, method: str = "reno") -> Drawing | None:
     """Win, tie and loss shares of the pairs of trials, a panel a pair of metrics, a bar a measure; settings together.
 
     versus: table 2."""
@@ -106,23 +122,21 @@ def wins(one: Slice, versus: Table, method: str = "reno"):
     if frame.empty:
         return None
     frame = frame[(frame["judge"] == one.judge) & (frame["method"] == method)]
-    panels = [
-        part for _, part in frame.groupby(["a", "b"], sort=False) if part[["win", "tie", "loss"]].to_numpy().any()
-    ]
-    if not panels:
+    pairs = [part for _, part in frame.groupby(["a", "b"], sort=False) if part[["win", "tie", "loss"]].to_numpy().any()]
+    if not pairs:
         return None
-    drawn = panels[:MOST_PAIRS]
-    height = 0.34 * len(MEASURES) + 0.8
-    figure, axes = plt.subplots(len(drawn), 1, figsize=(COLUMN, height * len(drawn) + 0.4), squeeze=False, sharex=True)
+    drawn = pairs[:MOST_PAIRS]
+    height = 0.3 * len(MEASURES) + 0.3
+    figure, axes = plt.subplots(len(drawn), 1, figsize=(COLUMN, height * len(drawn) + 0.3), squeeze=False, sharex=True)
     for axis, part in zip(axes[:, 0], drawn, strict=True):
         _win_bars(axis, part, metric_colors(one.metrics))
     axes[-1, 0].set_xlabel("share of pairs")
-    kin = KIN_MARK if frame["kin"].any() else ""
-    note = f"pairs (prompt, seed, settings) as counted; judge {one.judge}{kin}"
-    note += f"; the first {len(drawn)} of {len(panels)} pairs of metrics" if len(panels) > len(drawn) else ""
-    a, b = drawn[0].iloc[0][["a", "b"]]
-    heading(figure, "Metric against metric, pair by pair" if len(drawn) > 1 else f"{a} against {b}, pair by pair", note)
-    return figure
+    note = (
+        "A pair is two trials of one prompt, seed and settings, one with each metric; the numbers in the bars count "
+        f"pairs. Judge: {one.judge}{KIN_MARK if frame['kin'].any() else ''}."
+    )
+    note += f" The first {len(drawn)} of {len(pairs)} pairs of metrics are shown." if len(pairs) > len(drawn) else ""
+    return Drawing(figure, note)
 
 
 def _win_bars(axis, frame: pd.DataFrame, colors: dict[str, str]) -> None:
@@ -145,7 +159,7 @@ def _win_bars(axis, frame: pd.DataFrame, colors: dict[str, str]) -> None:
     axis.legend(ncols=3, frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), handlelength=1, columnspacing=1)
 
 
-def cross_matrix(cross: Table):
+def cross_matrix(cross: Table) -> Drawing | None:
     """Optimised by row, scored by column; each metric at the settings with the most iterations and its best own gain.
 
     cross: table 4."""
@@ -168,22 +182,24 @@ def cross_matrix(cross: Table):
                 # One colour scale for both: full at 4 sd, and at 40 points.
                 value = cell.iloc[0]["gain_in_sd"] / 4 if kind == "metric" else cell.iloc[0]["gain"] / 0.4
                 colors[row, column] = np.nan_to_num(np.clip(value, -1, 1))
-    figure, axis = plt.subplots(figsize=(max(COLUMN, 0.85 * len(names) + 0.6), 0.48 * len(rows) + 1.25))
+    width = COLUMN if len(names) <= 4 else PAGE
+    figure, axis = plt.subplots(figsize=(width, max(2.4, 0.48 * len(rows) + 0.8)))
     labels = [f"{scorer}\n{kind}" for scorer, kind in names]
     sns.heatmap(
         colors, annot=np.array(texts), fmt="", cmap="PuOr_r", vmin=-1, vmax=1, cbar=False, linewidths=1,
-        xticklabels=labels, yticklabels=rows, annot_kws={"fontsize": 6.5}, ax=axis,
+        xticklabels=labels, yticklabels=rows, annot_kws={"fontsize": 7}, ax=axis,
     )  # fmt: skip
     axis.tick_params(axis="y", rotation=0)
     axis.set_ylabel("optimised")
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     note = (
-        "metric columns: in sd of the initial images (no sd: in the metric's own units); judge columns: prompts fully "
+        "A row is the optimised metric, a column who scores the gain. Metrics: standard deviations (sd) of the initial "
+        "images' score; without sd, the metric's own units. Judges: points of prompts fully bound, [95% interval]. "
+        "Orange is a gain, purple a loss."
     )
-    note += f"bound, in points; {KIN_MARK} the judge is kin to the metric"
-    heading(figure, "What one metric's gain is worth to the others", note)
-    return figure
+    note += f" {KIN_MARK} The judge is related to the metric and may favour it." if KIN_MARK in str(texts) else ""
+    return Drawing(figure, note)
 
 
 def _cell_text(row: pd.Series) -> str:
@@ -197,7 +213,7 @@ def _cell_text(row: pd.Series) -> str:
     return f"{text}\n[{number(100 * row['gain_low'], 0)}, {number(100 * row['gain_high'], 0)}]"
 
 
-def cost_quality(one: Slice):
+def cost_quality(one: Slice) -> Drawing | None:
     """Share of prompts fully bound against seconds a trial: a mark a configuration, a shape a method, a colour a
     metric."""
     rows = one.rows.dropna(subset=["fully/best"])
@@ -206,33 +222,38 @@ def cost_quality(one: Slice):
         return None
     metrics = one.metrics_of(rows)
     colors, markers = metric_colors(one.metrics), method_markers(one.methods)
-    figure, axis = plt.subplots(figsize=(COLUMN, 2.7))
-    methods = []
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.4))
+    methods, taken = [], []
     for method, metric, _, part in one.configurations(rows):
         interval = level(part, FULLY_BOUND).interval
-        seconds = part["seconds"].median() * 1.05 ** metrics.index(metric)
+        taken.append(part["seconds"].median())
         axis.errorbar(
-            [seconds], [interval.value], _errors([interval]), color=colors[metric], marker=markers[method],
+            taken[-1:], [interval.value], _errors([interval]), color=colors[metric], marker=markers[method],
             markersize=5, markeredgecolor="white", markeredgewidth=0.5, elinewidth=0.8, linestyle="none", alpha=0.85,
         )  # fmt: skip
         methods.append(method)
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    low, high = axis.get_xlim()
-    if high / low > 10:  # else there may be no power of ten between them, and only minor ticks would have labels
-        axis.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        axis.xaxis.set_minor_formatter(lambda value, _: f"{value:.3g}")
-        axis.xaxis.set_minor_locator(MaxNLocator(4))
-    axis.set_xlabel("seconds a trial (median, log scale)")
+    scale = _scale_seconds(axis, min(taken), max(taken))
+    axis.set_xlabel(f"seconds a trial (median{scale})")
     axis.set_ylabel(f"{FULLY_BOUND.title}\n({one.marked(families_of(rows))})")
-    axis.set_ylim(bottom=0)
-    shapes = [
+    axis.set_ylim(-0.03, 1.03)
+    shapes = [Line2D([], [], color=colors[metric], linewidth=3, label=metric) for metric in metrics]
+    shapes += [
         Line2D([], [], color=FAINT, marker=markers[method], linestyle="none", label=method, markersize=5)
         for method in dict.fromkeys(methods)
     ]
-    shapes += [Line2D([], [], color=colors[metric], linewidth=3, label=metric) for metric in metrics]
-    axis.legend(handles=shapes, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1)
-    note = "a mark a configuration; 95% intervals over prompts; metrics are moved apart by 5% so that all can be seen"
-    heading(figure, "What quality costs", note)
-    return figure
+    legend_above(figure, shapes)
+    return Drawing(figure, "A mark is a method, a metric and its settings. Bars are 95% intervals over prompts.")
+
+
+def _scale_seconds(axis, shortest: float, longest: float) -> str:
+    """Sets an axis of seconds with several ticks; answers with what its label adds."""
+    if longest < WIDE_RANGE * shortest:
+        axis.set_xlim(0, 1.1 * longest)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        return ""
+    axis.set_xscale("log")
+    axis.set_xlim(shortest / 1.4, longest * 1.4)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if longest < 100 * shortest else (1,)))
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    return ", log scale"

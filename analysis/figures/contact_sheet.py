@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from analysis.data import Results
-from analysis.figures.style import FAINT, INK, PAGE, heading, metric_colors, plain
+from analysis.figures.style import FAINT, INK, PAGE, Drawing, metric_colors, plain
 from analysis.numbers.slices import Slice, families_of
+from analysis.numbers.tuning import usual
 from reno.letters.lines import lines_of, width_of
 
 ROWS = 8
@@ -18,10 +19,10 @@ MOST_METRICS = 4
 """Columns beside the image before; more would be too small to see."""
 
 
-def contact_sheet(one: Slice, results: Results, rows: int = ROWS, seed: int = 0):
+def contact_sheet(one: Slice, results: Results, rows: int = ROWS, seed: int = 0) -> Drawing | None:
     """One (prompt, seed) a row, drawn at random among those that every metric has; the same ones each time.
 
-    Each metric at the settings that most of its trials share (ties: more iterations, then the larger lr). Under an
+    Each metric is at the settings that most of its trials share (ties: more iterations, then the larger lr). Under an
     image: how many bindings hold, by the judge."""
     reno = one.select(method="reno")
     metrics = one.metrics_of(reno)[:MOST_METRICS]
@@ -36,34 +37,28 @@ def contact_sheet(one: Slice, results: Results, rows: int = ROWS, seed: int = 0)
     columns = 1 + len(metrics)
     halves = 2 if len(picked) > 4 else 1
     lines = -(-len(picked) // halves)
-    figure = plt.figure(figsize=(PAGE if halves == 2 else PAGE / 2, 0.98 * lines + 0.55))
+    figure = plt.figure(figsize=(PAGE if halves == 2 else PAGE / 2, 1.0 * lines + 0.2))
     grid = figure.add_gridspec(lines, halves * (columns + 1), width_ratios=([1.15] + [1] * columns) * halves)
     for place, (prompt, noise_seed) in enumerate(picked):
         line, half = place % lines, place // lines
         start = half * (columns + 1)
         text = figure.add_subplot(grid[line, start])
         text.axis("off")
-        words = "\n".join(lines_of(plain(prompt), lambda line: width_of(line) <= 15, most=5))
-        text.text(1, 0.5, f"{words}\nseed {noise_seed}", ha="right", va="center", fontsize=6, transform=text.transAxes)
+        words = "\n".join(lines_of(plain(prompt), lambda line: width_of(line) <= 13, most=5))
+        text.text(1, 0.5, f"{words}\nseed\n{noise_seed}", ha="right", va="center", fontsize=7, transform=text.transAxes)
         for column, which in enumerate(("before", *metrics)):
             part = chosen[metrics[0] if which == "before" else which]
             trial = part[(part["prompt"] == prompt) & (part["seed"] == noise_seed)].iloc[0]
             axis = figure.add_subplot(grid[line, start + 1 + column])
             _picture(axis, trial, "initial" if which == "before" else "best", results)
             if line == 0:
-                axis.set_title(which, fontsize=7, color=colors.get(which, INK), weight="bold")
+                axis.set_title(which, fontsize=8, color=colors.get(which, INK), weight="bold")
     named = "; ".join(f"{metric}: {part['settings'].iloc[0]}" for metric, part in chosen.items())
-    note = f"drawn at random; below: bindings that hold, by {one.marked(families_of(reno))}; {named}"
-    heading(figure, "The same noise, before and after", note)
-    return figure
-
-
-def usual(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials of the settings that most share."""
-    counts = trials.groupby("settings").agg(
-        count=("trial", "size"), iterations=("iterations", "first"), lr=("lr", "first")
+    note = (
+        "The cases are drawn at random. Below each image: how many bindings hold, as "
+        f"{one.marked(families_of(reno))} judges. Settings: {named}."
     )
-    return trials[trials["settings"] == counts.sort_values(["count", "iterations", "lr"]).index[-1]]
+    return Drawing(figure, note)
 
 
 def _picture(axis, trial: pd.Series, image: str, results: Results) -> None:
@@ -74,10 +69,11 @@ def _picture(axis, trial: pd.Series, image: str, results: Results) -> None:
         spine.set_linewidth(0.4)
     pixels = results.shown(trial["trial"], lambda stored: stored.image(image))
     if pixels is not None:
-        axis.imshow(pixels)
+        axis.imshow(pixels, interpolation="bicubic")
     else:
-        axis.text(0.5, 0.5, "unreadable", ha="center", va="center", fontsize=6, transform=axis.transAxes)
+        axis.text(0.5, 0.5, "unreadable", ha="center", va="center", fontsize=7, transform=axis.transAxes)
     share = trial[f"bound/{image}"]
     if share == share:
         right, of = round(share * trial["bindings"]), int(trial["bindings"])
-        axis.set_xlabel(f"{right} of {of}", fontsize=6, labelpad=1.5, color="#009E73" if right == of else FAINT)
+        axis.set_xlabel(f"{right} of {of}", fontsize=7, labelpad=1.5, color=INK if right == of else FAINT)
+        axis.xaxis.label.set_fontweight("bold" if right == of else "normal")

@@ -1,13 +1,14 @@
-"""What happens over the iterations: score, loss, and how far the judge follows."""
+"""What happens over the iterations: the score, and how far the judge follows."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
 
 from analysis.data import Results
-from analysis.figures.style import COLUMN, FAINT, heading, metric_colors
+from analysis.figures.style import COLUMN, FAINT, INK, PAGE, Drawing, legend_above, metric_colors, panels
 from analysis.numbers.effects import PAIR, level, noises
 from analysis.numbers.measures import FULLY_BOUND, Measure
 from analysis.numbers.slices import Slice, families_of
@@ -31,34 +32,31 @@ def band(values: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, low, high
 
 
-def curves(one: Slice, results: Results):
-    """Rows: score and loss; columns: metrics; a line a learning rate, of ReNO's longest runs."""
+def curves(one: Slice, results: Results) -> Drawing | None:
+    """The score of each iteration's image: a panel a metric, a line a learning rate, of ReNO's longest runs."""
     reno = one.select(method="reno")
     metrics = one.metrics_of(reno)
     if not metrics:
         return None
     colors = metric_colors(one.metrics)
-    figure, axes = plt.subplots(
-        2, len(metrics), figsize=(max(COLUMN, 1.7 * len(metrics)), 3.1), squeeze=False, sharex=True
-    )
-    for column, metric in enumerate(metrics):
+    figure, axes = panels(len(metrics), 2.4, sharex=True)
+    rates = sorted(reno["lr"].dropna().unique())
+    dashes = {lr: DASHES[place % len(DASHES)] for place, lr in enumerate(rates)}
+    longest = []
+    for axis, metric in zip(axes, metrics, strict=True):
         rows = reno[reno["metric"] == metric]
         rows = rows[rows["iterations"] == rows["iterations"].max()]
-        for number, (lr, of_lr) in enumerate(rows.groupby("lr")):
-            for place, quantity in enumerate(("score", "loss")):
-                mean, low, high = band(by_prompt(of_lr, results, quantity))
-                axis = axes[place, column]
-                shade = 1.0 if number == 0 else 0.55
-                line = {"color": colors[metric], "alpha": shade, "linestyle": DASHES[number % len(DASHES)]}
-                axis.plot(mean, label=f"lr {lr:g}", **line)
-                axis.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.18, linewidth=0)
-        axes[0, column].set_title(f"optimising {metric}")
-        axes[0, column].legend(framealpha=0.7, edgecolor="none", handlelength=1.8)
-        axes[1, column].set_xlabel("iteration")
-    axes[0, 0].set_ylabel("score")
-    axes[1, 0].set_ylabel("loss")
-    heading(figure, "Score and loss", f"mean and 95% band over {noises(reno).in_words}; the longest runs")
-    return figure
+        longest.append(f"{rows['iterations'].iloc[0]:.0f} iterations with {metric}")
+        for lr, of_lr in rows.groupby("lr"):
+            mean, low, high = band(by_prompt(of_lr, results, "score"))
+            axis.plot(mean, color=colors[metric], linestyle=dashes[lr])
+            axis.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.15, linewidth=0)
+        axis.set_title(f"optimising {metric}")
+        axis.set_ylabel(f"{metric} score")
+        axis.set_xlabel("iteration")
+    legend_above(figure, [Line2D([], [], color=INK, linestyle=dashes[lr], label=f"lr {lr:g}") for lr in rates])
+    note = f"Line: mean over {noises(reno).in_words}. Band: 95% interval over prompts. "
+    return Drawing(figure, note + f"The longest runs are shown: {listed(longest)}.")
 
 
 def by_prompt(trials: pd.DataFrame, results: Results, quantity: str, best_so_far: bool = False) -> pd.DataFrame:
@@ -73,9 +71,9 @@ def by_prompt(trials: pd.DataFrame, results: Results, quantity: str, best_so_far
     return means.dropna(axis="columns", how="any")
 
 
-def score_against_judge(one: Slice, results: Results):
-    """Above, the gain in score of the best image so far; below, what the judge says of the best image of runs of
-    each length.
+def score_against_judge(one: Slice, results: Results) -> Drawing | None:
+    """On the left, the gain in score of the best image so far; on the right, what the judge says of the best image of
+    runs of each length.
 
     The judge sees the initial and the best image of a trial only, so it has one point for each number of iterations
     that was run, at that number: the image that a budget of so many iterations gives. Both panels are of the same
@@ -86,8 +84,8 @@ def score_against_judge(one: Slice, results: Results):
     if not metrics:
         return None
     colors = metric_colors(one.metrics)
-    figure, (above, below) = plt.subplots(2, 1, figsize=(COLUMN, 3.4), sharex=True)
-    measure, chosen, still = FULLY_BOUND, [], []
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.4), sharex=True)
+    chosen, still = [], []
     apart = 0.012 * reno["iterations"].max()  # so that marks of two metrics do not hide each other
     for place, metric in enumerate(metrics):
         rows = reno[reno["metric"] == metric]
@@ -99,39 +97,42 @@ def score_against_judge(one: Slice, results: Results):
         if unit > 0:
             score = by_prompt(longest, results, "score", best_so_far=True)
             mean, low, high = band(score.sub(score[0], axis="index") / unit)
-            above.plot(mean, color=colors[metric], label=metric)
-            above.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.18, linewidth=0)
+            left.plot(mean, color=colors[metric])
+            left.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.15, linewidth=0)
         else:
-            above.plot([], color=colors[metric], label=metric)
             still.append(metric)
-        budgets = [(0, level(longest, measure, "initial").interval)]
-        budgets += [(int(count), level(part, measure).interval) for count, part in rows.groupby("iterations")]
+        budgets = [(0, level(longest, FULLY_BOUND, "initial").interval)]
+        budgets += [(int(count), level(part, FULLY_BOUND).interval) for count, part in rows.groupby("iterations")]
         x = np.array([count for count, _ in budgets]) + apart * place
         y = np.array([interval.value for _, interval in budgets])
         ends = np.array([[interval.low, interval.high] for _, interval in budgets])
         errors = np.abs(np.where(np.isfinite(ends), ends, y[:, None]) - y[:, None]).T
-        below.errorbar(
+        right.errorbar(
             x, y, errors, color=colors[metric], marker="o", markersize=4, capsize=2, linestyle="--", linewidth=1
         )
-    above.set_ylabel("gain in own score\n(sd of initial images)")
-    above.legend(frameon=False, title="optimising")
-    below.set_ylabel(f"{measure.title}\n({one.marked(families_of(reno))})")
-    below.set_xlabel("iterations (budget)")
-    below.set_ylim(bottom=0)
-    note = f"best image within the budget; the judge saw budgets with a mark only; {', '.join(chosen)}; 95% intervals"
-    heading(figure, "Does the judge follow the score?", note + _without_sd(still))
-    return figure
+    left.set_ylabel("gain in own score\n(sd of initial images)")
+    right.set_ylabel(f"{FULLY_BOUND.title}\n({one.marked(families_of(reno))})")
+    right.set_ylim(-0.03, 1.03)
+    for axis in (left, right):
+        axis.set_xlabel("iterations (budget)")
+    legend_above(figure, [Line2D([], [], color=colors[metric], label=f"optimising {metric}") for metric in metrics])
+    note = (
+        "Left: the gain of the best image so far, in the metric's own score. Right: what the judge says of the best "
+        "image of runs of each length; it saw no image between the marks. Bands and bars are 95% intervals over "
+        f"prompts. Learning rates: {', '.join(chosen)}."
+    )
+    return Drawing(figure, note + _without_sd(still))
 
 
-def gain_and_binding(one: Slice):
+def gain_and_binding(one: Slice) -> Drawing | None:
     """Trials in quarters of their score's gain: if more gain were more binding, lines would rise."""
     reno = one.select(method="reno").dropna(subset=["fully/best"])
     metrics = one.metrics_of(reno)
     if not metrics:
         return None
     colors = metric_colors(one.metrics)
-    figure, axis = plt.subplots(figsize=(COLUMN, 2.5))
-    still, few = [], []
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.4))
+    drawn, still, few = [], [], []
     for metric in metrics:
         rows = reno[reno["metric"] == metric]
         unit = rows.drop_duplicates(list(PAIR))["score_initial"].std()
@@ -151,20 +152,23 @@ def gain_and_binding(one: Slice):
             y.append(interval.value)
             ends = np.nan_to_num([interval.value - interval.low, interval.high - interval.value])
             errors.append(np.clip(ends, 0, None))
-        axis.errorbar(x, y, np.array(errors).T, color=colors[metric], marker="o", markersize=4, capsize=2, label=metric)
-    if not axis.containers:
+        axis.errorbar(x, y, np.array(errors).T, color=colors[metric], marker="o", markersize=4, capsize=2)
+        drawn.append(Line2D([], [], color=colors[metric], marker="o", markersize=4, label=f"optimising {metric}"))
+    if not drawn:
         plt.close(figure)
         return None
     axis.axhline(0, color=FAINT, linewidth=0.8)
     axis.set_xlabel("gain in own score (sd of initial images)")
     axis.set_ylabel(f"change in bindings that hold\n({one.marked(families_of(reno))})")
-    axis.legend(frameon=False, title="optimising")
-    note = "ReNO's trials in quarters of their gain, all settings; 95% intervals" + _without_sd(still)
-    note += f"; not drawn, fewer than {FEWEST_TRIALS} trials: {listed(few)}" if few else ""
-    heading(figure, "Is more score more binding?", note)
-    return figure
+    legend_above(figure, drawn)
+    note = (
+        "ReNO's trials of all settings, in quarters of their gain in score: if more score were more binding, the lines "
+        "would rise. Bars are 95% intervals over prompts."
+    )
+    note += f" Not drawn, because there are fewer than {FEWEST_TRIALS} trials: {listed(few)}." if few else ""
+    return Drawing(figure, note + _without_sd(still))
 
 
 def _without_sd(metrics: list[str]) -> str:
     """The note on metrics whose score does not vary over the initial images."""
-    return f"; not drawn, the score is the same on all initial images: {listed(metrics)}" if metrics else ""
+    return f" Not drawn, because all initial images have the same score: {listed(metrics)}." if metrics else ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.figure import Figure as Canvas
 
 from reno.letters.fonts import Fonts, of_this_machine
 
@@ -23,7 +24,21 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 """Okabe and Ito's palette (2008), told apart by all common kinds of colour vision; page.css has it too."""
 MARKERS = {"reno": "o", "decoder_only": "D", "best_of_n": "s", "none": "X"}
 MORE_MARKERS = "P^vph*<>"
-WIN, TIE, LOSS = "#0072B2", "#D9D9D9", "#D55E00"
+TIE = "#D9D9D9"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that is drawn, without a title: its caption stands beside it."""
+
+    canvas: Canvas
+    note: str
+    """What the marks are and which trials are shown; the end of the caption."""
+
+    @property
+    def wide(self) -> bool:
+        """It is wider than a paper's column."""
+        return self.canvas.get_figwidth() > COLUMN
 
 
 def metric_colors(metrics: Sequence[str]) -> dict[str, str]:
@@ -69,9 +84,18 @@ def plain(text: object) -> str:
     return of_this_machine().drawable(text)
 
 
-def heading(figure, title: str, note: str = "") -> None:
-    """A title and, fainter below the figure, a note on the data, in lines that fit its width."""
-    figure.suptitle(plain(title), x=0.01, ha="left", weight="bold")
-    if note:
-        lines = textwrap.fill(plain(note), int(21 * figure.get_figwidth()))
-        figure.supxlabel(lines, x=0.01, ha="left", fontsize=6, color=FAINT)
+def panels(count: int, height: float, **options: object):
+    """A figure of `count` panels in one row, (figure, axes): as wide as a paper's column, or as its page if there are
+    more than two. height: in inches."""
+    width = COLUMN if count <= 2 else PAGE
+    figure, axes = plt.subplots(1, count, figsize=(width, height), squeeze=False, **options)
+    return figure, axes[0]
+
+
+def legend_above(figure, handles: Sequence[object], title: str = "") -> None:
+    """A legend over the panels, where it covers no mark."""
+    columns = min(len(handles), 4 if figure.get_figwidth() <= COLUMN else 8)
+    figure.legend(
+        handles=handles, title=title or None, loc="outside upper center", ncols=columns, frameon=False,
+        handlelength=1.6, columnspacing=1.2, borderpad=0,
+    )  # fmt: skip

@@ -61,6 +61,14 @@ def chosen(slices: Sequence[Slice], one: Slice, metric: str, method: str = "reno
     return None if is_dev(one.prompt_set) else choose(dev_slices(slices, one), one, metric, method)
 
 
+def usual(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials of the settings that most share; ties go to more iterations, then to the larger lr."""
+    counts = trials.groupby("settings").agg(
+        count=("trial", "size"), iterations=("iterations", "first"), lr=("lr", "first")
+    )
+    return trials[trials["settings"] == counts.sort_values(["count", "iterations", "lr"]).index[-1]]
+
+
 def choose(dev: Sequence[Slice], test: Slice, metric: str, method: str = "reno") -> TunedSettings | None:
     """The settings with the largest share of dev images fully bound; ties go to the larger share of bindings, then to
     fewer iterations, then to the smaller lr. None without a judged dev trial at settings that the test set has.

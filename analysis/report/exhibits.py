@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.data import Results
-from analysis.figures.contact_sheet import usual
 from analysis.numbers.slices import Slice, families_of
-from analysis.numbers.tuning import chosen, reported
+from analysis.numbers.tuning import chosen, reported, usual
 from analysis.report.outcomes import JudgedChanges, judged_changes
 from analysis.tables import cells
 

@@ -12,9 +12,9 @@ from analysis.__main__ import main
 from analysis.data import load
 from analysis.data.frames import tidy
 from analysis.figures import CAPTIONS, figures_of, write_figures
-from analysis.figures.comparisons import cross_matrix, wins
+from analysis.figures.comparisons import before_after, cost_quality, cross_matrix, wins
 from analysis.figures.curves import band, by_prompt, score_against_judge
-from analysis.figures.style import MARKERS, method_markers, metric_colors, style
+from analysis.figures.style import FAINT, INK, MARKERS, method_markers, metric_colors, style
 from analysis.numbers.slices import slices
 from analysis.tables import all_tables, cells, cross_metric, metric_against_metric
 from reno.config.prompt_sets import load_prompts
@@ -75,7 +75,7 @@ def test_curves_are_means_over_prompts_with_a_band_around_them(read):
 def test_the_judge_has_a_mark_at_each_budget_and_none_between(read):
     results, cut, _ = read
     with style():
-        figure = score_against_judge(cut[0], results)
+        figure = score_against_judge(cut[0], results).canvas
     below = figure.axes[1]
     marked = {round(x) for line in below.lines if line.get_marker() == "o" for x in line.get_xdata()}
     assert marked <= {0, 1, 5, 6, 8, 9}  # metrics are set apart by a little
@@ -87,7 +87,7 @@ def test_win_bars_hold_the_counts_of_the_table(read):
     (cell,) = cells(cut)
     table = metric_against_metric(cell)
     with style():
-        figure = wins(cell[0], table)
+        figure = wins(cell[0], table).canvas
     assert cell[0].judge == "oracle"
     rows = table.frame[(table.frame["judge"] == "oracle") & (table.frame["method"] == "reno")]
     total = rows[rows["measure"] == "fully_bound"][["win", "tie", "loss"]].sum()
@@ -100,10 +100,52 @@ def test_the_matrix_shows_each_metric_by_each(read):
     _, cut, _ = read
     (cell,) = cells(cut)
     with style():
-        figure = cross_matrix(cross_metric(cell))
+        figure = cross_matrix(cross_metric(cell)).canvas
     axis = figure.axes[0]
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["clip", "blip"]
     assert [tick.get_text().split("\n")[0] for tick in axis.get_xticklabels()] == ["clip", "blip", "oracle", "blip_vqa"]
+    plt.close(figure)
+
+
+def test_a_share_has_an_axis_from_0_to_1_and_its_legend_covers_no_mark(read):
+    results, cut, tables = read
+    draw = figures_of(cut[:1], results, tables)
+    for name in ("settings", "before_after", "cost_quality", "score_against_judge"):
+        with style():
+            figure = draw[name, "oracle"]().canvas
+        figure.canvas.draw()
+        axes = figure.axes
+        assert axes[-1].get_ylim() == pytest.approx((-0.03, 1.03)), name
+        for legend in figure.legends:
+            assert not any(legend.get_window_extent().overlaps(axis.get_window_extent()) for axis in axes), name
+        assert not any(axis.get_legend() for axis in axes), name
+        plt.close(figure)
+
+
+@pytest.mark.parametrize("seconds", [(4.6, 6.8), (0.2, 3.0), (2.0, 2.0), (1.0, 900.0)])
+def test_the_axis_of_seconds_has_several_labels(seconds, record):
+    records = [
+        record(f"p{k}", metric=m, seconds=s) for k in range(3) for m, s in zip(("clip", "blip"), seconds, strict=True)
+    ]
+    with style():
+        figure = cost_quality(slices(tidy(records))[0]).canvas
+    figure.canvas.draw()
+    (axis,) = figure.axes
+    low, high = axis.get_xlim()
+    shown = [t for t in axis.xaxis.get_major_ticks() if low <= t.get_loc() <= high and t.label1.get_text()]
+    assert len(shown) >= 3
+    plt.close(figure)
+
+
+def test_up_and_down_have_no_colour_of_another_metric(read):
+    _, cut, _ = read
+    colors = metric_colors(cut[0].metrics)
+    with style():
+        figure = before_after(cut[0]).canvas
+    for axis, metric in zip(figure.axes, ("clip", "blip"), strict=True):
+        assert {line.get_color() for line in axis.lines} <= {colors[metric], FAINT, INK}
+        for line in axis.lines[:-1]:
+            assert (line.get_linestyle() == ":") == (line.get_ydata()[1] < line.get_ydata()[0])
     plt.close(figure)
 
 
@@ -121,9 +163,9 @@ def test_figures_of_little_are_left_out_and_not_broken(record):
         tables = list(all_tables(results, cut))
         for draw in figures_of(cut, results, tables).values():
             with style():
-                if (figure := draw()) is not None:
-                    figure.canvas.draw()
-                    plt.close(figure)
+                if (drawing := draw()) is not None:
+                    drawing.canvas.canvas.draw()
+                    plt.close(drawing.canvas)
 
 
 def test_colours_and_marks_follow_the_order_of_the_store_and_all_differ():
