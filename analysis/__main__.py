@@ -93,6 +93,7 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
     from analysis.report.readme import MARKS, write_readme
     from analysis.report.sources import MOST_NAMED
     from analysis.report.summary_run import log_summary_run
+    from analysis.report.unasked import unasked
     from analysis.tables import all_tables
     from analysis.tables.files import csv_text, write_table
 
@@ -116,6 +117,8 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
     page, paper, pics = write_report(results, cut, tables, found, figures, out)
     for claim in found:
         say(f"({claim.key}) {claim.sentence}")
+    for one in unasked(results, cut):
+        say(f"{one.sentence} {one.command}")
     if readme:
         write_readme(results, cut, tables, found, figures, readme)
         say(f"the answer is in {readme} as well")

@@ -17,6 +17,7 @@ from analysis.figures.style import (
     FAINT,
     INK,
     PAGE,
+    SMALL,
     TIE,
     Drawing,
     legend_above,
@@ -151,8 +152,8 @@ def _win_bars(axis, frame: pd.DataFrame, colors: dict[str, str]) -> None:
         label = {"win": f"{a} better", "tie": "equal", "loss": f"{b} better"}[outcome]
         axis.barh(titles, shares[outcome], left=left, color=color, label=label, height=0.72)
         for row, (share, count) in enumerate(zip(shares[outcome], sums[outcome], strict=True)):
-            if share > 0.06:
-                axis.text(left[row] + share / 2, row, f"{count}", ha="center", va="center", fontsize=6.5, color=ink)
+            if share > 0.08:
+                axis.text(left[row] + share / 2, row, f"{count}", ha="center", va="center", fontsize=SMALL, color=ink)
         left += shares[outcome].to_numpy()
     axis.set_xlim(0, 1)
     axis.grid(visible=False)
@@ -187,7 +188,7 @@ def cross_matrix(cross: Table) -> Drawing | None:
     labels = [f"{scorer}\n{kind}" for scorer, kind in names]
     sns.heatmap(
         colors, annot=np.array(texts), fmt="", cmap="PuOr_r", vmin=-1, vmax=1, cbar=False, linewidths=1,
-        xticklabels=labels, yticklabels=rows, annot_kws={"fontsize": 7}, ax=axis,
+        xticklabels=labels, yticklabels=rows, annot_kws={"fontsize": SMALL}, ax=axis,
     )  # fmt: skip
     axis.tick_params(axis="y", rotation=0)
     axis.set_ylabel("optimised")

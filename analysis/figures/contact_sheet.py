@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from analysis.data import Results
-from analysis.figures.style import FAINT, INK, PAGE, Drawing, metric_colors, plain
+from analysis.figures.style import FAINT, INK, PAGE, SMALL, Drawing, metric_colors, plain
 from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import usual
 from reno.letters.lines import lines_of, width_of
@@ -44,15 +44,17 @@ def contact_sheet(one: Slice, results: Results, rows: int = ROWS, seed: int = 0)
         start = half * (columns + 1)
         text = figure.add_subplot(grid[line, start])
         text.axis("off")
-        words = "\n".join(lines_of(plain(prompt), lambda line: width_of(line) <= 13, most=5))
-        text.text(1, 0.5, f"{words}\nseed\n{noise_seed}", ha="right", va="center", fontsize=7, transform=text.transAxes)
+        words = "\n".join(lines_of(plain(prompt), lambda line: width_of(line) <= 12, most=4))
+        text.text(
+            1, 0.5, f"{words}\nseed\n{noise_seed}", ha="right", va="center", fontsize=SMALL, transform=text.transAxes
+        )
         for column, which in enumerate(("before", *metrics)):
             part = chosen[metrics[0] if which == "before" else which]
             trial = part[(part["prompt"] == prompt) & (part["seed"] == noise_seed)].iloc[0]
             axis = figure.add_subplot(grid[line, start + 1 + column])
             _picture(axis, trial, "initial" if which == "before" else "best", results)
             if line == 0:
-                axis.set_title(which, fontsize=8, color=colors.get(which, INK), weight="bold")
+                axis.set_title(which, fontsize=SMALL, color=colors.get(which, INK), weight="bold")
     named = "; ".join(f"{metric}: {part['settings'].iloc[0]}" for metric, part in chosen.items())
     note = (
         "The cases are drawn at random. Below each image: how many bindings hold, as "
@@ -71,9 +73,9 @@ def _picture(axis, trial: pd.Series, image: str, results: Results) -> None:
     if pixels is not None:
         axis.imshow(pixels, interpolation="bicubic")
     else:
-        axis.text(0.5, 0.5, "unreadable", ha="center", va="center", fontsize=7, transform=axis.transAxes)
+        axis.text(0.5, 0.5, "unreadable", ha="center", va="center", fontsize=SMALL, transform=axis.transAxes)
     share = trial[f"bound/{image}"]
     if share == share:
         right, of = round(share * trial["bindings"]), int(trial["bindings"])
-        axis.set_xlabel(f"{right} of {of}", fontsize=7, labelpad=1.5, color=INK if right == of else FAINT)
+        axis.set_xlabel(f"{right} of {of}", fontsize=SMALL, labelpad=1.5, color=INK if right == of else FAINT)
         axis.xaxis.label.set_fontweight("bold" if right == of else "normal")

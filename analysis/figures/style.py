@@ -19,6 +19,8 @@ from reno.letters.fonts import Fonts, of_this_machine
 
 COLUMN, PAGE = 3.4, 7.0
 """Widths in inches, of a paper's column and of its page."""
+SMALL = 8.5
+"""Points of the smallest letters: 8 where the report's PDF sets a figure a little smaller than it is."""
 INK, FAINT = "#222222", "#767676"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#000000")
 """Okabe and Ito's palette (2008), told apart by all common kinds of colour vision; page.css has it too."""
@@ -38,7 +40,7 @@ class Drawing:
     @property
     def wide(self) -> bool:
         """It is wider than a paper's column."""
-        return self.canvas.get_figwidth() > COLUMN
+        return bool(self.canvas.get_figwidth() > COLUMN)
 
 
 def metric_colors(metrics: Sequence[str]) -> dict[str, str]:
@@ -59,8 +61,8 @@ def style(texts: Iterable[str] = (), fonts: Fonts | None = None) -> Iterator[Non
     fonts: None for those of this machine."""
     families = (fonts or of_this_machine()).families("".join(texts))
     settings = {
-        "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
-        "legend.fontsize": 7, "legend.title_fontsize": 7, "figure.titlesize": 8.5, "font.family": families,
+        "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": SMALL, "ytick.labelsize": SMALL,
+        "legend.fontsize": SMALL, "font.family": families,
         "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "axes.linewidth": 0.6, "lines.linewidth": 1.4,
         "grid.linewidth": 0.4, "pdf.fonttype": 42 if len(families) == 1 else 3, "figure.dpi": 100, "savefig.dpi": 200,
         "text.parse_math": False, "figure.constrained_layout.use": True,

@@ -4,9 +4,15 @@ write_report(results, cut, tables, found, figures, Path("report"))
 
 exhibits.py       which trials are shown side by side: a prompt and a seed, by each metric
 outcomes.py       what became of the bindings of a trial, in words
+opening.py        what a reader sees first: three cases chosen by rule, one sentence, a small table
+strips.py         the three cases as pictures
 answer.py         the answer in at most five sentences, from the claims
+words.py          what the words of the report mean
+exposition.py     how a table is printed: what all rows share is said once
+unasked.py        the judges that did not look at all images, and the commands that ask them
 sources.py        what the numbers rest on: machines, checkpoints, commands, what is missing
 thumbnails.py     small images and strips of frames, as data URIs
+cards.py          the gallery: a prompt and seed by each metric at every setting
 page.py           index.html, with page.html, page.css and page.js
 paper.py          report.pdf, with paper.typ
 prompt_folders.py pics/<prompt>/: its images, and what is right and wrong in them
@@ -24,11 +30,14 @@ from analysis.data import Results
 from analysis.figures import Figure
 from analysis.numbers.slices import Slice
 from analysis.report.answer import answer
+from analysis.report.cards import gallery
 from analysis.report.exhibits import changes_of, exhibits
-from analysis.report.page import gallery, write_page
+from analysis.report.opening import opening
+from analysis.report.page import write_page
 from analysis.report.paper import write_paper
 from analysis.report.prompt_folders import write_prompt_folders
 from analysis.report.sources import sources
+from analysis.report.strips import strip_of
 from analysis.tables import Table
 
 __all__ = ["write_report"]
@@ -46,11 +55,15 @@ def write_report(
     shown = exhibits(slices)
     sentences = answer(results, slices, found)
     judged = changes_of(results, shown)
-    cards = gallery(results, shown, judged)
+    first = opening(results, slices, found, shown, judged)
+    strip = [strip_of(results, case, judged) for case in first.cases]
+    cards = gallery(results, slices, shown, judged)
     pics = write_prompt_folders(results, shown, judged, out / "pics")
     rests_on = sources(results, slices, out)  # once every image was read, so that damaged ones are named
     return [
-        write_page(results, tables, found, figures, shown, cards, sentences, rests_on, out / "index.html"),
-        write_paper(tables, found, figures, sentences, rests_on, out / "report.pdf"),
+        write_page(
+            results, tables, found, figures, first, strip, cards, len(shown), sentences, rests_on, out / "index.html"
+        ),
+        write_paper(tables, found, figures, first, strip, sentences, rests_on, out / "report.pdf"),
         pics,
     ]

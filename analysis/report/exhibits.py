@@ -29,7 +29,7 @@ class Exhibit:
     kin: bool
     """The judge is related to a metric that is shown."""
     trials: dict[str, pd.Series]
-    """By metric, a row of TRIAL_COLUMNS."""
+    """By metric, a row of TRIAL_COLUMNS: its trial at the settings that are shown first."""
     places: dict[str, int]
     """Of each metric, its place in the order of all metrics of the store, which decides its colour."""
 
@@ -43,6 +43,24 @@ def exhibits(slices: Sequence[Slice]) -> list[Exhibit]:
     """Every prompt and seed with a trial of ReNO (of another method only if ReNO did not run); dev prompts only if
     there are no others. Each metric is at the settings chosen on the dev prompts, else at those of most trials."""
     return [exhibit for cell in cells(reported(slices)) for exhibit in _of(cell[0], slices)]
+
+
+def other_settings(slices: Sequence[Slice], shown: Sequence[Exhibit]) -> list[list[pd.Series]]:
+    """For each exhibit, rows of TRIAL_COLUMNS: the trials of its prompt, seed, metrics and method at all other settings
+    than those in it, in the order of tables."""
+    found: dict[tuple, list[pd.Series]] = {}
+    for cell in cells(slices):
+        one = cell[0]
+        here = [other for other in shown if (other.models, other.prompt_set) == (one.models, one.prompt_set)]
+        if not here:
+            continue
+        rows = one.rows[one.rows["prompt"].isin({other.prompt for other in here})]
+        rows = rows[rows["method"] == here[0].base["method"]]
+        first = {row["trial"] for other in here for row in other.trials.values()}
+        for _, _, _, trials in one.configurations(rows):
+            for _, row in trials[~trials["trial"].isin(first)].iterrows():
+                found.setdefault((one.models, one.prompt_set, row["prompt"], row["seed"]), []).append(row)
+    return [found.get((other.models, other.prompt_set, other.prompt, other.seed), []) for other in shown]
 
 
 def changes_of(results: Results, shown: Sequence[Exhibit]) -> JudgedChanges:

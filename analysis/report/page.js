@@ -1,75 +1,40 @@
 "use strict";
 
-// A card's pictures and curves lie in its script element as text; they are decoded when the card comes near.
-const SVG = "http://www.w3.org/2000/svg";
+// Every picture and curve is in the page; this script lets a reader choose what is shown and move through iterations.
 const cards = [...document.querySelectorAll(".card")];
 const slider = (card) => card.querySelector("input[type=range]");
+const sidesOf = (card) => [...card.querySelectorAll("[data-metric]")];
 
-function fill(card) {
-  if (card.data) return;
-  const source = card.querySelector("script");
-  card.data = JSON.parse(source.textContent);
-  source.remove();
-  picture(card.querySelector("[data-base]"), card.data.base);
-  for (const [place, side] of card.data.sides.entries()) {
-    const here = card.querySelectorAll("[data-metric]")[place];
-    picture(here.querySelector(".picture"), side.strip && side.strip.uri);
-    draw(here.querySelector(".curve"), side.curve);
-  }
-  show(card);
-}
-
-function picture(element, uri) {
-  if (!uri) return element.classList.add("unreadable");
-  element.style.backgroundImage = `url(${uri})`;
-}
-
-function scale(curve) {
-  const known = curve.filter((value) => value !== null);
-  const low = Math.min(...known), high = Math.max(...known);
-  const last = Math.max(1, curve.length - 1);
-  return { x: (at) => 100 * at / last, y: (value) => 28 - 26 * (value - low) / (high - low || 1) };
-}
-
-function draw(svg, curve) {
-  const { x, y } = scale(curve);
-  let pen = "M";
-  const steps = curve.map((value, at) => {
-    if (value === null) { pen = "M"; return ""; }
-    const step = `${pen}${x(at).toFixed(2)} ${y(value).toFixed(2)}`;
-    pen = "L";
-    return step;
-  });
-  const path = svg.appendChild(document.createElementNS(SVG, "path"));
-  path.setAttribute("d", steps.join(""));
-  svg.appendChild(document.createElementNS(SVG, "line"));
+function data(card) {
+  if (!card.data) card.data = JSON.parse(card.querySelector("script").textContent);
+  return card.data;
 }
 
 function show(card) {
-  fill(card);
   const at = Number(slider(card).value);
   card.querySelector(".slide output").textContent = `iteration ${at} of ${slider(card).max}`;
-  for (const [place, side] of card.data.sides.entries()) {
-    const here = card.querySelectorAll("[data-metric]")[place];
-    const own = Math.max(0, Math.min(at, side.curve.length - 1));
-    if (side.strip) {
-      const frame = side.strip.at[own], count = side.strip.count;
-      const shown = here.querySelector(".picture");
-      shown.style.backgroundSize = `${100 * count}% 100%`;
-      shown.style.backgroundPosition = `${count > 1 ? 100 * frame / (count - 1) : 0}% 0`;
+  for (const [place, side] of data(card).entries()) {
+    const here = sidesOf(card)[place];
+    const last = side.curve.length - 1;
+    const own = Math.max(0, Math.min(at, last));
+    const shown = here.querySelector("img.picture");
+    if (shown) {
+      const frame = side.at[own];
+      shown.style.objectPosition = `${side.count > 1 ? 100 * frame / (side.count - 1) : 0}% 0`;
       shown.dataset.frame = frame;
     }
-    const line = here.querySelector("line"), { x } = scale(side.curve);
-    for (const [name, value] of Object.entries({ x1: x(own), x2: x(own), y1: 0, y2: 30 })) line.setAttribute(name, value);
-    const loss = side.curve[own];
+    const line = here.querySelector("line");
+    for (const name of ["x1", "x2"]) line.setAttribute(name, 100 * own / Math.max(1, last));
+    line.classList.add("placed");
+    const score = side.curve[own];
     here.querySelector(".reading").textContent =
-      `loss ${loss === null || loss === undefined ? "not finite" : loss.toPrecision(4)} at ${own}${own === side.best ? " (best)" : ""}`;
+      `score ${score === null || score === undefined ? "not finite" : Number(score.toPrecision(4))} at iteration ${own}${own === side.best ? " (best)" : ""}`;
   }
 }
 
 function best(card) {
-  fill(card);
-  slider(card).value = Math.max(...card.data.sides.map((side) => side.best));
+  const shown = sidesOf(card).map((side, place) => side.hidden ? 0 : data(card)[place].best);
+  slider(card).value = Math.max(0, ...shown);
   show(card);
 }
 
@@ -78,41 +43,41 @@ for (const card of cards) {
   card.querySelector(".best").addEventListener("click", () => best(card));
 }
 
-const near = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    near.unobserve(entry.target);
-    if (entry.target.classList.contains("card")) fill(entry.target);
-    else { entry.target.src = entry.target.dataset.picture; entry.target.removeAttribute("data-picture"); }
-  }
-}, { rootMargin: "600px" });
-for (const element of [...cards, ...document.querySelectorAll("img[data-picture]")]) near.observe(element);
-
 const choice = (name) => (document.getElementById(name) || { value: "" }).value;
 
-function filter() {
-  const outcome = choice("outcome"), metric = choice("metric"), set = choice("set"), words = choice("words").trim().toLowerCase();
+function isChosen(side, metric, settings) {
+  if (metric && side.dataset.metric !== metric) return false;
+  if (settings === "*") return true;
+  return settings ? side.dataset.settings === settings.slice(1) : "first" in side.dataset;
+}
+
+function choose() {
+  const outcome = choice("outcome"), metric = choice("metric"), settings = choice("settings");
+  const set = choice("set"), words = choice("words").trim().toLowerCase();
   let count = 0;
   for (const card of cards) {
-    const sides = [...card.querySelectorAll("[data-metric]")].filter((side) => !metric || side.dataset.metric === metric);
-    const fits = sides.some((side) => !outcome || side.dataset.outcomes.split("|").includes(outcome))
-      && (!set || card.dataset.set === set) && words.split(/\s+/).every((word) => card.dataset.prompt.includes(word));
+    let fits = false;
+    for (const side of sidesOf(card)) {
+      side.hidden = !isChosen(side, metric, settings);
+      fits ||= !side.hidden && (!outcome || side.dataset.outcomes.split("|").includes(outcome));
+    }
+    fits &&= (!set || card.dataset.set === set) && words.split(/\s+/).every((word) => card.dataset.prompt.includes(word));
     card.hidden = !fits;
     count += fits;
   }
-  document.getElementById("count").textContent = `${count} of ${cards.length}`;
+  document.getElementById("count").textContent = `${count} of ${cards.length} cards`;
   document.getElementById("nothing").hidden = count > 0;
 }
 
 const form = document.getElementById("filter");
 if (form) {
-  form.addEventListener("input", filter);
+  form.addEventListener("input", choose);
   form.addEventListener("submit", (event) => event.preventDefault());
-  filter(); // a browser keeps what was chosen over a reload
+  choose(); // a browser keeps what was chosen over a reload
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, textarea, input:not([type=range]), .scroll")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, textarea, input:not([type=range]), .scroll, .plate")) return;
   const card = event.target.closest(".card");
   if (event.key === "j" || event.key === "k") {
     const shown = cards.filter((one) => !one.hidden);
@@ -126,3 +91,12 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
   }
 });
+
+for (const kind of ["beforeprint", "afterprint"]) {
+  addEventListener(kind, () => {
+    for (const details of document.querySelectorAll("details")) {
+      if (kind === "beforeprint") { details.dataset.was = details.open; details.open = true; }
+      else details.open = details.dataset.was === "true";
+    }
+  });
+}

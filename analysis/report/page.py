@@ -1,39 +1,35 @@
 """index.html: the whole report in one file that makes no network request.
 
-Images and curves are in the page as inert JSON, a block a card, and are decoded when the reader scrolls to them.
+It shows before it tells: three cases as pictures, one sentence and a small table; then the answer, claims, tables,
+figures and a gallery. All of it is there without JavaScript, which only lets a reader choose and move.
 """
 
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Sequence
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from analysis.claims import Claim
 from analysis.data import Results
 from analysis.figures import Figure
-from analysis.figures.style import PALETTE
 from analysis.numbers.tuning import is_dev
-from analysis.report.exhibits import Exhibit
-from analysis.report.outcomes import MEANINGS, OUTCOMES, BeforeAndAfter, JudgedChanges, in_words
+from analysis.report.cards import Card
+from analysis.report.exposition import printed, texts_of
+from analysis.report.opening import Opening
+from analysis.report.outcomes import MEANINGS, OUTCOMES
 from analysis.report.sources import Sources
-from analysis.report.thumbnails import data_uri, ends, figure_uri, strip, thumbnail
+from analysis.report.strips import Strip
+from analysis.report.thumbnails import figure_uri
+from analysis.report.words import explained
 from analysis.tables import Table
-from analysis.tables.table import MOST_ROWS
 from reno.letters.harmless import visible
-
-MOST_CARDS = 120
-"""Cards in a gallery, one a prompt and seed; of more, so many are drawn at random, the same ones each time."""
-MOST_BYTES = 8 * 2**20
-"""Bytes of images in a gallery, so that the page opens quickly."""
 
 
 def write_page(
@@ -41,13 +37,16 @@ def write_page(
     tables: Sequence[Table],
     found: Sequence[Claim],
     figures: Sequence[Figure],
-    shown: Sequence[Exhibit],
-    cards: Sequence[dict[str, Any]],
+    first: Opening,
+    strip: Sequence[Strip],
+    cards: Sequence[Card],
+    of: int,
     answer: Sequence[str],
     rests_on: Sources,
     path: Path,
 ) -> Path:
-    """Writes the page; answers with its path. cards: the `gallery` of `shown`."""
+    """Writes the page; answers with its path. strip: the cases of `first` as pictures; of: how many cards a gallery
+    without limits would have."""
     room = files("analysis.report")
     environment = Environment(
         loader=DictLoader({"page.html": (room / "page.html").read_text("utf-8")}),
@@ -58,15 +57,16 @@ def write_page(
         lstrip_blocks=True,
     )
     html = environment.get_template("page.html").render(
+        first=first,
+        strip=strip,
         answer=answer,
         claims=_by_judge(found),
         groups=grouped(tables, figures),
         cards=cards,
-        of=len(shown),
+        of=of,
         whole=results.in_folders,
-        outcomes=[name for name in OUTCOMES if any(name in one["outcomes"] for one in cards)],
+        choices=choices(cards),
         meanings=MEANINGS,
-        sets=list(dict.fromkeys(f"{one['models']} · {one['prompt_set']}" for one in cards)),
         sources=rests_on,
         json=inert_json,
         style=Markup((room / "page.css").read_text("utf-8")),
@@ -81,6 +81,17 @@ def _shown(value: Any) -> Any:
     """A value as the page shows it: nothing in a text steers, as characters do that reverse its direction. What is not
     a text, and what this room wrote itself, stays."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def choices(cards: Sequence[Card]) -> dict[str, list[str]]:
+    """What a reader may choose in the gallery."""
+    sides = [side for card in cards for side in card.sides]
+    return {
+        "outcomes": [name for name in OUTCOMES if any(name in side.outcomes for side in sides)],
+        "metrics": list(dict.fromkeys(side.metric for side in sides)),
+        "settings": list(dict.fromkeys(side.settings for side in sorted(sides, key=lambda side: side.order))),
+        "sets": list(dict.fromkeys(f"{card.exhibit.models} · {card.exhibit.prompt_set}" for card in cards)),
+    }
 
 
 def _by_judge(found: Sequence[Claim]) -> list[dict[str, Any]]:
@@ -102,94 +113,29 @@ def grouped(tables: Sequence[Table], figures: Sequence[Figure]) -> list[dict[str
     """Tables and figures by generator and prompt set, dev prompts last."""
     keys = list(dict.fromkeys((table.models, table.prompt_set) for table in tables))
     keys.sort(key=lambda key: is_dev(key[1]))
-    return [
-        {
-            "models": models,
-            "prompt_set": prompt_set,
-            "dev": is_dev(prompt_set),
-            "tables": [shown_table(table) for table in own],
-            "notes": own[0].accounting,
-            "figures": [
-                {"caption": one.caption, "judge": one.judge, "name": one.png.stem, "uri": figure_uri(one.png)}
-                for one in sorted(figures, key=lambda one: one.name == "contact_sheet")  # the wide ones last
-                if (one.models, one.prompt_set) == (models, prompt_set)
-            ],
-        }
-        for models, prompt_set in keys
-        for own in [[table for table in tables if (table.models, table.prompt_set) == (models, prompt_set)]]
-    ]
-
-
-def shown_table(table: Table, most: int = MOST_ROWS) -> dict[str, Any]:
-    """The first `most` rows of a table, and the notes under it, among them that there are more."""
-    shown, cut = table.cut(most)
-    return {
-        "number": table.number,
-        "caption": table.caption,
-        "columns": [(name, "text" if table.is_text(name) else "number") for name in shown.columns],
-        "rows": list(shown.itertuples(index=False, name=None)),
-        "notes": [*table.notes, *cut],
-    }
-
-
-def gallery(results: Results, shown: Sequence[Exhibit], judged: JudgedChanges) -> list[dict[str, Any]]:
-    """The cards, as many as MOST_CARDS and MOST_BYTES allow."""
-    order = list(range(len(shown)))
-    random.Random(0).shuffle(order)
-    cards, size = {}, 0
-    for place in order[:MOST_CARDS]:
-        if size > MOST_BYTES:
-            break
-        cards[place] = _card(results, shown[place], judged.get(shown[place].judge, {}))
-        size += len(json.dumps(cards[place]["data"]))
-    return [cards[place] for place in sorted(cards)]
-
-
-def _card(results: Results, one: Exhibit, judged: dict[str, BeforeAndAfter]) -> dict[str, Any]:
-    traces = results.traces([row["trial"] for row in one.trials.values()])
-    sides, data = [], []
-    for metric, row in one.trials.items():
-        said = judged.get(row["trial"], BeforeAndAfter())
-        trace = traces[traces["trial"] == row["trial"]]
-        data.append({"metric": metric, **_moving(results, row, trace)})
-        sides.append(
+    groups = []
+    for models, prompt_set in keys:
+        own = [table for table in tables if (table.models, table.prompt_set) == (models, prompt_set)]
+        shown = [printed(table) for table in own]
+        drawn = [one for one in figures if (one.models, one.prompt_set) == (models, prompt_set)]
+        narrow = [one for one in drawn if not one.wide]
+        groups.append(
             {
-                "metric": metric,
-                "settings": row["settings"] or row["method"],
-                "color": one.places[metric] % len(PALETTE),
-                "words": in_words(said.after),
-                "outcomes": said.outcomes,
-                "best": int(row["best_iteration"]),
+                "models": models,
+                "prompt_set": prompt_set,
+                "dev": is_dev(prompt_set),
+                "tables": shown,
+                "first": next((one.number for one in shown if one.rows), None),
+                "words": explained([*own[0].accounting, *texts_of(shown)]),
+                "notes": own[0].accounting,
+                "figures": [
+                    {
+                        "about": one,
+                        "uri": figure_uri(one.png),
+                        "place": "wide" if one.wide else "alone" if len(narrow) % 2 and one is narrow[-1] else "",
+                    }
+                    for one in drawn
+                ],
             }
         )
-    base = one.base["trial"]
-    outcomes = [name for name in OUTCOMES if any(name in side["outcomes"] for side in sides)]
-    return {
-        "models": one.models,
-        "prompt_set": one.prompt_set,
-        "prompt": one.prompt,
-        "seed": one.seed,
-        "judge": one.marked,
-        "base_words": in_words(judged.get(base, BeforeAndAfter()).before),
-        "sides": sides,
-        "outcomes": outcomes,
-        "last": max([1, *(len(side["curve"]) - 1 for side in data)]),
-        "data": {"base": _still(results, base), "sides": data},
-    }
-
-
-def _still(results: Results, trial: str) -> str | None:
-    return results.shown(trial, lambda stored: data_uri(thumbnail(stored.image("initial"))))
-
-
-def _moving(results: Results, row: pd.Series, trace: pd.DataFrame) -> dict[str, Any]:
-    """A trial's strip and its loss curve; a part that cannot be read is empty."""
-    curve = [_rounded(value) for value in trace["loss"]]
-    draw = strip if results.in_folders else ends
-    strip_of = results.shown(row["trial"], lambda stored: draw(stored, max(1, len(curve))).data)
-    return {"curve": curve, "best": int(row["best_iteration"]), "strip": strip_of}
-
-
-def _rounded(value: float) -> float | None:
-    value = float(value)
-    return float(f"{value:.5g}") if abs(value) < float("inf") else None
+    return groups

@@ -1,4 +1,7 @@
-"""report.pdf: the answer, the claims, the tables and the figures on paper, set by typst.
+"""report.pdf: the cases, the answer, the claims, the figures and the tables on paper, set by typst.
+
+A table is set in letters of 8 pt: as it is, else with intervals on a line of their own, else turned on its side; what
+fits in none of these ways, or has more than MOST_ROWS rows, stays in its CSV, and the paper says so.
 
 Every text reaches typst as data, never as source, so nothing in a prompt becomes markup.
 """
@@ -16,38 +19,47 @@ from typing import Any
 from analysis.claims import Claim
 from analysis.figures import Figure
 from analysis.numbers.tuning import reported
-from analysis.report.page import shown_table
+from analysis.report.exposition import Printed, printed, texts_of, unbroken
+from analysis.report.opening import Opening
 from analysis.report.sources import Sources
+from analysis.report.strips import Strip
+from analysis.report.words import explained
 from analysis.tables import Table
+from analysis.tables.files import table_stem
 from reno.letters.fonts import FIRST, of_this_machine
 from reno.store.staging import scratch
 
 MOST_ROWS = 24
-"""Rows of a table on paper."""
+"""Rows of the longest table on paper."""
 
 
 def write_paper(
     tables: Sequence[Table],
     found: Sequence[Claim],
     figures: Sequence[Figure],
+    first: Opening,
+    strip: Sequence[Strip],
     answer: Sequence[str],
     rests_on: Sources,
     path: Path,
 ) -> Path:
+    """Writes the paper; answers with its path. strip: the cases of `first` as pictures."""
     import typst
 
     shown = reported(tables)
     places = {(one.models, one.prompt_set) for one in shown}
     with scratch("paper") as room:
-        drawn = []
-        for number, one in enumerate(one for one in figures if (one.models, one.prompt_set) in places):
-            shutil.copyfile(one.png, room / f"{number}.png")
-            judge = f" Judge: {one.judge}." if one.judge else ""
-            caption = f"{one.caption} Generator {one.models}, prompts {one.prompt_set}.{judge}"
-            drawn.append({"file": f"{number}.png", "caption": caption, "wide": one.name == "contact_sheet"})
         data = {
+            "where": first.where,
+            "strip": [_case(one, room / f"case{place}") for place, one in enumerate(strip)],
+            "rule": first.rule,
+            "sentence": first.sentence,
+            "measure": first.measure,
+            "small": [list(first.rows[0]), *(list(row.values()) for row in first.rows)] if first.rows else [],
+            "basis": first.basis,
             "answer": list(answer),
             "cautions": list(rests_on.cautions),
+            "unasked": [[one.sentence, one.command] for one in rests_on.unasked],
             "claims": [
                 {
                     "verdict": one.verdict,
@@ -57,16 +69,14 @@ def write_paper(
                 }
                 for one in found
             ],
-            "groups": [
-                {
-                    "title": f"Generator {models}, prompts {prompt_set}",
-                    "notes": list(own[0].accounting),
-                    "tables": [_paper_table(one) for one in own],
-                }
-                for (models, prompt_set), those in groupby(shown, key=lambda one: (one.models, one.prompt_set))
-                for own in [list(those)]
+            "figures": [
+                _figure(one, room / f"figure{place}.png")
+                for place, one in enumerate(one for one in figures if (one.models, one.prompt_set) in places)
             ],
-            "figures": drawn,
+            "groups": [
+                _group(models, prompt_set, list(those))
+                for (models, prompt_set), those in groupby(shown, key=lambda one: (one.models, one.prompt_set))
+            ],
             "facts": [list(fact) for fact in rests_on.facts],
             "missing": list(rests_on.missing),
             "commands": list(rests_on.commands),
@@ -90,12 +100,45 @@ def _drawable(value: Any) -> Any:
     return of_this_machine().drawable(value) if isinstance(value, str) else value
 
 
-def _paper_table(table: Table) -> dict:
-    shown = shown_table(table, MOST_ROWS)
+def _case(one: Strip, beside: Path) -> dict[str, Any]:
+    """One case; its pictures become files whose names begin as `beside` does."""
+    pictures = []
+    for place, picture in enumerate(one.pictures):
+        file = beside.with_name(f"{beside.name}_{place}.png")
+        if picture.image:
+            picture.image.save(file)
+        said = [picture.title, picture.right, picture.settings]
+        pictures.append({"file": file.name if picture.image else "", "said": [text for text in said if text]})
+    return {"title": one.title, "prompt": one.prompt, "pictures": pictures}
+
+
+def _figure(one: Figure, file: Path) -> dict[str, Any]:
+    shutil.copyfile(one.png, file)
+    judge = f" Judge: {one.judge}." if one.judge and one.judge not in one.note else ""
+    note = f"{one.note} Generator {one.models}, prompts {one.prompt_set}.{judge}"
+    return {"file": file.name, "caption": one.caption, "note": note, "wide": one.wide}
+
+
+def _group(models: str, prompt_set: str, tables: Sequence[Table]) -> dict[str, Any]:
+    shown = [printed(one) for one in tables]
     return {
-        "caption": f"Table {table.number}. {table.caption}",
-        "columns": [name for name, _ in shown["columns"]],
-        "kinds": [kind for _, kind in shown["columns"]],
-        "rows": [[str(cell) for cell in row] for row in shown["rows"]],
-        "notes": shown["notes"],
+        "title": f"Generator {models}, prompts {prompt_set}",
+        "notes": list(tables[0].accounting),
+        "words": [list(pair) for pair in explained([*tables[0].accounting, *texts_of(shown)]).items()],
+        "tables": [_table(one, f"tables/{table_stem(table)}.csv") for one, table in zip(shown, tables, strict=True)],
+    }
+
+
+def _table(one: Printed, csv: str) -> dict[str, Any]:
+    """A table as rows of cells, each a list of its lines: a value, and its interval."""
+    too_long = len(one.rows) > MOST_ROWS or one.of > len(one.rows)
+    return {
+        "caption": f"Table {one.number}. {one.caption}",
+        "columns": [unbroken(column.name) for column in one.columns],
+        "kinds": [column.kind for column in one.columns],
+        "rows": [] if too_long else [[cell.split(" [", 1) for cell in row] for row in one.rows],
+        "same": one.same,
+        "notes": list(one.notes),
+        "empty": one.why_empty if not one.rows else "",
+        "elsewhere": f"It has {one.size} and is too large for this page: {csv}.",
     }

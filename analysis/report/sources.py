@@ -13,6 +13,8 @@ from msgspec import UNSET
 from analysis.data import Results
 from analysis.numbers.slices import Slice
 from analysis.numbers.tuning import reported
+from analysis.report.unasked import Unasked, unasked
+from analysis.report.words import of_prompts
 from analysis.tables import cells
 from analysis.tables.notes import cautions
 from reno.letters.harmless import typed
@@ -33,12 +35,18 @@ class Sources:
     """A sentence each; the first says whether anything is missing."""
     cautions: tuple[str, ...]
     """What the intervals do not cover, a sentence each: shown beside the answer."""
+    unasked: tuple[Unasked, ...] = ()
+    """The judges that did not look at all images."""
 
 
 def sources(results: Results, slices: Sequence[Slice], out: Path) -> Sources:
     careful = tuple(_cautions(cells(reported(slices))))
     return Sources(
-        tuple(_facts(results)), tuple(map(typed, _commands(results, out))), tuple(_missing(results)), careful
+        tuple(_facts(results)),
+        tuple(map(typed, _commands(results, out))),
+        tuple(_missing(results)),
+        careful,
+        tuple(unasked(results, slices)),
     )
 
 
@@ -56,7 +64,9 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     trials = results.trials
     yield "store", f"{results.root}: {len(trials)} trials, {trials['prompt'].nunique()} prompts"
     yield "generators", _counts(trials["models"])
-    yield "prompt sets", _counts(results.members["prompt_set"])
+    prompts = results.members.assign(prompt=results.members["trial"].map(trials.set_index("trial")["prompt"]))
+    counted = prompts.groupby("prompt_set")["prompt"].nunique()
+    yield "prompts", ", ".join(of_prompts(str(name), int(count)) for name, count in counted.items())
     yield "methods", _counts(trials["method"])
     yield "judges", ", ".join(sorted(results.verdicts["judge"].unique())) or "none"
     yield "devices", _counts(trials["device"])

@@ -7,7 +7,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -32,9 +31,11 @@ class Strip:
     of: tuple[int, ...]
     """The iteration that each place is the image of."""
 
-    @property
-    def data(self) -> dict[str, Any]:
-        return {"uri": self.uri, "count": self.count, "at": self.at, "of": self.of}
+    def position(self, iteration: int) -> str:
+        """Where the frame of an iteration lies in the strip, in percent, as CSS's object-position counts."""
+        if self.count < 2:
+            return "0%"
+        return f"{100 * self.at[min(iteration, len(self.at) - 1)] / (self.count - 1):.4g}%"
 
 
 def thumbnail(pixels: np.ndarray) -> Image.Image:
@@ -50,6 +51,15 @@ def data_uri(image: Image.Image, *, lossless: bool = False) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+def enlarged(image: Image.Image, side: int) -> Image.Image:
+    """The image with a longer side of `side` pixels, resampled smoothly."""
+    longer = max(image.size)
+    if longer == side:
+        return image
+    size = tuple(max(1, round(length * side / longer)) for length in image.size)
+    return image.resize(size, Image.Resampling.BICUBIC if longer < side else Image.Resampling.LANCZOS)
+
+
 def strip(trial: Stored, iterations: int) -> Strip:
     """About MOST_FRAMES of the frames, evenly spaced, and the best; identical neighbours once."""
     wanted = np.linspace(0, iterations - 1, min(iterations, MOST_FRAMES)).round().astype(int).tolist()
@@ -59,6 +69,12 @@ def strip(trial: Stored, iterations: int) -> Strip:
 def ends(trial: Stored | TrackedTrial, iterations: int) -> Strip:
     """The initial and the best image only, of a trial whose frames are not at hand."""
     return _strip(trial, iterations, [0], [trial.image("initial")])
+
+
+def only_best(trial: Stored | TrackedTrial, iterations: int) -> Strip:
+    """The best image only, at every iteration."""
+    best = min(trial.record.best_iteration, iterations - 1)
+    return Strip(data_uri(thumbnail(trial.image("best"))), 1, (0,) * iterations, (best,))
 
 
 def _strip(trial: Stored | TrackedTrial, iterations: int, places: Sequence[int], frames: Sequence[np.ndarray]) -> Strip:

@@ -32,7 +32,7 @@ def cost(cell: Sequence[Slice]) -> Table:
                 "images_per_second": trials["images"].sum() / seconds.sum() if seconds.sum() > 0 else float("nan"),
                 "peak_host_bytes": trials["peak_host_bytes"].astype(float).max(),
                 "peak_device_bytes": trials["peak_device_bytes"].astype(float).max(),
-                "batch_sizes": " ".join(str(int(size)) for size in sorted(trials["batch_size"].unique())),
+                "batch_sizes": ", ".join(str(int(size)) for size in sorted(trials["batch_size"].unique())),
                 "prompts": started.prompts,
                 "seeds": started.seeds,
                 "trials": len(trials),
