@@ -16,7 +16,7 @@ OUTCOMES = (MENDED, BROKEN, SWAPPED, UNCHANGED, UNJUDGED)
 MEANINGS = {
     MENDED: "a binding was wrong before and is right after",
     BROKEN: "a binding was right before and is wrong after",
-    SWAPPED: "after: an object and its attribute are both there, not together",
+    SWAPPED: "an object and its attribute are both in the image after, but the attribute is on something else",
     UNCHANGED: "no binding was mended or broken",
     UNJUDGED: "no judge looked at it",
 }

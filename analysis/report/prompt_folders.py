@@ -80,7 +80,7 @@ def analysis_text(prompt: str, shown: Sequence[Exhibit], judged: JudgedChanges) 
         judge = f"judged by {first.marked}" if first.judge else "no judge looked at the images"
         lines += ["", f"Generator {models}, {seeds}, {judge}.", ""]
         if first.kin:
-            lines += [f"{KIN_MARK} kin to a metric that is shown here, and may favour it.", ""]
+            lines += [f"{KIN_MARK} The judge is related to a metric that is shown here, and may favour it.", ""]
         for metric in dict.fromkeys(metric for one in several for metric in one.trials):
             rows = [one.trials[metric] for one in several if metric in one.trials]
             seen = [own[row["trial"]] for row in rows if row["trial"] in own]

@@ -53,6 +53,8 @@ def write_readme(
     table = next(t for t in tables if (t.name, t.models, t.prompt_set) == ("headline", models, prompt_set))
     parts = [_sentences(results, slices, found), _table(table, one, slices)]
     parts.append("\n".join(f"- {markdown_text(note)}" for note in (table.caption, *table.notes, *cautions(cell))))
+    if drawn and drawn.note:
+        parts.insert(0, markdown_text(drawn.note))
     if drawn:
         picture = readme.parent / PICTURE
         picture.parent.mkdir(parents=True, exist_ok=True)

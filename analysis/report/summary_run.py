@@ -81,7 +81,8 @@ def logged_values(results: Results, tables: Sequence[Table], figures: Sequence[F
         if len(table.frame.columns):
             values[f"tables/{table_stem(table)}"] = _as_table(table.frame, images)
     for figure in figures:
-        values[f"figures/{figure.png.stem}"] = Picture(figure.png.read_bytes(), figure.caption)
+        caption = f"{figure.caption} {figure.note}".strip()
+        values[f"figures/{figure.png.stem}"] = Picture(figure.png.read_bytes(), caption)
     return values
 
 

@@ -20,8 +20,9 @@ from analysis.data.frames import tidy
 from analysis.figures import Figure
 from analysis.numbers.slices import slices
 from analysis.report import write_report
+from analysis.report.exposition import printed, unbroken
 from analysis.report.outcomes import BeforeAndAfter, JudgedBinding, in_words
-from analysis.report.page import grouped, shown_table
+from analysis.report.page import grouped
 from analysis.report.prompt_folders import slug
 from analysis.report.sources import sources
 from analysis.report.thumbnails import strip
@@ -50,11 +51,11 @@ SHOWN = tuple(map(visible, STORED))
 SETTINGS = [one for one in configurations(iterations=(5,), lrs=(0.05,)) if one.method["name"] == "reno"]
 
 
-def made(folder, prompts=HOSTILE, truth=None):
+def made(folder, prompts=HOSTILE, truth=None, settings=SETTINGS):
     """A store of these prompts, and its report but for the drawing of figures, which has its own tests."""
     root, out = folder / "results", folder / "report"
     texts = [Prompt(text, PAIR) for text in prompts]
-    synthesise(root, 99, prompts={"set": texts}, configured=SETTINGS, seeds=2, truth=truth or Truth(failures=0))
+    synthesise(root, 99, prompts={"set": texts}, configured=settings, seeds=2, truth=truth or Truth(failures=0))
     return root, out
 
 
@@ -107,7 +108,7 @@ def test_the_page_asks_nothing_of_a_network(page):
 
 def test_every_section_is_there(page):
     sections = [value for tag, name, value in page.attributes if (tag, name) == ("section", "id")]
-    assert sections == ["answer", "claims", "tables", "figures", "gallery", "ground", "missing", "commands"]
+    assert sections == ["first", "answer", "claims", "tables", "figures", "gallery", "ground", "missing", "commands"]
     text = "".join(page.words)
     assert page.tags.count("article") == len(HOSTILE) * 2
     assert "Table 1." in text and "That CLIP beats BLIP overall is not decided" in text
@@ -132,14 +133,18 @@ def test_hostile_prompts_are_text_everywhere(written, page):
     assert {path.parent.parent for path in pics.rglob("*.png")} == {pics}
 
 
-def test_each_card_has_its_pictures_and_curves(page):
-    cards = [json.loads(word) for word in page.words if word.startswith('{"base"')]
+def test_each_card_is_whole_without_javascript(page):
+    cards = [json.loads(word) for word in page.words if word.startswith('[{"at"')]
     assert len(cards) == len(HOSTILE) * 2
     for card in cards:
-        assert card["base"].startswith("data:image/webp;base64,")
-        for side in card["sides"]:
-            assert len(side["curve"]) == len(side["strip"]["at"]) == 6
-            assert max(side["strip"]["at"]) == side["strip"]["count"] - 1
+        for side in card:
+            assert len(side["curve"]) == len(side["at"]) == 6
+            assert max(side["at"]) == side["count"] - 1
+    pictures = [v for t, n, v in page.attributes if (t, n) == ("img", "src") and v.startswith("data:image/webp")]
+    in_strip, figures, in_cards = 3 * 3, 1, 3 * len(cards)
+    assert len(pictures) == in_strip + figures + in_cards
+    assert len([v for t, n, v in page.attributes if (t, n) == ("path", "d") and v.count("L") == 5]) == 2 * len(cards)
+    assert not [value for _, name, value in page.attributes if name == "data-picture"]
 
 
 def test_the_pdf_is_made_and_holds_pages(written):
@@ -186,15 +191,48 @@ def test_what_is_said_of_a_whole_group_of_tables_is_said_once(record):
     tables = [headline(cell), cost(cell)]
     (group,) = grouped(tables, [])
     assert any("All prompts start from one noise" in note for note in group["notes"])
-    assert not {note for table in group["tables"] for note in table["notes"]} & set(group["notes"])
+    assert not {note for table in group["tables"] for note in table.notes} & set(group["notes"])
     assert all("All prompts start from one noise" in to_markdown(table) for table in tables)  # where it stands alone
 
 
 @pytest.mark.parametrize("most", [24, 60])
 def test_a_table_that_is_cut_says_so_once_and_of_itself(most):
     rows = pd.DataFrame({"trial": [str(k) for k in range(100)]})
-    shown = shown_table(Table(6, "broken_trials", "Lost", "m", "p", rows, rows), most)
-    assert len(shown["rows"]) == most and shown["notes"] == [f"The first {most} of 100 rows; the CSV has all."]
+    shown = printed(Table(6, "broken_trials", "Lost", "m", "p", rows, rows), most)
+    assert len(shown.rows) == most and shown.notes == (f"The first {most} of 100 rows; the CSV has all.",)
+
+
+def test_what_all_rows_share_is_said_once():
+    rows = pd.DataFrame({"method": ["reno"] * 2, "metric": ["clip", "blip"], "score": ["1", "1"], "n": ["4", "4"]})
+    shown = printed(Table(1, "headline", "What", "m", "p", rows, rows))
+    assert [column.name for column in shown.columns] == ["metric", "score"]
+    assert shown.same == "In every row: method reno, n 4." and shown.rows == (("clip", "1"), ("blip", "1"))
+    one = printed(Table(1, "headline", "What", "m", "p", rows[:1], rows[:1]))
+    assert [column.name for column in one.columns] == list(rows) and one.same == ""
+    alike = pd.DataFrame({"method": ["reno"] * 2, "score": ["1", "2"]})  # one text is left to name the rows
+    assert [column.name for column in printed(Table(1, "x", "X", "m", "p", alike, alike)).columns] == [
+        "method",
+        "score",
+    ]
+
+
+def test_an_interval_is_never_broken_and_stands_apart_from_its_value():
+    assert unbroken("+0.56 [0.31, 0.81]*") == "+0.56 [0.31,\N{NO-BREAK SPACE}0.81]*"
+    assert unbroken("0.31 → 0.88") == "0.31\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}0.88"
+
+
+def test_an_empty_table_is_one_line(written, tmp_path):
+    rows = pd.DataFrame()
+    empty = Table(3, "tuned", "Tuned", "synthetic", "set", rows, rows, ("These are the dev prompts.",))
+    root = written[0].parent.parent / "results"
+    results = load(root)
+    cut = slices(results)
+    tables = [headline(cells(cut)[0]), empty]
+    page, paper, _ = write_report(results, cut, tables, claims(cut), [], tmp_path)
+    assert re.search(
+        r'<p class="table empty"><b>Table 3.</b> Tuned[^<]* These are the dev prompts.</p>', page.read_text()
+    )
+    assert paper.read_bytes().startswith(b"%PDF-")
 
 
 def test_a_caution_names_the_cells_it_is_about_where_it_is_not_about_all(record, tmp_path):
@@ -230,11 +268,11 @@ def test_an_empty_store_is_one_sentence(tmp_path, capsys):
 
 
 def test_a_gallery_is_cut_with_a_note(tmp_path, monkeypatch):
-    monkeypatch.setattr("analysis.report.page.MOST_CARDS", 3)
+    monkeypatch.setattr("analysis.report.cards.MOST_CARDS", 3)
     root, out = made(tmp_path, HOSTILE[:3])
     page = ParsedPage(report(root, out)[0].read_text("utf-8"))
     assert page.tags.count("article") == 3
-    assert "3 of 6 pairs of prompt and seed, drawn at random" in "".join(page.words)
+    assert "3 of 6 pairs of prompt and seed are here, drawn at random" in "".join(page.words)
 
 
 def judged(*states):
