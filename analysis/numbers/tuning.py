@@ -69,6 +69,20 @@ def usual(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[trials["settings"] == counts.sort_values(["count", "iterations", "lr"]).index[-1]]
 
 
+def by_metric(slices: Sequence[Slice], one: Slice) -> dict[str, pd.DataFrame]:
+    """The trials of each metric, in the order of tables, at the settings chosen on the dev prompts or else at the usual
+    ones. They are ReNO's, or where it did not run those of the first other method that optimises; empty if none did."""
+    methods = [name for name in one.methods_of(one.rows) if name != "none"]
+    if not methods:
+        return {}
+    rows = one.select(method=methods[0])
+    found = {}
+    for metric in one.metrics_of(rows):
+        trials, choice = rows[rows["metric"] == metric], chosen(slices, one, metric, methods[0])
+        found[metric] = usual(trials) if choice is None else trials[trials["settings"] == choice.settings]
+    return found
+
+
 def choose(dev: Sequence[Slice], test: Slice, metric: str, method: str = "reno") -> TunedSettings | None:
     """The settings with the largest share of dev images fully bound; ties go to the larger share of bindings, then to
     fewer iterations, then to the smaller lr. None without a judged dev trial at settings that the test set has.

@@ -17,10 +17,13 @@ from analysis.tables.controls import controls
 from analysis.tables.cost import cost
 from analysis.tables.cross import cross_metric
 from analysis.tables.expected import expected
+from analysis.tables.faults import faults
+from analysis.tables.headers import with_header
 from analysis.tables.headline import headline
 from analysis.tables.table import Table
 from analysis.tables.tuned import tuned
 from analysis.tables.versus import metric_against_metric
+from analysis.tables.words import by_kind, by_word
 
 __all__ = ["Table", "all_tables", "cells", "tables_of"]
 
@@ -31,22 +34,26 @@ def cells(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) -> list[Table]:
-    """The tables of one generator and prompt set, in order; the sixth is two, counts and names. The eighth is left out
-    where no prompt has a category, the ninth where nothing is published."""
+    """The tables of one generator and prompt set, in the order of their numbers. The eighth is left out where no prompt
+    has a category, the ninth where nothing is published."""
     by_category = [categories(cell)] if (cell[0].rows["category"] != "").any() else []
     beside = expected(cell)
-    return [
+    tables = [
         headline(cell),
         metric_against_metric(cell),
         tuned(cell, slices),
         cross_metric(cell),
         controls(cell, results),
         broken(cell, results),
-        broken_trials(cell, results),
         cost(cell),
         *by_category,
         *([beside] if beside else []),
+        by_kind(cell, slices, results),
+        faults(cell, slices, results),
+        by_word(cell, slices, results),
+        broken_trials(cell, results),
     ]
+    return [with_header(table) for table in tables]
 
 
 def all_tables(results: Results, slices: Sequence[Slice]) -> Iterator[Table]:

@@ -1,4 +1,5 @@
-"""Table 6: what optimisation broke (right before, wrong after) and mended (the other way round), counted and named."""
+"""Tables 6 and 18: what optimisation broke (right before, wrong after) and mended (the other way round), counted and
+named."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.data import Results
+from analysis.numbers.bindings import binding_fates
 from analysis.numbers.effects import level
 from analysis.numbers.measures import Measure
 from analysis.numbers.slices import Slice
@@ -35,7 +37,7 @@ def broken(cell: Sequence[Slice], results: Results) -> Table:
             shown.append(line)
     notes = [
         f"Of single bindings: right before and wrong after, and the other way round. {n_note(cell, 'trials')} "
-        "The next table names the trials.",
+        "Table 18 names the trials.",
         interval_note([row[f"{name}_interval"] for row in rows for name in ("broken", "mended")]),
     ]
     title = "What optimisation broke and mended"
@@ -55,7 +57,7 @@ def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
     title = "The bindings that optimisation broke"
     if not frames:
         notes = ("No binding that was right before is wrong after.",)
-        return table_of(cell, 6, "broken_trials", title, pd.DataFrame(), pd.DataFrame(), notes)
+        return table_of(cell, 18, "broken_trials", title, pd.DataFrame(), pd.DataFrame(), notes)
     lost = pd.concat(frames).sort_values(ORDER, key=partial(_rank, cell), kind="stable")
     lost = lost[["judge", "kin", "marked", *ORDER[1:6], "attribute", "object", "now", "trial"]]
     shown = pd.DataFrame(
@@ -72,7 +74,7 @@ def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
         }
     )
     notes = ("`python -m reno.reproduce TRIAL` makes a trial again.",)
-    return table_of(cell, 6, "broken_trials", title, lost.drop(columns="marked"), shown, notes)
+    return table_of(cell, 18, "broken_trials", title, lost.drop(columns="marked"), shown, notes)
 
 
 def _rank(cell: Sequence[Slice], column: pd.Series) -> pd.Series:
@@ -85,30 +87,6 @@ def _rank(cell: Sequence[Slice], column: pd.Series) -> pd.Series:
     if column.name not in orders:
         return column
     return column.map({name: place for place, name in enumerate(orders[column.name])})
-
-
-def binding_fates(one: Slice, results: Results) -> pd.DataFrame:
-    """One row a judged binding of this slice: was_right, is_right, and in words what the best image has (`now`)."""
-    judged = results.judged
-    judged = judged[(judged["judge"] == one.judge) & judged["trial"].isin(set(one.rows["trial"]))]
-    keys = ["trial", "place", "attribute", "object"]
-    before = judged[judged["image"] == "initial"][[*keys, "bound"]].rename(columns={"bound": "was_right"})
-    after = judged[judged["image"] == "best"][[*keys, "bound", "object_present", "attribute_present"]]
-    fates = before.merge(after.rename(columns={"bound": "is_right"}), on=keys)
-    fates["now"] = [
-        _in_words(*values)
-        for values in zip(fates["is_right"], fates["object_present"], fates["attribute_present"], strict=True)
-    ]
-    about = ["trial", "method", "metric", "families", "settings", "prompt", "seed"]
-    return fates.merge(one.rows[about], on="trial")
-
-
-def _in_words(right: bool, there: bool, shown: bool) -> str:
-    if right:
-        return "right"
-    if there:
-        return "attribute elsewhere" if shown else "attribute missing"
-    return "object missing" if shown else "both missing"
 
 
 def _row(one: Slice, method: str, metric: str, settings: str, families: str, fates: pd.DataFrame) -> tuple[dict, dict]:

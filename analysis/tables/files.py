@@ -21,14 +21,17 @@ def table_stem(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A table* for a two-column paper; needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,textcomp,graphicx}."""
+    """A table* for a two-column paper; needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,textcomp,graphicx}. A
+    table without rows is one line of text."""
+    if table.empty:
+        return rf"\noindent {latex_text(_only_line(table))}" + "\n"
     shown, cut = table.cut(LATEX_ROWS)
     lines = [
         r"\begin{table*}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{latex_text(table.caption)}}}",
         rf"\label{{tab:{file_name(table.name, table.models, table.prompt_set)}}}",
-        *(_latex_rows(table, shown) if len(shown.columns) else []),
+        *_latex_rows(table, shown),
         *(
             rf"\par\smallskip\parbox{{\linewidth}}{{\scriptsize {latex_text(note)}}}"
             for note in (*table.all_notes, *cut)
@@ -52,7 +55,15 @@ def _latex_rows(table: Table, shown: pd.DataFrame) -> list[str]:
     ]
 
 
+def _only_line(table: Table) -> str:
+    """What there is to say of a table without rows."""
+    return " ".join([table.caption, *table.notes[:1]])
+
+
 def to_markdown(table: Table) -> str:
+    """The caption, the rows and the notes. A table without rows is one line of text."""
+    if table.empty:
+        return f"{markdown_text(_only_line(table))}\n"
     shown, cut = table.cut()
     lines = [f"**{markdown_text(table.caption)}**", "", *markdown_table(table, shown)]
     lines += [""] + [f"- {markdown_text(note)}" for note in (*table.all_notes, *cut)]

@@ -11,6 +11,7 @@ from analysis.numbers.effects import Effect, noises
 from analysis.numbers.slices import KIN_MARK, Slice, families_of
 from analysis.numbers.statistics import FEWEST_PROMPTS, FEWEST_SEEDS, LEVEL
 from analysis.tables.columns import OVER_SEEDS, SIGNIFICANT
+from analysis.text import listed
 
 FEW_SEEDS = 10
 """With fewer noises, shared by all prompts, a table says what its intervals do not cover."""
@@ -153,3 +154,18 @@ def unbalanced_note(unpaired: set[tuple[str, str, str, str, int, int]]) -> list[
         "The sweep is unbalanced. Only pairs of trials that both exist are compared. Left out, because they have no "
         f"partner: {'; '.join(parts)}."
     ]
+
+
+def settings_note(rows: Sequence[dict]) -> str:
+    """At which settings each metric is. rows: with judge, method, metric and settings; each judge chooses its own."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        named = ", ".join(part for part in (row["method"], row["settings"]) if part)
+        found.setdefault(row["metric"], {}).setdefault(named, []).append(row["judge"])
+    alike: dict[str, list[str]] = {}
+    for metric, settings in found.items():
+        several = len(settings) > 1
+        written = [name + f" (by {', '.join(dict.fromkeys(by))})" * several for name, by in settings.items()]
+        alike.setdefault(" / ".join(written), []).append(metric)
+    parts = [f"{listed(metrics)}: {settings}" for settings, metrics in alike.items()]
+    return "Settings, chosen on the dev prompts or else those of most trials: " + "; ".join(parts) + "."

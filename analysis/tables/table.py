@@ -14,7 +14,7 @@ MOST_ROWS = 60
 """A table shows no more; its CSV has all."""
 TEXT = (
     "judge", "method", "metric", "settings", "measure", "prompt", "binding", "trial", "control", "a vs b", "row", "now",
-    "device", "category", "source", "protocol",
+    "device", "category", "source", "protocol", "kind", "word", "before", "judges", "of", "asked", "instead", "outcome",
 )  # fmt: skip
 """Columns that are set flush left."""
 
@@ -22,7 +22,7 @@ TEXT = (
 @dataclass(frozen=True)
 class Table:
     number: int
-    """1 to 9, as the report counts them."""
+    """1 to 18, another for each table of one generator and prompt set; the short ones, for a paper, come first."""
     name: str
     title: str
     models: str
@@ -45,6 +45,11 @@ class Table:
         """The notes to print where the table stands alone."""
         return (*self.notes, *self.accounting)
 
+    @property
+    def empty(self) -> bool:
+        """It has no row; its first note says why, and is all there is to read."""
+        return not len(self.shown)
+
     def is_text(self, column: str) -> bool:
         return column in TEXT
 
@@ -62,3 +67,8 @@ def table_of(
     """A table of one generator and prompt set. cell: its slices, one a judge."""
     first = cell[0]
     return Table(number, name, title, first.models, first.prompt_set, frame, shown, tuple(notes), accounting(cell))
+
+
+def empty_table(cell: Sequence[Slice], number: int, name: str, title: str, columns: Sequence[str], why: str) -> Table:
+    """A table without rows. columns: those of its frame if it had some; why: one sentence."""
+    return table_of(cell, number, name, title, pd.DataFrame(columns=list(columns)), pd.DataFrame(), [why])

@@ -1,0 +1,50 @@
+"""What became of each judged binding: right or at fault, before and after; and shares of bindings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.data import Results
+from analysis.numbers.effects import Level, level
+from analysis.numbers.measures import Measure
+from analysis.numbers.slices import Slice
+
+RIGHT = "right"
+FAULTS = ("attribute elsewhere", "attribute missing", "object missing", "both missing")
+"""What is wrong with a binding that does not hold. Elsewhere: object and attribute are both there, not on each other.
+Object missing: its attribute is there, on something else."""
+ABOUT = ["trial", "method", "metric", "families", "settings", "prompt", "seed"]
+KEYS = ["trial", "place", "attribute", "object"]
+SHARE = Measure("share", "share of bindings", "counted", "among")
+
+
+def binding_fates(one: Slice, results: Results) -> pd.DataFrame:
+    """One row a binding of this slice's trials that its judge saw before and after.
+
+    Columns: KEYS and ABOUT; was_right and is_right; `was` and `now`, each RIGHT or one of FAULTS.
+    """
+    judged = results.judged
+    judged = judged[(judged["judge"] == one.judge) & judged["trial"].isin(set(one.rows["trial"]))]
+    before, after = (_of_image(judged[judged["image"] == image]) for image in ("initial", "best"))
+    fates = before.rename(columns={"bound": "was_right", "fate": "was"}).merge(
+        after.rename(columns={"bound": "is_right", "fate": "now"}), on=KEYS
+    )
+    return fates.merge(one.rows[ABOUT], on="trial")
+
+
+def _of_image(judged: pd.DataFrame) -> pd.DataFrame:
+    bound, there, shown = (judged[name].to_numpy(bool) for name in ("bound", "object_present", "attribute_present"))
+    fate = np.select([bound, there & shown, there, shown], [RIGHT, *FAULTS[:3]], FAULTS[3])
+    return judged[[*KEYS, "bound"]].assign(fate=fate)
+
+
+def share(fates: pd.DataFrame, counted: pd.Series, among: pd.Series | None = None) -> Level:
+    """How many of the bindings in `among` (by default all) are `counted`; of `fates`, the rows that are True.
+
+    Prompts without a binding in `among` do not count. `trials` are those of the other prompts.
+    """
+    among = pd.Series(True, index=fates.index) if among is None else among
+    parts = fates[["prompt", "seed", "trial"]].assign(**{"counted/best": counted & among, "among/best": among})
+    parts = parts[parts["prompt"].isin(set(parts.loc[among, "prompt"]))]
+    return level(parts.groupby(["prompt", "seed", "trial"], as_index=False).sum(), SHARE)
