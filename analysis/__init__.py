@@ -15,5 +15,6 @@ text.py     numbers as texts, and texts escaped for LaTeX, Markdown and file nam
 marks.py    what commands write between two marks of a README
 
 Each imports only from those above it, and from text.py and marks.py. Of reno they import reno.HOME, reno.spec,
-reno.letters, reno.store, the words of reno.prompts and, for W&B, reno.tracking; the command in __main__.py imports reno.config as well.
+reno.letters, reno.store, the words of reno.prompts and, for W&B, reno.tracking; the command in __main__.py imports
+reno.config as well.
 """

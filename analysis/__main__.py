@@ -31,7 +31,7 @@ PAGE = Page(
     purpose="Makes the report of what is stored: a page, a PDF, tables, figures and the claims' verdicts.",
     examples="exit status  0, or 2 where the store has nothing to report or the input cannot be used\n",
     positional=("results", "out"),
-    texts=("results", "out", "readme", "project", "entity"),
+    texts=("results", "out", "labels", "readme", "project", "entity"),
 )
 UNTRACKED = TrackingSpec(mode="disabled")
 WRITTEN = {"index.html", "report.pdf", "claims.md", "claims.csv", "tables", "figures", "pics", "wandb"}
@@ -57,11 +57,11 @@ def _report(words: Words) -> int:
     if values["entity"] is not None:
         check_place("entity", values["entity"])
     tracking = TrackingSpec(values["track"], values["project"], values["entity"], timeout=IMAGES_TIMEOUT)
-    readme = None if values["readme"] is None else folder("readme", values["readme"])
+    readme, labels = (None if values[name] is None else folder(name, values[name]) for name in ("readme", "labels"))
     root, out = folder("results", values["results"]), folder("out", values["out"])
     refuse_foreign(out)
     try:
-        report(root, out, tracking, readme)
+        report(root, out, tracking, readme, labels)
     except OSError as error:
         if error.filename is None:
             raise
@@ -82,11 +82,17 @@ def refuse_foreign(out: Path) -> None:
         raise BadInput(f"out={out} holds {foreign!r}, and is no report; give a new folder: out=DIR")
 
 
-def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Path | None = None) -> None:
-    """Writes everything. Raises BadInput if the store has no whole trial, if a claim cannot be used, or if the README
-    lacks its marks."""
+def report(
+    root: Path,
+    out: Path,
+    tracking: TrackingSpec = UNTRACKED,
+    readme: Path | None = None,
+    labels: Path | None = None,
+) -> None:
+    """Writes everything. Raises BadInput if the store has no whole trial, if a claim or people's labels cannot be used,
+    or if the README lacks its marks."""
     from analysis.claims import claims, claims_frame, claims_markdown
-    from analysis.data import load
+    from analysis.data import labelled, load
     from analysis.figures import write_figures
     from analysis.numbers.slices import slices
     from analysis.report import write_report
@@ -106,6 +112,10 @@ def report(root: Path, out: Path, tracking: TrackingSpec = UNTRACKED, readme: Pa
         warn(f"left out: {sentence}")
     if results.damaged and results.in_folders:
         warn(f"{len(results.damaged)} trials, judgements or job records are damaged or cannot be read")
+    if labels:
+        results = labelled(results, labels)
+        for line in results.label_notes:
+            say(line)
     cut = slices(results)
     tables = list(all_tables(results, cut))
     files = [path for table in tables for path in write_table(table, out / "tables")]

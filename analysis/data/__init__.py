@@ -11,6 +11,7 @@
 results.py     the frames' columns, and the traces and images of trials
 frames.py      frames from trial records and job records
 names.py       readable names for generators, metrics, judges and settings
+labels.py      people's labels of images, from a file
 from_store.py  the records of a store
 from_wandb.py  the records of a project of Weights & Biases
 """
@@ -21,9 +22,10 @@ from pathlib import Path
 
 from analysis.data.from_store import load_store
 from analysis.data.from_wandb import WANDB, load_wandb
+from analysis.data.labels import labelled
 from analysis.data.results import Results
 
-__all__ = ["Results", "load"]
+__all__ = ["Results", "labelled", "load"]
 
 
 def load(root: Path) -> Results:

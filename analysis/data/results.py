@@ -36,6 +36,7 @@ JUDGED_COLUMNS = (
 )  # fmt: skip
 VERDICT_COLUMNS = ("trial", "judge", "kin", "image", "correct", "score")
 SCORE_COLUMNS = ("trial", "image", "metric", "score")
+PEOPLE_COLUMNS = ("models", "prompt", "seed", "image", "shown", "place", "holds")
 MEMBER_COLUMNS = ("trial", "prompt_set", "study", "category")
 ABSENT_COLUMNS = (
     "trial", "models", "prompt_set", "study", "metric", "method", "settings", "prompt", "seed", "state", "reason",
@@ -83,6 +84,11 @@ class Results:
     """Methods in the order in which they first appear."""
     claims: tuple[dict[str, Any], ...] = ()
     """The claims that the jobs name, as job.json has them."""
+    people: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PEOPLE_COLUMNS)))
+    """PEOPLE_COLUMNS, one row a binding or a whole image (`place` is -1) that people labelled: whether it `holds`.
+    `shown` is the trial; it is empty for an image before optimisation, which all trials of a prompt and seed share."""
+    label_notes: tuple[str, ...] = ()
+    """What became of the rows of the file with people's labels, one sentence each."""
     not_shown: dict[str, str] = field(default_factory=dict)
     """A sentence for each trial with an image that was to be shown and is not what was written; `shown` fills it."""
     in_folders: ClassVar[bool] = True

@@ -20,6 +20,7 @@ from analysis.tables.expected import expected
 from analysis.tables.faults import faults
 from analysis.tables.headers import with_header
 from analysis.tables.headline import headline
+from analysis.tables.judges import judges
 from analysis.tables.table import Table
 from analysis.tables.tuned import tuned
 from analysis.tables.versus import metric_against_metric
@@ -50,6 +51,7 @@ def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) 
         *([beside] if beside else []),
         by_kind(cell, slices, results),
         faults(cell, slices, results),
+        judges(cell, results),
         by_word(cell, slices, results),
         broken_trials(cell, results),
     ]

@@ -75,8 +75,8 @@ def _table(
         why = "No judge looked at a binding of an optimised image."
         return empty_table(cell, number, name, title, (*ABOUT, *parts, *NUMBERS), why)
     notes = [
-        "Share of bindings that hold, before → after, with the interval of after. Bindings: how many the trials of each "
-        f"metric ask for. {settings_note(rows)}",
+        "Share of bindings that hold, before → after, with the interval of after. Bindings: how many the trials of "
+        f"each metric ask for. {settings_note(rows)}",
         interval_note([row["after_interval"] for row in rows]),
     ]
     if any(row.get("kind") == OTHER for row in rows):
