@@ -201,7 +201,8 @@ def _judged_rows(record: TrialRecord) -> Iterable[tuple]:
                 yield (
                     record.id, judge, _family(judged.kin), identity, image, place,
                     _text(one.attribute), _text(one.object), one.object_present, one.attribute_present, one.bound,
-                    one.object_confidence, one.attribute_confidence, one.bound_confidence, faults,
+                    one.object_confidence, one.attribute_confidence, one.bound_confidence,
+                    _text(one.instead or ""), faults,
                 )  # fmt: skip
 
 

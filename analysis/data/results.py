@@ -32,7 +32,7 @@ TRIAL_COLUMNS = (
 )  # fmt: skip
 JUDGED_COLUMNS = (
     "trial", "judge", "kin", "identity", "image", "place", "attribute", "object", "object_present", "attribute_present",
-    "bound", "object_confidence", "attribute_confidence", "bound_confidence", "faults",
+    "bound", "object_confidence", "attribute_confidence", "bound_confidence", "instead", "faults",
 )  # fmt: skip
 VERDICT_COLUMNS = ("trial", "judge", "kin", "image", "correct", "score")
 SCORE_COLUMNS = ("trial", "image", "metric", "score")
@@ -60,7 +60,8 @@ class Results:
     metric's terms, separated by spaces."""
     judged: pd.DataFrame
     """JUDGED_COLUMNS, one row a binding x image (initial, best) x judge. `place` is the binding's place in the prompt,
-    from 0; confidences are in [0, 1]; `faults` names what is wrong with the whole image, separated by spaces.
+    from 0; confidences are in [0, 1]. `instead` is the attribute that the object has in place of the one asked for; it
+    is empty if the judge does not tell. `faults` names what is wrong with the whole image, separated by spaces.
     `identity` is the start of the digest of the judge's weights, settings and version. A judge with several identities
     on one generator counts as several judges; `judge` then has the identity as a suffix."""
     verdicts: pd.DataFrame

@@ -212,6 +212,11 @@ def verdict(bindings: Sequence[Binding], painted: Sequence[Painted], highest: di
     def shows(name: str, color: str) -> bool:
         return any(one.color == color for one in own[name])
 
+    def instead(name: str) -> str | None:
+        """The colour of the surest detection; one whose colour is asked of another object of this name comes last."""
+        asked = {binding.attribute for binding in bindings if binding.object == name}
+        return next((one.color for one in sorted(own[name], key=lambda one: one.color in asked)), None)
+
     judgements = tuple(
         Judgement(
             attribute=binding.attribute,
@@ -224,6 +229,7 @@ def verdict(bindings: Sequence[Binding], painted: Sequence[Painted], highest: di
             bound_confidence=max(
                 (one.score * one.colors[binding.attribute] for one in own[binding.object]), default=0.0
             ),
+            instead=None if shows(binding.object, binding.attribute) else instead(binding.object),
         )
         for binding in bindings
     )

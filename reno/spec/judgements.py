@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Judgement(msgspec.Struct, frozen=True):
+class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
     """One judge's judgement of one binding in one image. Confidences are in [0, 1]."""
 
     attribute: str
@@ -19,6 +19,9 @@ class Judgement(msgspec.Struct, frozen=True):
     object_confidence: float
     attribute_confidence: float
     bound_confidence: float
+    instead: str | None = None
+    """The attribute that the object has in place of the one asked for, if it is there, the binding does not hold and
+    the judge can tell; else None, which is not written."""
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):

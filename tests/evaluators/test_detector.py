@@ -58,12 +58,16 @@ def test_colours_on_each_others_objects_are_swapped():
     verdict = detector.verdict(PAIR.bindings, shown, {"bench": 0.9, "clock": 0.8})
     assert verdict.faults == {"swapped": True, "missing": False}
     assert all(j.object_present and j.attribute_present and not j.bound for j in verdict.judgements)
+    assert [j.instead for j in verdict.judgements] == ["green", "gold"]
 
 
 def test_two_of_an_object_are_two_detections():
     asked = [Binding("red", "car"), Binding("blue", "car")]
     one = detector.verdict(asked, [painted("car", 0.9, "red")], {"car": 0.9})
-    assert [j.bound for j in one.judgements] == [True, False]
+    assert [j.bound for j in one.judgements] == [True, False] and [j.instead for j in one.judgements] == [None, "red"]
+    green = detector.verdict(asked, [painted("car", 0.9, "red"), painted("car", 0.4, "green")], {"car": 0.9})
+    assert [j.instead for j in green.judgements] == [None, "green"]  # the red one is right for the other binding
+    assert detector.verdict(asked, [], {"car": 0.1}).judgements[0].instead is None
     two = detector.verdict(asked, [painted("car", 0.9, "red"), painted("car", 0.4, "blue")], {"car": 0.9})
     assert [j.bound for j in two.judgements] == [True, True] and not two.faults["swapped"]
 

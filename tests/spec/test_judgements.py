@@ -26,3 +26,10 @@ def test_a_score_is_written_only_where_there_is_one():
     assert msgspec.to_builtins(Verdict((), {"swapped": True}, 0.0)) == {
         "judgements": (), "faults": {"swapped": True}, "score": 0.0,
     }  # fmt: skip
+
+
+def test_what_came_instead_is_written_only_where_a_judge_tells_and_older_records_are_read():
+    older = msgspec.to_builtins(Judgement("red", "car", True, False, False, 1.0, 0.1, 0.1))
+    assert "instead" not in older and msgspec.convert(older, Judgement).instead is None
+    told = msgspec.structs.replace(msgspec.convert(older, Judgement), instead="green")
+    assert msgspec.to_builtins(told) == {**older, "instead": "green"}

@@ -98,6 +98,21 @@ def test_what_is_swapped_is_said_to_be(name):
     for given in said.judgements:
         assert given.object_present and given.attribute_present and not given.bound
         assert given.bound_confidence < 0.2 < 0.8 < min(given.object_confidence, given.attribute_confidence)
+    assert [given.instead for given in said.judgements] == ["green", "gold"]
+
+
+def seen(name, color, sure=1.0):
+    """A thing that a judge sees; color: None for a mixture."""
+    objects, colors = np.zeros(len(OBJECTS) + 1), np.zeros(len(COLORS) + 1)
+    objects[OBJECTS.index(name)], colors[COLORS.index(color) if color else -1] = sure, 1.0
+    return SeenThing(0.5, 0.5, objects, colors)
+
+
+def test_what_came_instead_is_the_colour_of_the_surest_thing_that_no_other_binding_asks_for():
+    asked = [Binding("red", "car"), Binding("blue", "car"), Binding("gold", "cup"), Binding("pink", "star")]
+    found = [seen("car", "green", 0.6), seen("car", "black", 0.7), seen("car", "blue", 0.9), seen("cup", None)]
+    assert [given.instead for given in verdict(found, asked).judgements] == ["black", None, "mixed", None]
+    assert verdict(found[2:], asked).judgements[0].instead == "blue"  # the only car there is
 
 
 @both
@@ -107,6 +122,7 @@ def test_a_missing_object_and_an_attribute_on_another_thing(name):
     assert said.faults == {"swapped": False, "missing": True, "junk": False, "mixed": False}
     assert (bench.object_present, bench.attribute_present, bench.bound) == (False, True, False)
     assert (clock.object_present, clock.attribute_present, clock.bound) == (True, True, True)
+    assert (bench.instead, clock.instead) == (None, None)  # one is not there, the other is right
 
 
 @both

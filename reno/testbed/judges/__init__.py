@@ -64,7 +64,7 @@ def verdict(found: Sequence[SeenThing], bindings: Sequence[Binding]) -> Verdict:
     """
     shown = {(thing.object, thing.color) for thing in found}
     asked = [(binding.attribute, binding.object) for binding in bindings]
-    judgements = tuple(_judgement(found, shown, color, name) for color, name in asked)
+    judgements = tuple(_judgement(found, shown, asked, color, name) for color, name in asked)
     faults = {
         "swapped": any(
             one[0] != two[0] and {(one[1], two[0]), (two[1], one[0])} <= shown
@@ -78,7 +78,9 @@ def verdict(found: Sequence[SeenThing], bindings: Sequence[Binding]) -> Verdict:
     return Verdict(judgements, faults)
 
 
-def _judgement(found: Sequence[SeenThing], shown: set, color: str, name: str) -> Judgement:
+def _judgement(
+    found: Sequence[SeenThing], shown: set, asked: Sequence[tuple[str, str]], color: str, name: str
+) -> Judgement:
     objects = [float(thing.objects[OBJECTS.index(name)]) for thing in found]
     colors = [float(thing.colors[COLORS.index(color)]) for thing in found]
     return Judgement(
@@ -90,7 +92,17 @@ def _judgement(found: Sequence[SeenThing], shown: set, color: str, name: str) ->
         object_confidence=max(objects, default=0.0),
         attribute_confidence=max(colors, default=0.0),
         bound_confidence=max((a * b for a, b in zip(objects, colors, strict=True)), default=0.0),
+        instead=None if (name, color) in shown else _instead(found, asked, name),
     )
+
+
+def _instead(found: Sequence[SeenThing], asked: Sequence[tuple[str, str]], name: str) -> str | None:
+    """The colour of the surest thing of this name, `mixed` if it has none; None if there is none. One whose colour is
+    asked of another thing of this name is taken last."""
+    things = [thing for thing in found if thing.object == name]
+    place = OBJECTS.index(name)
+    things.sort(key=lambda thing: ((thing.color, name) in asked, -thing.objects[place]))
+    return (things[0].color or "mixed") if things else None
 
 
 def agreement(
