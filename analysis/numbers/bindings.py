@@ -22,13 +22,14 @@ SHARE = Measure("share", "share of bindings", "counted", "among")
 def binding_fates(one: Slice, results: Results) -> pd.DataFrame:
     """One row a binding of this slice's trials that its judge saw before and after.
 
-    Columns: KEYS and ABOUT; was_right and is_right; `was` and `now`, each RIGHT or one of FAULTS.
+    Columns: KEYS and ABOUT; was_right and is_right; `was` and `now`, each RIGHT or one of FAULTS; was_instead
+    and now_instead, the attribute that an object had in place of its own, empty if the judge does not tell.
     """
     judged = results.judged
     judged = judged[(judged["judge"] == one.judge) & judged["trial"].isin(set(one.rows["trial"]))]
     before, after = (_of_image(judged[judged["image"] == image]) for image in ("initial", "best"))
-    fates = before.rename(columns={"bound": "was_right", "fate": "was"}).merge(
-        after.rename(columns={"bound": "is_right", "fate": "now"}), on=KEYS
+    fates = before.rename(columns={"bound": "was_right", "fate": "was", "instead": "was_instead"}).merge(
+        after.rename(columns={"bound": "is_right", "fate": "now", "instead": "now_instead"}), on=KEYS
     )
     return fates.merge(one.rows[ABOUT], on="trial")
 
@@ -36,7 +37,7 @@ def binding_fates(one: Slice, results: Results) -> pd.DataFrame:
 def _of_image(judged: pd.DataFrame) -> pd.DataFrame:
     bound, there, shown = (judged[name].to_numpy(bool) for name in ("bound", "object_present", "attribute_present"))
     fate = np.select([bound, there & shown, there, shown], [RIGHT, *FAULTS[:3]], FAULTS[3])
-    return judged[[*KEYS, "bound"]].assign(fate=fate)
+    return judged[[*KEYS, "bound", "instead"]].assign(fate=fate)
 
 
 def share(fates: pd.DataFrame, counted: pd.Series, among: pd.Series | None = None) -> Level:

@@ -11,6 +11,7 @@ from itertools import groupby
 
 from analysis.data import Results
 from analysis.numbers.slices import Slice
+from analysis.tables.best_of_n import best_of_n
 from analysis.tables.broken import broken, broken_trials
 from analysis.tables.categories import categories
 from analysis.tables.controls import controls
@@ -18,11 +19,14 @@ from analysis.tables.cost import cost
 from analysis.tables.cross import cross_metric
 from analysis.tables.expected import expected
 from analysis.tables.faults import faults
+from analysis.tables.gains import gains
 from analysis.tables.headers import with_header
 from analysis.tables.headline import headline
+from analysis.tables.instead import instead
 from analysis.tables.judges import judges
 from analysis.tables.table import Table
 from analysis.tables.tuned import tuned
+from analysis.tables.variance import variance
 from analysis.tables.versus import metric_against_metric
 from analysis.tables.words import by_kind, by_word
 
@@ -52,6 +56,10 @@ def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) 
         by_kind(cell, slices, results),
         faults(cell, slices, results),
         judges(cell, results),
+        gains(cell, slices),
+        best_of_n(cell, results),
+        variance(cell, slices),
+        instead(cell, slices, results),
         by_word(cell, slices, results),
         broken_trials(cell, results),
     ]

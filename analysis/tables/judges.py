@@ -1,4 +1,4 @@
-"""Table 13: how far judges agree with each other, and with people's labels if there are any."""
+"""Table 12: how far judges agree with each other, and with people's labels if there are any."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def judges(cell: Sequence[Slice], results: Results) -> Table:
     title = "Agreement between judges"
     if not rows:
         why = "No two judges looked at the same images; `python -m reno.evaluate evaluators=NAME` adds a judge."
-        return empty_table(cell, 13, "judges", title, COLUMNS, why)
+        return empty_table(cell, 12, "judges", title, COLUMNS, why)
     notes = [
         "Do two judges say the same of one image: that a binding holds, or that all bindings of the image hold? Kappa: "
         "Cohen's, 1 for full agreement and 0 for what chance would give. Only a: a says yes and b says no. An image "
@@ -48,7 +48,7 @@ def judges(cell: Sequence[Slice], results: Results) -> Table:
         interval_note([row["agree_interval"] for row in rows]),
         *results.label_notes,
     ]
-    return table_of(cell, 13, "judges", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
+    return table_of(cell, 12, "judges", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def _names(cell: Sequence[Slice]) -> list[str]:

@@ -168,4 +168,5 @@ def settings_note(rows: Sequence[dict]) -> str:
         written = [name + f" (by {', '.join(dict.fromkeys(by))})" * several for name, by in settings.items()]
         alike.setdefault(" / ".join(written), []).append(metric)
     parts = [f"{listed(metrics)}: {settings}" for settings, metrics in alike.items()]
-    return "Settings, chosen on the dev prompts or else those of most trials: " + "; ".join(parts) + "."
+    text = "Settings, chosen on the dev prompts or else those of most trials: " + "; ".join(parts)
+    return text if text.endswith(".") else f"{text}."

@@ -96,7 +96,8 @@ def test_every_experiment_composes_in_all_its_combinations(knobs, tmp_path, stud
     status = main(["-m", f"+experiments={study}", *knobs[:-2], "dry_run=true", f"results={tmp_path / 'r'}", *sweep])
     shown = capsys.readouterr()
     assert status == 0, shown.err
-    others = {"report": 1, "clip_vs_blip": 2 * 3 * 2 * 2, "ablation": 2 * 2 * 2 * 2, "methods": 2 * 11}
+    others = {"report": 1, "clip_vs_blip": 2 * 3 * 2 * 2, "ablation": 2 * 2 * 2 * 2}
+    others |= {"methods": 2 * 11, "best_of_n_curve": 2 * 6}
     jobs = (others | OF_SUITES)[study]
     assert len(re.findall(r"^job \d+:", shown.out, re.MULTILINE)) == jobs
     assert shown.err == ""

@@ -8,7 +8,7 @@ from analysis.data.frames import tidy
 from analysis.numbers.bindings import FAULTS
 from analysis.numbers.slices import slices
 from analysis.tables import cells
-from analysis.tables.faults import faults
+from analysis.tables.faults import COLUMNS, faults
 
 
 def table_of(records):
@@ -24,6 +24,7 @@ def test_transitions_by_kind_of_fault_by_hand(record):
     records += [record("p6", before=before, after=("right",) * 5)]
     table = table_of(records)
     rows = table.frame.set_index("before")
+    assert list(table.frame.columns) == list(COLUMNS)
     after = [name for name in table.frame if name.startswith("after ")]
     assert after == ["after right", *(f"after {fault}" for fault in FAULTS)]
     assert rows[after].to_numpy().tolist() == [

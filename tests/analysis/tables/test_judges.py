@@ -1,4 +1,4 @@
-"""Table 13 on answers that can be compared by hand."""
+"""Table 12 on answers that can be compared by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.data.labels import WHOLE_IMAGE
 from analysis.data.results import PEOPLE_COLUMNS
 from analysis.numbers.slices import slices
 from analysis.tables import cells
-from analysis.tables.judges import judges
+from analysis.tables.judges import COLUMNS, judges
 from tests.analysis.conftest import verdict
 
 RIGHT, WRONG, HALF = ("right",) * 2, ("gone",) * 2, ("right", "gone")
@@ -40,7 +40,9 @@ def made(record):
 
 
 def test_agreement_by_hand(record):
-    rows = table_of(tidy(made(record))).frame.set_index(["of", "image"])
+    table = table_of(tidy(made(record)))
+    assert list(table.frame.columns) == list(COLUMNS)
+    rows = table.frame.set_index(["of", "image"])
     bindings = rows.loc[("bindings", "best")]
     assert bindings[["both_yes", "only_a", "only_b", "both_no"]].tolist() == [8, 2, 1, 5]
     assert bindings["agree"] == pytest.approx(13 / 16) and bindings["answers"] == 16 and bindings["prompts"] == 8

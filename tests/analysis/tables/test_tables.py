@@ -264,7 +264,7 @@ def test_a_store_without_judges_or_with_a_single_trial_still_has_every_table(rec
         results = tidy(records)
         traces(results, {row.id: ([1.0, 3.0], 1.0) for row in records})
         tables = list(all_tables(results, slices(results)))
-        assert [table.number for table in tables] == [*range(1, 8), 10, 11, 17, 18]
+        assert [table.number for table in tables] == [*range(1, 8), *range(10, 19)]
         for table in tables:
             assert to_markdown(table) and to_latex(table) and "," in to_csv(table).splitlines()[0]
 
@@ -290,12 +290,10 @@ def test_an_empty_table_is_one_line_and_a_csv_with_the_header_of_a_full_one(reco
     headers = {table.name: list(table.frame.columns) for table in all_tables(full, cut) if not table.empty}
     bare = tidy([record(judges=(), method="none", scores={"initial": {}, "best": {}, "last": {}})])
     empty = [table for table in all_tables(bare, slices(bare)) if table.empty]
-    assert {"versus", "tuned", "cross_metric", "controls", "broken", "kinds", "faults", "words", "broken_trials"} <= {
-        table.name for table in empty
-    }
+    assert {"versus", "tuned", "cross_metric", "controls", "broken", "broken_trials"} <= {table.name for table in empty}
     for table in empty:
         (header,) = to_csv(table).splitlines()
-        assert header.split(",") == headers[table.name], table.name
+        assert header.split(",") == headers.get(table.name, list(table.frame.columns)), table.name
         assert len(to_markdown(table).splitlines()) == len(to_latex(table).splitlines()) == 1
         assert table.notes[0].split()[0] in to_markdown(table) and table.title in to_markdown(table)
 

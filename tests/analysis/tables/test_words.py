@@ -8,7 +8,7 @@ import pytest
 from analysis.data.frames import tidy
 from analysis.numbers.slices import slices
 from analysis.tables import cells
-from analysis.tables.words import by_kind, by_word
+from analysis.tables.words import ABOUT, NUMBERS, by_kind, by_word
 
 WORDS = (("red", "car"), ("wooden", "cup"))
 
@@ -47,6 +47,7 @@ def tables(records):
 
 def test_bindings_by_kind_by_hand(record):
     table, _ = tables(made(record))
+    assert list(table.frame.columns) == [*ABOUT, "kind", *NUMBERS]
     rows = table.frame.set_index(["kind", "metric"])
     assert rows.loc[("color", "clip"), ["bindings", "prompts", "before", "after"]].tolist() == pytest.approx(
         [7, 7, 0, 6 / 7]
