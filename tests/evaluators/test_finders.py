@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reno.evaluators.finders import Segmenter, load_finder, read_names
+from reno.evaluators.finders import Segmenter, _box_of, _inside, coco_name, finder_kind, load_finder, read_names
 from reno.spec.errors import BadInput
 from reno.weights.images import Preprocessing, to_uint8
 
@@ -73,6 +73,57 @@ def test_a_wide_image_is_padded_to_a_square(reading_words, images):
     square[:, :, :48] = wide
     (same,) = reading_words.finder.find(square, [["bench"]])
     assert max(d.score for d in found) <= max(d.score for d in same)
+
+
+def test_a_masks_box_is_the_smallest_around_it():
+    mask = np.zeros((6, 9), dtype=bool)
+    mask[1, 4] = mask[3, 2] = True
+    assert _box_of(mask) == (2, 1, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("corner", "box"),
+    [
+        ((0.4, 0.6, 5.4, 7.6), (0, 1, 5, 8)),
+        ((-3.0, -2.0, 20.0, 30.0), (0, 0, 10, 8)),
+        ((3.0, 1.0, 3.4, 5.0), None),
+        ((1.0, 3.0, 5.0, 3.4), None),
+        ((12.0, 1.0, 15.0, 5.0), None),
+        ((9.0, 7.0, 15.0, 15.0), (9, 7, 10, 8)),
+    ],
+)
+def test_a_box_is_rounded_and_cut_at_the_edges_of_the_image(corner, box):
+    assert _inside(corner, 8, 10) == box
+
+
+def test_a_detections_score_is_its_probability_times_the_mean_probability_of_its_mask(segmenting):
+    """Two queries of 80 classes and none; the last class counts, a pixel of log-odds 0 is outside the mask."""
+    classes = len(segmenting.finder.labels)
+    logits = torch.full((2, classes + 1), -40.0)
+    logits[0, classes - 1], logits[0, classes] = 2.0, 0.0
+    logits[1, 0] = 40.0
+    masks = torch.full((2, 3, 4), -5.0)
+    masks[0, 1, 2], masks[0, 2, 3], masks[0, 0, 0] = 1.0, 3.0, 0.0
+    (found,) = segmenting.finder._read(logits, masks)
+    assert found.object == segmenting.finder.labels[-1] and found.box == (2, 1, 4, 3) and found.mask.sum() == 2
+    sigmoid = lambda value: 1 / (1 + np.exp(-value))  # noqa: E731
+    assert found.score == pytest.approx(sigmoid(2.0) * (sigmoid(1.0) + sigmoid(3.0)) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["mask2former", "owlv2", "owlvit"])
+def test_the_kinds_of_finder_are_read_from_the_configuration(tmp_path, kind):
+    (tmp_path / "config.json").write_text(f'{{"model_type": "{kind}"}}')
+    assert finder_kind(tmp_path) == kind
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BadInput) as refused:
+        finder_kind(tmp_path)
+    assert str(refused.value) == (
+        f"{tmp_path / 'config.json'} names no model_type; the detector can use mask2former, owlv2 or owlvit"
+    )
+
+
+def test_the_segmenter_knows_objects_by_cocos_names(segmenting):
+    assert segmenting.finder.known_as("computer mouse") == coco_name("computer mouse") != "computer mouse"
 
 
 def test_another_kind_of_checkpoint_is_refused(tiny):

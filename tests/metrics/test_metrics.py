@@ -101,6 +101,25 @@ def test_a_metric_without_a_score_says_so(images):
         Unfinished()(images, [])
 
 
+@pytest.mark.parametrize(
+    ("made", "got"),
+    [
+        (lambda images: torch.zeros(len(images) + 1), "(3,)"),
+        (lambda images: torch.zeros(len(images), 1), "(2, 1)"),
+        (lambda images: [0.0, 0.0], "list"),
+    ],
+)
+def test_a_term_has_to_return_a_score_for_each_image(images, made, got):
+    class Odd(Darkness):
+        def __call__(self, images, encoded):
+            return made(images)
+
+    both = WeightedSum(("dark", "odd"), (Darkness(), Odd()), (1.0, 1.0))
+    with pytest.raises(ValueError) as raised:
+        both(images, both.encode(PROMPTS))
+    assert str(raised.value) == f"metric odd returned {got}; it has to return a tensor (2,)"
+
+
 # --- Where its modules are --------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import pytest
 from reno.spec.errors import BadInput
 from reno.spec.prompts import Prompt, Wanted
 from reno.store.records import (
+    MOST_NESTED,
     SCHEMA,
     JobRecord,
     JobTrial,
@@ -308,6 +309,44 @@ def test_a_number_that_is_not_finite_is_not_read(tmp_path, name):
     (tmp_path / "trial.json").write_text(f'{{"score": {name}}}')
     with pytest.raises(ValueError, match=f"^{name} is not a number that JSON has$"):
         read_json(tmp_path / "trial.json")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "it is empty"),
+        (b"{", "it is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (b'{"a": "\xff"}', "it is not a text in UTF-8"),
+        (b'{"a": 1e999}', "1e999 is larger than any number that can be read"),
+        (b'{"a": -1e999}', "-1e999 is larger than any number that can be read"),
+        (b'{\n "a": 1,\n "sha256": "\xff"\n}', "it is not what was written"),
+    ],
+)
+def test_a_file_that_is_no_record_says_why(tmp_path, data, says):
+    (tmp_path / "x.json").write_bytes(data)
+    with pytest.raises(ValueError) as raised:
+        read_json(tmp_path / "x.json")
+    assert str(raised.value) == says
+
+
+DEEP, TOO_DEEP = MOST_NESTED, MOST_NESTED + 1
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_a_file_as_deep_as_allowed_is_read_and_a_deeper_one_is_refused(tmp_path, opened, closed):
+    """A text of brackets hides the depth from the quick count, so that the exact one decides."""
+    path = tmp_path / "x.json"
+    for text in ("3", '"]}[{"', '"\\"[["'):
+        path.write_text(opened * DEEP + text + closed * DEEP)
+        assert read_json(path)
+        path.write_text(opened * TOO_DEEP + text + closed * TOO_DEEP)
+        with pytest.raises(ValueError, match=f"^it has more than {MOST_NESTED} lists or objects inside one another$"):
+            read_json(path)
+
+
+def test_many_lists_beside_one_another_are_not_deep(tmp_path):
+    (tmp_path / "x.json").write_text("[" + ", ".join(['[["["]]'] * 3 * MOST_NESTED) + "]")
+    assert len(read_json(tmp_path / "x.json")) == 3 * MOST_NESTED
 
 
 def test_optional_values_are_written_only_where_they_are_known():
