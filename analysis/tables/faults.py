@@ -69,7 +69,7 @@ def _row(
     line = {
         "metric": metric,
         "judge": one.marked(first["families"]),
-        "before": state,
+        "was": state,
         "bindings": str(row["bindings"]),
         **{head: str(row[f"after {now}"]) for now, head in HEADS.items()},
         "share right [95%]": bracketed(right.interval, signed=False),

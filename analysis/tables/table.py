@@ -14,7 +14,7 @@ MOST_ROWS = 60
 """A table shows no more; its CSV has all."""
 TEXT = (
     "judge", "method", "metric", "settings", "measure", "prompt", "binding", "trial", "control", "a vs b", "row", "now",
-    "device", "category", "source", "protocol", "kind", "word", "before", "judges", "of", "asked", "instead", "outcome",
+    "device", "category", "source", "protocol", "kind", "word", "was", "judges", "of", "asked", "instead", "outcome",
 )  # fmt: skip
 """Columns that are set flush left."""
 
