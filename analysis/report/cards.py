@@ -115,10 +115,12 @@ def gallery(
     for place in order:
         if size > MOST_BYTES:
             break
-        moving = len(others[place]) <= strips
-        strips -= len(others[place]) * moving
-        one = shown[place]
-        cards[place] = _card(results, one, others[place], said.get(one.judge, {}), moving)
+        more, one = others[place], shown[place]
+        moving = len(more) <= strips
+        strips -= len(more) * moving
+        if not moving and not results.in_folders:
+            more = []  # each image is a request
+        cards[place] = _card(results, one, more, said.get(one.judge, {}), moving)
         size += cards[place].size
     return [cards[place] for place in sorted(cards)]
 
