@@ -38,7 +38,8 @@ def series_of(trial: TrialSpec, metric: str) -> str:
     """The runs that a dashboard draws as one line, `clip, lr 0.01`: a panel of W&B can group runs by only one key."""
     method = trial.method
     if method["name"] == "reno":
-        return f"{metric}, lr {method['lr']:g}"
+        own = "".join(f", {name} {value}" for name, value in method.get("options", {}).items())
+        return f"{metric}, lr {method['lr']:g}{own}"
     return f"{metric}, {method['name']}" + (f", lr {method['lr']:g}" if "lr" in method else "")
 
 

@@ -55,6 +55,7 @@ def test_a_card_without_a_study_has_no_tag_for_it(compose):
     ("method", "series"),
     [
         ({"name": "reno", "lr": 0.05}, "blip, lr 0.05"),
+        ({"name": "reno", "lr": 0.05, "options": {"start": 10}}, "blip, lr 0.05, start 10"),
         ({"name": "decoder_only", "lr": 5.0}, "blip, decoder_only, lr 5"),
         ({"name": "best_of_n", "iterations": 3}, "blip, best_of_n"),
     ],
