@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reno.config.checks import folder, one_of
+from reno.config.checks import folder, number, one_of
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
@@ -58,10 +58,11 @@ def _report(words: Words) -> int:
         check_place("entity", values["entity"])
     tracking = TrackingSpec(values["track"], values["project"], values["entity"], timeout=IMAGES_TIMEOUT)
     readme, labels = (None if values[name] is None else folder(name, values[name]) for name in ("readme", "labels"))
+    margin = number("margin", values["margin"], above=0, below=1)
     root, out = folder("results", values["results"]), folder("out", values["out"])
     refuse_foreign(out)
     try:
-        report(root, out, tracking, readme, labels)
+        report(root, out, tracking, readme, labels, margin)
     except OSError as error:
         if error.filename is None:
             raise
@@ -88,10 +89,12 @@ def report(
     tracking: TrackingSpec = UNTRACKED,
     readme: Path | None = None,
     labels: Path | None = None,
+    margin: float = 0.05,
 ) -> None:
-    """Writes everything. Raises BadInput if the store has no whole trial, if a claim or people's labels cannot be used,
-    or if the README lacks its marks."""
-    from analysis.claims import claims, claims_frame, claims_markdown
+    """Writes everything. margin: a difference of shares up to this counts as none. Raises BadInput if the store has no
+    whole trial, if a claim or people's labels cannot be used, or if the README lacks its marks."""
+    from analysis.claims import claims
+    from analysis.claims.written import claims_frame, claims_markdown
     from analysis.data import labelled, load
     from analysis.figures import write_figures
     from analysis.numbers.slices import slices
@@ -116,7 +119,7 @@ def report(
         results = labelled(results, labels)
         for line in results.label_notes:
             say(line)
-    cut = slices(results)
+    cut = slices(results, margin)
     tables = list(all_tables(results, cut))
     files = [path for table in tables for path in write_table(table, out / "tables")]
     found = claims(cut)

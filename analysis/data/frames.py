@@ -87,6 +87,7 @@ def tidy(
 
 def _trial_row(record: TrialRecord) -> dict[str, Any]:
     own, scores, git = record.labels.metric, record.scores, record.provenance.git
+    execution = record.provenance.execution
     return {
         "trial": record.id,
         **_label_columns(record.labels),
@@ -94,6 +95,7 @@ def _trial_row(record: TrialRecord) -> dict[str, Any]:
         "prompt": _text(record.spec.prompt),
         "category": _text(record.category or ""),
         "bindings": len(record.bindings),
+        "asked": tuple(_text(f"{one.attribute} {one.object}") for one in record.bindings),
         "cut": _text("; ".join(record.cut or ())),
         "seed": record.spec.seed,
         "best_iteration": record.best_iteration,
@@ -103,6 +105,7 @@ def _trial_row(record: TrialRecord) -> dict[str, Any]:
         "seconds": record.timings.seconds,
         "images": record.timings.images,
         "batch_size": record.provenance.batch.side_by_side,
+        "checkpointed": bool(execution) and execution.checkpointing,
         "peak_host_bytes": record.memory.peak_host_bytes,
         "peak_device_bytes": record.memory.peak_device_bytes,
         "device": record.provenance.device,

@@ -26,9 +26,9 @@ SETTINGS = (
 
 TRIAL_COLUMNS = (
     "trial", "models", "prompt_set", "study", "metric", "families", "method", "settings", *SETTINGS, "prompt",
-    "category", "bindings", "seed", "generator", "random_weights", "best_iteration", "score_initial", "score_best",
-    "score_last", "cut", "seconds", "images", "batch_size", "peak_host_bytes", "peak_device_bytes", "device", "commit",
-    "finished",
+    "category", "bindings", "asked", "seed", "generator", "random_weights", "best_iteration", "score_initial",
+    "score_best", "score_last", "cut", "seconds", "images", "batch_size", "checkpointed", "peak_host_bytes",
+    "peak_device_bytes", "device", "commit", "finished",
 )  # fmt: skip
 JUDGED_COLUMNS = (
     "trial", "judge", "kin", "identity", "image", "place", "attribute", "object", "object_present", "attribute_present",
@@ -57,7 +57,7 @@ class Results:
     trials: pd.DataFrame
     """TRIAL_COLUMNS, one row a stored trial. `metric` and `models` are the record's labels, with a suffix where one
     label stands for different weights. `settings` is a readable name for SETTINGS. `families` are the kinds of the
-    metric's terms, separated by spaces."""
+    metric's terms, separated by spaces. `bindings` is how many the prompt asks for, and `asked` their names."""
     judged: pd.DataFrame
     """JUDGED_COLUMNS, one row a binding x image (initial, best) x judge. `place` is the binding's place in the prompt,
     from 0; confidences are in [0, 1]. `instead` is the attribute that the object has in place of the one asked for; it

@@ -209,7 +209,7 @@ def _cell_text(row: pd.Series) -> str:
             return number(row["gain"], signed=True)
         return f"{number(row['gain_in_sd'], 1, signed=True)} sd"
     text = number(100 * row["gain"], 0, signed=True) + KIN_MARK * bool(row["kin"])
-    if row["gain_interval"] not in ("BCa", "percentile"):
+    if row["gain_interval"] in ("none", "equal"):
         return text
     return f"{text}\n[{number(100 * row['gain_low'], 0)}, {number(100 * row['gain_high'], 0)}]"
 

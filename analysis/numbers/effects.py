@@ -7,21 +7,16 @@ with more seeds does not count more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from analysis.numbers.design import ASKED, Design
+from analysis.numbers.estimates import Estimate, Unknown, difference_estimate, level_estimate, linearised
 from analysis.numbers.measures import Measure
-from analysis.numbers.statistics import (
-    Interval,
-    bootstrap,
-    cohen_dz,
-    crossed_interval,
-    difference,
-    rank_biserial,
-    swap_test,
-)
+from analysis.numbers.statistics import FEWEST_PROMPTS, LEVEL, Interval, cohen_dz, difference
+from analysis.numbers.verdicts import MARGIN, TOST_LEVEL, Planning, Verdict, verdict
 
 PAIR = ("prompt", "seed")
 
@@ -91,8 +86,14 @@ class Level(_Counted):
     """A measure of one set of images."""
 
     interval: Interval
+    """Of 95%, over what `over` says."""
     noises: Noises
     trials: int
+    over: str = "prompts"
+    """`prompts`, or `prompts, noises and bindings`: see Design.over."""
+    estimate: Estimate | None = None
+    few_noises: int = 0
+    """How many noises all prompts share, if they are too few to say anything of others; else 0."""
 
     @property
     def value(self) -> float:
@@ -106,35 +107,68 @@ class Effect(_Counted):
     a: float
     b: float
     difference: Interval
-    """a - b, over prompts."""
-    crossed: Interval
-    """The same over prompts and seeds, if prompts share seeds; of the kind `nested` if each prompt has its own."""
+    """a - b, of 95%, over what `over` says. It decides."""
+    narrow: Interval
+    """The same of 90%, for equivalence."""
+    over: str
+    """`prompts`, or `prompts, noises and bindings`: see Design.over."""
     p: float
-    """Two-sided, of the swap test, not adjusted."""
+    """Two-sided, of no difference, not adjusted; NaN with fewer than 6 prompts."""
     d_z: float
-    rank_biserial: float
+    """Of a metric's score; NaN of a share, whose standard deviation follows from the share itself."""
     win: int
     """Pairs in which a is better than b: larger, or smaller where lower is better."""
     tie: int
     loss: int
     noises: Noises
     pairs: int
+    measure: Measure
+    estimate: Estimate
+    plan: Planning
+    few_noises: int = 0
+    """How many noises all prompts share, if they are too few to say anything of others; else 0."""
     unpaired_a: int = 0
     """Trials of a that have no partner in b and are left out."""
     unpaired_b: int = 0
 
+    @property
+    def differing(self) -> int:
+        """Prompts in which a and b differ."""
+        return self.plan.differing
 
-def level(rows: pd.DataFrame, measure: Measure, image: str = "best") -> Level:
-    """A measure of the `initial` or `best` images of these trials."""
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that so many prompts, that vary like these, show in 4 of 5 studies."""
+        return self.plan.detectable
+
+    def verdict(self, margin: float = MARGIN) -> Verdict:
+        """Better, worse, equivalent within ± margin, or undecided."""
+        better = self.measure.better
+        return verdict(self.difference, self.narrow, self.p, margin, better, self.few_noises, self.plan)
+
+
+def unchanging(effect: Effect) -> Effect:
+    """An effect that cannot vary, because both sides are the same images: without interval, test and verdict."""
+    same = Unknown(effect.difference.value, "equal")
+    interval = same.interval(LEVEL)
+    return replace(effect, difference=interval, narrow=interval, p=np.nan, estimate=same)
+
+
+def level(rows: pd.DataFrame, measure: Measure, image: str = "best", group: str | None = None) -> Level:
+    """A measure of the `initial` or `best` images of these trials. group: a column whose values count the same, however
+    many prompts each has."""
     columns = measure.columns(image)
-    rows = rows[["prompt", "seed", *columns]].dropna()
-    return Level(bootstrap(_by_prompt(rows, columns), measure.of), noises(rows), len(rows))
+    rows = rows[[*_keys(rows), *([group] if group else []), *columns]].dropna(subset=columns)
+    design = Design.of(rows, None if group is None else pd.factorize(rows[group])[0])
+    estimate = level_estimate(rows[columns].to_numpy(float), measure.of, design, measure.share)
+    few = design.noises if design.few_noises else 0
+    return Level(estimate.interval(LEVEL), noises(rows), len(rows), design.over, estimate, few)
 
 
 def change(rows: pd.DataFrame, measure: Measure) -> Effect:
     """After minus before, within each trial."""
     before, after = measure.columns("initial"), measure.columns("best")
-    pairs = rows[["prompt", "seed", *before, *after]].dropna()
+    pairs = rows[[*_keys(rows), *before, *after]].dropna(subset=[*before, *after])
     return _effect(pairs, after, before, measure)
 
 
@@ -142,60 +176,61 @@ def versus(a: pd.DataFrame, b: pd.DataFrame, measure: Measure, on: Sequence[str]
     """a minus b, over the trials that agree in `on`. Trials without a partner are counted and left out."""
     columns = measure.columns(image)
     keys = list(dict.fromkeys((*PAIR, *on)))
-    a, b = (side[[*keys, *columns]].dropna(subset=columns) for side in (a, b))
-    pairs = a.merge(b, on=keys, suffixes=("|a", "|b"))
+    of_a, of_b = a[[*dict.fromkeys((*_keys(a), *keys)), *columns]], b[[*keys, *columns]]
+    of_a, of_b = of_a.dropna(subset=columns), of_b.dropna(subset=columns)
+    pairs = of_a.merge(of_b, on=keys, suffixes=("|a", "|b"))
     sides = ([f"{column}|{side}" for column in columns] for side in "ab")
-    return _effect(pairs, *sides, measure, len(a) - len(pairs), len(b) - len(pairs))
+    return _effect(pairs, *sides, measure, len(of_a) - len(pairs), len(of_b) - len(pairs))
+
+
+def _keys(rows: pd.DataFrame) -> list[str]:
+    return [*PAIR, *([ASKED] if ASKED in rows else [])]
 
 
 def _effect(
     pairs: pd.DataFrame, a: list[str], b: list[str], measure: Measure, unpaired_a: int = 0, unpaired_b: int = 0
 ) -> Effect:
-    rows = _by_prompt(pairs, [*a, *b])
-    width, of = len(a), measure.of
-    of_a, of_b = of(rows[:, :width]), of(rows[:, width:])
-    moves = (of_a - of_b)[np.isfinite(of_a - of_b)]
+    design, width, of = Design.of(pairs), len(a), measure.of
     values = pairs[[*a, *b]].to_numpy(float)
+    by_prompt = design.by_prompt(values.T).T
+    moves = of(by_prompt[:, :width]) - of(by_prompt[:, width:])
+    moves = moves[np.isfinite(moves)]
     ahead = measure.better * (of(values[:, :width]) - of(values[:, width:]))
-    tie = np.abs(ahead) <= 1e-9
-    ends = rows.mean(axis=0) if len(rows) else np.full(2 * width, np.nan)
-    over_prompts, started = bootstrap(rows, difference(of, width)), noises(pairs)
-    crossed = Interval(over_prompts.value, np.nan, np.nan, "nested")
-    if not started.own:
-        crossed = crossed_interval(_cells(pairs, [*a, *b]), difference(of, width))
+    ends = design.mean(values.T) if len(pairs) else np.full(2 * width, np.nan)
+    estimate = difference_estimate(values, of, design, measure.share)
+    started = noises(pairs)
     return Effect(
         a=float(of(ends[:width])),
         b=float(of(ends[width:])),
-        difference=over_prompts,
-        crossed=crossed,
-        p=swap_test(rows[:, :width], rows[:, width:], of),
-        d_z=cohen_dz(moves),
-        rank_biserial=rank_biserial(moves),
+        difference=estimate.interval(LEVEL),
+        narrow=estimate.interval(TOST_LEVEL),
+        over=design.over,
+        p=estimate.p(0.0),
+        d_z=np.nan if measure.share else cohen_dz(moves),
         win=int((ahead > 1e-9).sum()),
-        tie=int(tie.sum()),
+        tie=int((np.abs(ahead) <= 1e-9).sum()),
         loss=int((ahead < -1e-9).sum()),
         noises=started,
         pairs=len(pairs),
+        measure=measure,
+        estimate=estimate,
+        plan=_planning(values, difference(of, width), design, int((np.abs(moves) > 1e-9).sum()), measure.share),
+        few_noises=design.noises if design.few_noises else 0,
         unpaired_a=unpaired_a,
         unpaired_b=unpaired_b,
     )
 
 
-def _by_prompt(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """One row a prompt, the mean of its trials: (n prompts, len(columns)), in the order of the prompts."""
-    codes, prompts = pd.factorize(rows["prompt"], sort=True)
-    sums = np.zeros((len(prompts), len(columns)))
-    np.add.at(sums, codes, rows[columns].to_numpy(float))
-    return sums / np.bincount(codes, minlength=len(prompts))[:, None]
-
-
-def _cells(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """The mean of the trials of each prompt and seed: (prompts, seeds, len(columns)), NaN where there is none."""
-    prompt, prompts = pd.factorize(rows["prompt"], sort=True)
-    seed, seeds = pd.factorize(rows["seed"], sort=True)
-    place = prompt * len(seeds) + seed
-    counts = np.bincount(place, minlength=len(prompts) * len(seeds)).astype(float)
-    sums = np.zeros((len(counts), len(columns)))
-    np.add.at(sums, place, rows[columns].to_numpy(float))
-    counts[counts == 0] = np.nan
-    return (sums / counts[:, None]).reshape(len(prompts), len(seeds), len(columns))
+def _planning(values: np.ndarray, of, design: Design, differing: int, share: bool) -> Planning:
+    prompts = design.prompts
+    each = design.trials / max(1, prompts)
+    value = float(of(design.mean(values.T))) if prompts else np.nan
+    limits = [name for name in ("noises", "bindings") if name in design.over]
+    if prompts < FEWEST_PROMPTS or not np.isfinite(value):
+        return Planning(value, prompts, each, differing, np.nan, np.nan, np.nan, " and ".join(limits), share)
+    variance = linearised(values, of, design).variance
+    fixed = float(variance.added)
+    spread = float(variance.unbiased - variance.added) * prompts
+    return Planning(
+        value, prompts, each, differing, spread, fixed, float(variance.freedom), " and ".join(limits), share
+    )

@@ -16,6 +16,8 @@ from analysis.data.names import label_of
 from analysis.data.results import Results
 from analysis.numbers.measures import COMPONENTS, WHOLE, Measure
 from analysis.numbers.stated_claims import StatedClaim, metrics_called, named_metrics, stated_claims
+from analysis.numbers.verdicts import MARGIN
+from analysis.text import MISSING
 
 NO_JUDGE = ""
 KIN_MARK = "†"
@@ -45,6 +47,8 @@ class Slice:
     """All metrics of the store in the order of tables; also those that claims name and the store does not have."""
     methods: tuple[str, ...]
     """All methods of the store in the order of tables."""
+    margin: float = MARGIN
+    """Differences of shares up to this count as none: what is equivalent lies within ± this."""
 
     def is_kin(self, *families: str) -> bool:
         """Whether the judge is related to one of these metrics. families: as in TRIAL_COLUMNS, e.g. `blip clip`."""
@@ -52,7 +56,7 @@ class Slice:
 
     def marked(self, *families: str) -> str:
         """The judge's name, marked if it is related to one of these metrics."""
-        return f"{self.judge or 'no judge'}{KIN_MARK if self.is_kin(*families) else ''}"
+        return f"{self.judge or MISSING}{KIN_MARK if self.is_kin(*families) else ''}"
 
     @property
     def score_measures(self) -> tuple[Measure, ...]:
@@ -89,11 +93,12 @@ class Slice:
             yield *key, groups[key]
 
 
-def slices(results: Results) -> list[Slice]:
+def slices(results: Results, margin: float = MARGIN) -> list[Slice]:
     """Every slice; of one generator and prompt set, first the judges that are related to no metric. Raises BadInput if
-    a claim of the store cannot be used."""
+    a claim of the store cannot be used. margin: differences of shares up to this count as none."""
     stated = stated_claims(results.claims)
     order = {"stated": stated, "metrics": _metric_order(results, stated), "methods": _method_order(results)}
+    order |= {"margin": margin}
     trials = results.trials.drop(columns=["prompt_set", "study"]).merge(_scores_wide(results), on="trial", how="left")
     components = _components(results.judged, results.verdicts)
     places = {judge: place for place, judge in enumerate(results.verdicts["judge"].unique())}

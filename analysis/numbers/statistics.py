@@ -1,12 +1,10 @@
-"""Intervals, tests and effect sizes. The prompt is the unit: the seeds of one prompt are not independent data.
-
-If prompts share their seeds, the noises are crossed with the prompts, and `crossed_interval` covers other noises as
-well. If each prompt has its own noises, they are nested in it: another prompt brings other noises, and resampling or
-swapping whole prompts covers both.
+"""Resampling intervals, the swap test and effect sizes, for ratios and metrics' scores. The prompt is the unit: the
+seeds of one prompt are not independent data. Shares and their differences have intervals of their own (shares.py).
 
 Everything here takes one row a prompt, already averaged over that prompt's seeds: resampling rows resamples whole
 prompts with all their seeds. That is the cluster bootstrap without resampling inside a cluster (Davison and Hinkley
-1997, section 3.8; Field and Welsh 2007 show that it is consistent where clusters differ).
+1997, section 3.8; Field and Welsh 2007 show that it is consistent where clusters differ). It says nothing of other
+noises where prompts share their seeds, nor of other bindings where they recur: there, estimates.py counts both.
 
 A quantity is a function of the mean row: a share is the mean of one column, a ratio ("bound, of what is present") the
 quotient of two, a difference that of two such. `Of` names the function and the columns are (n prompts, k).
@@ -29,8 +27,6 @@ SEED = 20240604
 FEWEST_PROMPTS = 6
 """With fewer, no interval is given: even the exact paired test on 5 prompts cannot reach p < 0.05 (2 / 2^5 =
 0.0625)."""
-FEWEST_SEEDS = 3
-"""With fewer, no interval over prompts and seeds is given: two noises say too little about how noises differ."""
 EXACT_PROMPTS = 13
 """Up to this many prompts the test goes through all 2^n flips: at most 8192."""
 
@@ -62,9 +58,9 @@ class Interval:
     low: float
     high: float
     kind: str
-    """`BCa` or `percentile`: of LEVEL, over prompts. `random effects`: over prompts and seeds. `nested`: none, because
-    each prompt has its own noises and the interval over prompts covers them. `equal`: none, because every prompt has
-    the same value. `none`: too few prompts or seeds."""
+    """`score`: Wilson's of a share, Tango's of a difference of shares. `BCa` or `percentile`: bootstrapped over
+    prompts. `t`: linearised, over prompts and noises or bindings. `equal`: none, because it cannot vary or every prompt
+    has the same score. `none`: too few prompts."""
 
     @property
     def excludes_zero(self) -> bool:
@@ -78,7 +74,7 @@ def prompt_draws(prompts: int, resamples: int, seed: int) -> np.ndarray:
     return draws / prompts
 
 
-def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa") -> Interval:
+def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa", level: float = LEVEL) -> Interval:
     """The interval of `of` of the mean row, over resampled prompts.
 
     rows: (n prompts, k), finite. method: `BCa` (bias-corrected and accelerated, Efron 1987, with the jackknife's
@@ -96,7 +92,7 @@ def bootstrap(rows: np.ndarray, of: Of = mean, *, method: str = "BCa") -> Interv
     drawn = drawn[np.isfinite(drawn)]  # a ratio is undefined in a resample where nothing is present
     if len(drawn) < 0.9 * RESAMPLES:
         return Interval(value, np.nan, np.nan, "none")
-    tails = np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
     kind = "percentile"
     if method == "BCa" and (adjusted := _bca_tails(rows, of, value, drawn, tails)) is not None:
         tails, kind = adjusted, "BCa"
@@ -122,62 +118,7 @@ def _bca_tails(rows: np.ndarray, of: Of, value: float, drawn: np.ndarray, tails:
     return stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
 
 
-def mean_of_groups(groups: Sequence[np.ndarray]) -> Interval:
-    """The mean of the groups' means, with a percentile interval: prompts are drawn within each group (Davison and
-    Hinkley 1997, section 3.2).
-
-    groups: of each group one value a prompt. The interval is `none` if a group has fewer than FEWEST_PROMPTS.
-    """
-    value = float(np.mean([np.mean(group) for group in groups])) if groups else np.nan
-    if not groups or min(map(len, groups)) < FEWEST_PROMPTS or not np.isfinite(value):
-        return Interval(value, np.nan, np.nan, "none")
-    if all((group == group[0]).all() for group in groups):
-        return Interval(value, value, value, "equal")
-    drawn = [prompt_draws(len(group), RESAMPLES, SEED + place) @ group for place, group in enumerate(groups)]
-    low, high = np.quantile(np.mean(drawn, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high), "percentile")
-
-
-def crossed_interval(cells: np.ndarray, of: Of = mean) -> Interval:
-    """The interval of `of` of the mean row where both prompts and seeds stand for others.
-
-    For seeds that prompts share: an interval over prompts alone covers other prompts on these very noises. Here both
-    are random effects, without replication (Searle, Casella and
-    McCulloch 1992, chapter 4): the variance of the mean is (MS_prompt + MS_seed - MS_rest) / (prompts x seeds), never
-    less than over prompts alone, with Satterthwaite's degrees of freedom (1946) for t; `of` is linearised at the mean
-    row.
-
-    cells: (prompts, seeds, k), NaN where a pair is missing. The value is of the mean of the prompts' means; the
-    variance is that of the prompts that have every seed. `none` with fewer than FEWEST_PROMPTS of those, or
-    FEWEST_SEEDS.
-    """
-    of_prompts = _mean_of_present(cells)
-    centre = of_prompts.mean(axis=0) if len(of_prompts) else np.full(cells.shape[-1], np.nan)
-    value = float(of(centre))
-    whole = cells[np.isfinite(cells).all(axis=(1, 2))]
-    prompts, seeds = whole.shape[:2]
-    if prompts < FEWEST_PROMPTS or seeds < FEWEST_SEEDS or not np.isfinite(value):
-        return Interval(value, np.nan, np.nan, "none")
-    moves = (whole - whole.mean(axis=(0, 1))) @ _slope(of, centre)
-    by_prompt, by_seed = moves.mean(axis=1), moves.mean(axis=0)
-    rest = moves - by_prompt[:, None] - by_seed
-    squares = np.array([(by_prompt**2).sum() / prompts, (by_seed**2).sum() / seeds, (rest**2).sum() / rest.size])
-    freedom = np.array([prompts - 1, seeds - 1, (prompts - 1) * (seeds - 1)])
-    parts = squares / freedom
-    variance = max(parts[0], parts[0] + parts[1] - parts[2])
-    if not variance > 1e-24:
-        return Interval(value, value, value, "equal")
-    reach = stats.t.ppf((1 + LEVEL) / 2, max(1.0, variance**2 / (parts**2 / freedom).sum())) * np.sqrt(variance)
-    return Interval(value, value - reach, value + reach, "random effects")
-
-
-def _mean_of_present(cells: np.ndarray) -> np.ndarray:
-    """Each prompt's mean over the seeds it has: (prompts, k)."""
-    there = np.isfinite(cells).all(axis=2, keepdims=True)
-    return np.where(there, cells, 0).sum(axis=1) / there.sum(axis=1)
-
-
-def _slope(of: Of, centre: np.ndarray) -> np.ndarray:
+def slope(of: Of, centre: np.ndarray) -> np.ndarray:
     """The gradient of a quantity at a row, (k,), by central differences."""
     steps = 1e-6 * np.maximum(1e-3, np.abs(centre))
     rows = np.diag(steps)
@@ -239,14 +180,3 @@ def cohen_dz(differences: np.ndarray) -> float:
     differences = np.asarray(differences, dtype=float)
     spread = differences.std(ddof=1) if len(differences) > 1 else 0.0
     return float(differences.mean() / spread) if spread > 1e-12 else np.nan
-
-
-def rank_biserial(differences: np.ndarray) -> float:
-    """The matched-pairs rank-biserial correlation (Kerby 2014), in [-1, 1]: the favourable share of the ranks of the
-    differences minus the unfavourable share. Prompts without a difference have no rank; NaN where none has one."""
-    differences = np.asarray(differences, dtype=float)
-    moved = differences[np.abs(differences) > 1e-12]
-    if not len(moved):
-        return np.nan
-    ranks = stats.rankdata(np.abs(moved).round(12))
-    return float((ranks * np.sign(moved)).sum() / ranks.sum())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from analysis.claims import RANDOM_WEIGHTS, Claim, compared_trials
+from analysis.claims import EQUIVALENT, RANDOM_WEIGHTS, Claim, compared_trials
 from analysis.data import Results
 from analysis.data.names import label_of
 from analysis.numbers.effects import change
@@ -26,12 +27,17 @@ def answer(results: Results, slices: Sequence[Slice], found: Sequence[Claim]) ->
     They are about one generator, prompt set and judge: the one with the most prompts, if possible of a real model and
     of a judge that is related to no compared metric. The last sentence says how many of the others' verdicts agree."""
     main = _main(found)
-    groups = [group for group in (main[:1], main[1:2], main[2:]) if group]
+    stated = [list(own) for _, own in groupby(main, key=lambda claim: claim.stated.key)]
+    groups = [group for group in (stated[:1], stated[1:2], stated[2:]) if group]
     return [
         _moved(slices, main),
-        *("; ".join(_decision(claim, start=claim is group[0]) for claim in group) + "." for group in groups),
+        *(_sentence("; ".join(map(_decision, group))) for group in groups),
         _rests(results, slices, found, main),
     ]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def about(found: Sequence[Claim]) -> tuple[str, str, str]:
@@ -48,7 +54,7 @@ def _main(found: Sequence[Claim]) -> list[Claim]:
 
     def merit(place: tuple[str, str, str]) -> tuple:
         own = [one for one in found if _place(one) == place]
-        prompts = max((part.effect.prompts for one in own for part in one.parts), default=0)
+        prompts = max((one.prompts for one in own), default=0)
         made_up = own[0].models in MADE_UP or any(one.why_not == RANDOM_WEIGHTS for one in own)
         return not made_up, bool(place[2]), not any(one.kin for one in own), prompts
 
@@ -62,11 +68,11 @@ def _moved(slices: Sequence[Slice], main: Sequence[Claim]) -> str:
     where = f"On {models}, prompts {prompt_set}"
     one = next(one for one in slices if (one.models, one.prompt_set, one.judge) == (models, prompt_set, judge))
     moves = []
-    for metric, rows in compared_trials(one, slices).by_metric.items() if judge else ():
-        effect = change(rows, FULLY_BOUND)
+    for metric in one.metrics_of(one.select(method="reno")) if judge else ():
+        effect = change(compared_trials(one, slices, [metric]).by_metric[metric], FULLY_BOUND)
         moves.append(
-            f"from {number(effect.b)} to {number(effect.a)} with {metric} "
-            f"(change {bracketed(effect.difference)}, {effect.prompts} prompts)"
+            f"from {number(effect.b)} to {number(effect.a)} with {metric} (change {bracketed(effect.difference)}, "
+            f"{effect.prompts} prompt{'s' * (effect.prompts != 1)})"
         )
     if not moves:
         why = main[0].why_not or "there is nothing to compare"
@@ -74,16 +80,27 @@ def _moved(slices: Sequence[Slice], main: Sequence[Claim]) -> str:
     return f"{where}, ReNO moves the share of images with every binding right, as {judge} judges, {listed(moves)}."
 
 
-def _decision(claim: Claim, start: bool) -> str:
-    """A claim, its verdict and the quantities that decide it. start: it begins a sentence."""
-    why = f" ({claim.why_not})" if claim.why_not else ""
-    text = f"{'That' if start else 'that'} {claim.statement} is {claim.verdict}{why}"
-    if claim.beside:
-        parts = [f"{part.metric} {bracketed(part.effect.difference)}: {part.verdict}" for part in claim.beside]
-        return f"{text}; whether it gains more than best of n at as many images: {'; '.join(parts)}"
-    # The change with each metric is in the first sentence.
-    parts = [f"{part.quantity}: {bracketed(part.effect.difference)}" for part in claim.parts if not part.metric]
-    return f"{text} ({'; '.join(parts)})" if parts else text
+def _decision(group: Sequence[Claim]) -> str:
+    """One claim, or one that is decided for each metric: verdicts, and the quantities that decide them."""
+    first = group[0]
+    if first.metric is None:
+        parts = [f"{part.quantity}: {bracketed(part.interval, signed=part.compares)}" for part in first.parts]
+        told = [*([first.decided.why] if first.decided.why else []), *parts]
+        return f"{_that(first.statement, first.verdict)}" + (f" ({'; '.join(told)})" if told else "")
+    by_verdict: dict[str, list[str]] = {}
+    for claim in group:
+        word = f"{claim.verdict} ({claim.decided.why})" if claim.decided.why else claim.verdict
+        by_verdict.setdefault(word, []).append(f"with {claim.metric}")
+    verdicts = listed([f"{word} {listed(metrics)}" for word, metrics in by_verdict.items()])
+    beside = [f"{part.metric} {bracketed(part.interval)}: {part.verdict}" for claim in group for part in claim.beside]
+    more = f"; whether it gains more than best of n at as many images: {'; '.join(beside)}" if beside else ""
+    return f"that {first.stated.statement} is {verdicts}{more}"
+
+
+def _that(statement: str, verdict: str) -> str:
+    if verdict == EQUIVALENT:
+        return f"that {statement} does not show: the difference that it claims is within the margin ({verdict})"
+    return f"that {statement} is {verdict}"
 
 
 def _rests(results: Results, slices: Sequence[Slice], found: Sequence[Claim], main: Sequence[Claim]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.numbers.effects import level, noises
 from analysis.numbers.measures import CORRECT, FULLY_BOUND, JUDGE_SCORE, Measure
 from analysis.numbers.slices import Slice
-from analysis.numbers.statistics import Interval, mean_of_groups
+from analysis.numbers.statistics import FEWEST_PROMPTS, Interval
 from analysis.tables.columns import before_after, bracketed, spread
 from analysis.tables.notes import interval_note, n_note
 from analysis.tables.table import Table, table_of
@@ -86,11 +86,15 @@ def _rows(trials: pd.DataFrame, measures: Sequence[Measure]) -> list[tuple[dict,
 
 def level_of_groups(groups: Sequence[pd.DataFrame], measure: Measure, image: str) -> Interval:
     """Of one group of trials their level; of several the mean of the levels of those that have one."""
-    if len(groups) == 1:
-        return level(groups[0], measure, image).interval
     (column,) = measure.columns(image)
-    values = [group.dropna(subset=[column]).groupby("prompt")[column].mean().to_numpy() for group in groups]
-    return mean_of_groups([group for group in values if len(group)])
+    named = [group.assign(group=place) for place, group in enumerate(groups) if group[column].notna().any()]
+    if not named:
+        return Interval(float("nan"), float("nan"), float("nan"), "none")
+    found = level(pd.concat(named), measure, image, "group").interval
+    fewest = min(group.dropna(subset=[column])["prompt"].nunique() for group in named)
+    if fewest < FEWEST_PROMPTS:  # how the prompts of such a category differ is not known
+        return Interval(found.value, float("nan"), float("nan"), "none")
+    return found
 
 
 def _shown(labels: dict[str, str], row: dict, after: dict[str, Interval]) -> dict[str, str]:

@@ -10,10 +10,16 @@ from analysis.data.names import label_of
 from analysis.numbers.effects import Effect, change
 from analysis.numbers.measures import FULLY_BOUND, Measure
 from analysis.numbers.slices import KIN_MARK, Slice, families_by_metric
-from analysis.tables.columns import bracketed, counted, spread, starred, with_holm
-from analysis.tables.notes import TEST_NOTE, interval_note, n_note
+from analysis.tables.columns import EFFECT, bracketed, counted, effect_columns, spread, starred
+from analysis.tables.notes import effects_note, n_note
 from analysis.tables.table import Table, table_of
 from analysis.text import MISSING, number
+
+TITLE = "Optimised by row, scored by column"
+FRAME = (
+    "method", "metric", "settings", "scorer", "scorer_is", "kin", "before", "after", "gain", "gain_low", "gain_high",
+    "gain_interval", "unit", "gain_in_sd", *EFFECT, "prompts", "seeds", "trials",
+)  # fmt: skip
 
 
 def cross_metric(cell: Sequence[Slice]) -> Table:
@@ -26,21 +32,25 @@ def cross_metric(cell: Sequence[Slice]) -> Table:
     rows: list[dict] = []
     lines: dict[tuple[str, str, str], dict[str, str]] = {}
     counts: dict[tuple[str, str, str], Effect] = {}
-    for key, families, scorer, effect, p in with_holm(_gains(cell)):
+    effects: list[Effect] = []
+    for key, families, scorer, effect in _gains(cell):
         about = dict(zip(("method", "metric", "settings"), key, strict=True))
-        rows.append(about | _row(first, families, scorer, effect) | {"p_holm": p})
+        rows.append(about | _row(first, families, scorer, effect))
         lines.setdefault(key, about)[f"{rows[-1]['scorer']} ({rows[-1]['scorer_is']})"] = _cell(rows[-1], effect)
+        effects.append(effect)
         counts[key] = max(counts.get(key, effect), effect, key=lambda one: one.pairs)
     shown = [line | {"n": counted(counts[key])} for key, line in lines.items()]
+    if not rows:
+        empty = "Nothing was optimised here, or no metric and no judge scored it: there is no gain to show."
+        return table_of(cell, 4, "cross_metric", TITLE, pd.DataFrame(columns=list(FRAME)), pd.DataFrame(), [empty])
     notes = (
         "Gain from the initial to the best image. Metrics: in their own units, and in standard deviations (sd) "
         "of their score over the initial images, if it varies there; judges: of the share of images fully bound. "
         f"{n_note(cell, 'trials')}",
-        interval_note([row["gain_interval"] for row in rows]),
-        TEST_NOTE.replace(" and judge", ""),
+        effects_note(effects),
+        "* higher or lower than before, by these intervals.",
     )
-    title = "Optimised by row, scored by column"
-    return table_of(cell, 4, "cross_metric", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
+    return table_of(cell, 4, "cross_metric", TITLE, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def _gains(cell: Sequence[Slice]) -> Iterator[tuple[tuple[str, str, str], str, Measure | Slice, Effect]]:
@@ -75,9 +85,7 @@ def _row(first: Slice, families: str, scorer: Measure | Slice, effect: Effect) -
         **spread("gain", effect.difference),
         "unit": unit,
         "gain_in_sd": effect.difference.value / unit if unit > 0 else float("nan"),
-        "p": effect.p,
-        "d_z": effect.d_z,
-        "rank_biserial": effect.rank_biserial,
+        **effect_columns(effect, first.margin),
         "prompts": effect.prompts,
         "seeds": effect.seeds,
         "trials": effect.pairs,
@@ -94,7 +102,7 @@ def _families(one: Slice, scorer: str) -> set[str]:
 def _cell(row: dict, effect: Effect) -> str:
     if not effect.pairs:
         return MISSING
-    text = starred(bracketed(effect.difference), row["p_holm"])
+    text = starred(bracketed(effect.difference), row["verdict"])
     if row["scorer_is"] == "judge":
         return text + KIN_MARK * row["kin"]
     return text if pd.isna(row["gain_in_sd"]) else f"{text} = {number(row['gain_in_sd'], 1, signed=True)} sd"

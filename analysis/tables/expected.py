@@ -115,7 +115,7 @@ def _differences(row: Published, category: str, trials: pd.DataFrame, parts: Seq
 
 
 def _inside(value: float, interval: Interval) -> str:
-    if pd.isna(interval.low) or interval.kind == "equal":  # every prompt has the same value: there is no interval
+    if pd.isna(interval.low):
         return OPEN
     return INSIDE if interval.low <= value <= interval.high else OUTSIDE
 

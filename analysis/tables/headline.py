@@ -6,35 +6,30 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.numbers.effects import Effect, change, level
+from analysis.numbers.effects import Effect, change, level, unchanging
 from analysis.numbers.measures import FULLY_BOUND, MEASURES, Measure
 from analysis.numbers.slices import Slice
-from analysis.numbers.statistics import holm
 from analysis.tables.columns import GIVEN, before_after, bracketed, counted, effect_columns, spread, starred
-from analysis.tables.notes import TEST_NOTE, absences, interval_note, n_note
+from analysis.tables.notes import PRIMARY_NOTE, absences, effects_note, n_note
 from analysis.tables.table import Table, table_of
 from analysis.text import MISSING, number
 
 
 def headline(cell: Sequence[Slice]) -> Table:
     """One row a method x metric x settings x judge. cell: the slices of one generator and prompt set, one a judge."""
-    rows, shown = [], []
+    rows, shown, effects = [], [], []
     for one in cell:
-        part = [_row(one, *configuration) for configuration in one.configurations(one.rows)]
-        names = [measure.name for measure in _measures(one)]
-        tested = [(row, name) for row, _, _ in part for name in names]
-        adjusted = holm([row[f"{name}_p"] for row, name in tested])
-        for (row, name), p in zip(tested, adjusted, strict=True):
-            row[f"{name}_p_holm"] = p
-        rows += [row for row, _, _ in part]
-        shown += [_shown(one, *parts) for parts in part]
-    kinds = [value for row in rows for key, value in row.items() if key.endswith("_change_interval")]
+        for configuration in one.configurations(one.rows):
+            row, found, families = _row(one, *configuration)
+            rows.append(row)
+            shown.append(_shown(one, row, found, families))
+            effects += found.values()
     notes = [
         "Before: the image of the initial noise; after: the image with the best score of the optimised metric. "
         f"Shares are of images (fully bound) or of bindings. {n_note(cell, 'trials')}",
         *(["–: not judged, or not scored by that metric."] if any(MISSING in row.values() for row in shown) else []),
-        interval_note(kinds),
-        TEST_NOTE,
+        effects_note(effects),
+        f"* better or worse than before, by these intervals ({PRIMARY_NOTE}).",
     ]
     title = "What each method does to binding"
     return table_of(cell, 1, "headline", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
@@ -49,6 +44,8 @@ def _row(
 ) -> tuple[dict[str, object], dict[str, Effect], str]:
     """A row of the frame, the effects in it by measure, and the metric's families."""
     effects = {measure.name: change(trials, measure) for measure in _measures(one)}
+    if method == "none":
+        effects = {name: unchanging(effect) for name, effect in effects.items()}
     first = next(iter(effects.values()), None)
     families = trials["families"].iloc[0]
     row = {
@@ -68,9 +65,7 @@ def _row(
         row |= spread(f"{measure.name}_before", level(trials, measure, "initial").interval)
         row |= spread(f"{measure.name}_after", level(trials, measure, "best").interval)
         row |= spread(f"{measure.name}_change", effect.difference)
-        row |= effect_columns(effect, f"{measure.name}_")
-        if method == "none":
-            row[f"{measure.name}_p"] = float("nan")  # before and after are one image: nothing to test
+        row |= effect_columns(effect, one.margin, f"{measure.name}_")
     return row, effects, families
 
 
@@ -82,7 +77,7 @@ def _shown(one: Slice, row: dict, effects: dict[str, Effect], families: str) -> 
         "judge": one.marked(families),
     }
     for measure in _measures(one):
-        before, after, p = (row[f"{measure.name}_{what}"] for what in ("before", "after", "p_holm"))
+        before, after, found = (row[f"{measure.name}_{what}"] for what in ("before", "after", "verdict"))
         text = (
             MISSING
             if pd.isna(before) and pd.isna(after)
@@ -90,10 +85,10 @@ def _shown(one: Slice, row: dict, effects: dict[str, Effect], families: str) -> 
         )
         if measure is FULLY_BOUND:
             shown[measure.title] = text
-            change_text = starred(bracketed(effects[measure.name].difference), p)
+            change_text = starred(bracketed(effects[measure.name].difference), found)
             shown["change"] = MISSING if row["method"] == GIVEN else change_text
         else:
-            shown[measure.title] = starred(text, p)
+            shown[measure.title] = starred(text, found)
     first = next(iter(effects.values()), None)
     shown["n"] = counted(first) if first else str(row["trials"])
     shown["failed, missing"] = f"{row['failed']}, {row['damaged'] + row['missing']}"

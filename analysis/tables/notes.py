@@ -7,23 +7,19 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.data.results import ABSENT_STATES
+from analysis.numbers.design import FEWEST_NOISES, Design
 from analysis.numbers.effects import Effect, noises
+from analysis.numbers.measures import FULLY_BOUND
 from analysis.numbers.slices import KIN_MARK, Slice, families_of
-from analysis.numbers.statistics import FEWEST_PROMPTS, FEWEST_SEEDS, LEVEL
-from analysis.tables.columns import OVER_SEEDS, SIGNIFICANT
-from analysis.text import listed
+from analysis.numbers.statistics import FEWEST_PROMPTS, LEVEL
+from analysis.numbers.verdicts import POWER, TOST_LEVEL
+from analysis.text import listed, number
 
-FEW_SEEDS = 10
-"""With fewer noises, shared by all prompts, a table says what its intervals do not cover."""
-CROSSED_NOTE = (
-    f"{OVER_SEEDS.capitalize()}: the {LEVEL:.0%} interval of the same difference over other prompts and other seeds, "
-    f"from two-way random effects; –: there are fewer than {FEWEST_SEEDS} seeds, or fewer than {FEWEST_PROMPTS} "
-    "prompts have all of them."
+PRIMARY_NOTE = (
+    f"{FULLY_BOUND.title} is the primary measure; the others describe it and are not adjusted for their number"
 )
-TEST_NOTE = (
-    "p: two-sided test that swaps the two sides of whole prompts, Holm-adjusted over all tests of this table "
-    f"and judge; * p < {SIGNIFICANT}."
-)
+MIXED = (("commit", "commits of the code"), ("device", "devices"), ("batch_size", "batch sizes"))
+"""Columns whose values one comparison should not mix, in words."""
 
 
 def absences(absent: pd.DataFrame, **wanted: str) -> dict[str, int]:
@@ -74,8 +70,9 @@ def _judge_notes(one: Slice) -> list[str]:
 
 def cautions(cell: Sequence[Slice]) -> list[str]:
     """What the intervals of this generator and prompt set cover and do not cover: judges that changed, noises that all
-    prompts share, noises that each prompt has of its own."""
-    return [*_changed_judges(cell), *_noise_caution(cell[0])]
+    prompts share, noises that each prompt has of its own, bindings that recur; machines and code that were mixed."""
+    one = cell[0]
+    return [*_changed_judges(cell), *_noise_caution(one), *_binding_note(one), *_mixed(one)]
 
 
 def _changed_judges(cell: Sequence[Slice]) -> list[str]:
@@ -101,39 +98,79 @@ def _noise_caution(one: Slice) -> list[str]:
             f"Each prompt has its own noises ({started.each} a prompt): intervals and tests over prompts therefore "
             "cover other prompts and other noises."
         ]
-    if seeds >= FEW_SEEDS or started.prompts < 2:
+    if started.prompts < 2:
         return []
-    shared, these = (f"the same {seeds} noises (seeds)", "these noises") if seeds > 1 else ("one noise (seed)", "it")
-    both = "the intervals over prompts and seeds, where there are any, cover those as well"
-    if seeds < FEWEST_SEEDS:
-        both = f"it takes {FEWEST_SEEDS} seeds or more to say how much other noises would change"
+    shared = f"the same {seeds} noises (seeds)" if seeds > 1 else "one noise (seed)"
+    if seeds >= FEWEST_NOISES:
+        return [
+            f"All prompts start from {shared}: intervals and tests are over prompts and noises, and so cover other "
+            "prompts and other noises."
+        ]
     return [
-        f"All prompts start from {shared}: intervals and tests over prompts cover other prompts on {these}, not other "
-        f"noises; {both}."
+        f"All prompts start from {shared}: intervals and tests cover other prompts on "
+        f"{'these noises' if seeds > 1 else 'this noise'} only. Nothing is decided about other noises; that takes "
+        f"{FEWEST_NOISES} seeds or more, or own_noise=true."
     ]
 
 
-def interval_note(intervals: Sequence[str]) -> str:
-    """How the intervals of a table were made, from their kinds."""
+def _binding_note(one: Slice) -> list[str]:
+    """How often bindings recur, where intervals count it."""
+    asked = one.rows.drop_duplicates("prompt")
+    if not len(asked) or not Design.of(one.rows).counts_bindings:
+        return []
+    uses = pd.Series([name for own in asked["asked"] for name in dict.fromkeys(own)]).value_counts()
+    fewest, most = int(uses.min()), int(uses.max())
+    each = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return [
+        f"The {len(asked)} prompts ask for {len(uses)} different bindings, each in {each} "
+        f"prompt{'s' * (most > 1)}: intervals and tests are over bindings as well, and so cover other bindings."
+    ]
+
+
+def _mixed(one: Slice) -> list[str]:
+    """What the trials of these tables do not have in common, though comparisons suppose that they do."""
+    counts = [(one.rows[column].nunique(), words) for column, words in MIXED]
+    mixed = [f"{count} {words}" for count, words in counts if count > 1]
+    if not mixed:
+        return []
+    return [f"Caution: these trials were made with {listed(mixed)}; a difference between two rows may come from that."]
+
+
+def interval_note(intervals: Sequence[str], over: Sequence[str] = ()) -> str:
+    """How the intervals of a table were made, from their kinds, and what they are over."""
     kinds = set(intervals)
-    text = f"Intervals are {LEVEL:.0%}, bootstrapped over prompts (all seeds of a prompt together), "
-    named = [kind for kind in ("BCa", "percentile") if kind in kinds]
-    text += " or ".join(named) + ("; the CSV says which" if len(named) > 1 else "") if named else "where possible"
+    said = {
+        "score": "score intervals (Wilson's of a share, Tango's of a difference of shares)",
+        "BCa": "bootstrapped over prompts (BCa)",
+        "percentile": "bootstrapped over prompts (percentile)",
+        "t": "linearised, with t (ratios and scores)",
+    }
+    named = [words for kind, words in said.items() if kind in kinds]
+    text = f"Intervals are {LEVEL:.0%}"
+    if over := list(dict.fromkeys(over)):
+        text += f" over {listed(over, 'or')}" + ("; the CSV says which" if len(over) > 1 else "")
+    text += f": {'; '.join(named)}" if named else ", where possible"
     if "equal" in kinds:
-        text += "; (=): every prompt has the same value, so there is no interval"
+        text += "; (=): it cannot vary, or no prompt's score differs, so there is no interval"
     if "none" in kinds:
         text += f"; no brackets: fewer than {FEWEST_PROMPTS} prompts"
     return text + "."
 
 
-def crossed_notes(cell: Sequence[Slice], effects: Sequence[Effect]) -> list[str]:
-    """What the column OVER_SEEDS is. Nothing if no prompts of the whole cell share seeds: `cautions` says so."""
-    kinds = {effect.crossed.kind for effect in effects}
-    if kinds == {"nested"}:
-        own = "No prompts share seeds in this table: its intervals over prompts cover other noises too."
-        return [] if noises(cell[0].rows).own else [own]
-    own = " own: prompts share no seeds there, and the interval over prompts covers other noises too."
-    return [CROSSED_NOTE + own * ("nested" in kinds)]
+def effects_note(effects: Sequence[Effect]) -> str:
+    """`interval_note` of the differences."""
+    return interval_note([one.difference.kind for one in effects], [one.over for one in effects])
+
+
+def verdict_notes(margin: float) -> list[str]:
+    """What the columns p, verdict and detectable are."""
+    return [
+        f"p: two-sided, of no difference, not adjusted; {PRIMARY_NOTE}. The claims are adjusted (claims.md).",
+        f"Verdict on a: better or worse if the {LEVEL:.0%} interval excludes 0 and at least {FEWEST_PROMPTS} prompts "
+        f"differ; equivalent if the {TOST_LEVEL:.0%} interval lies within ±{number(margin)}; else undecided (+N: about "
+        f"N more prompts would decide, at {POWER:.0%} power). Detectable: the smallest true difference that this "
+        f"design finds with {POWER:.0%} power.",
+    ]
 
 
 def n_note(cell: Sequence[Slice], what: str) -> str:

@@ -11,11 +11,14 @@ from analysis.numbers.effects import Effect, change, versus
 from analysis.numbers.measures import FULLY_BOUND, MEASURES, Measure
 from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import TunedSettings, chosen, is_dev
-from analysis.tables.columns import OVER_SEEDS, comparison_columns, comparison_texts, with_holm, without_idle
-from analysis.tables.notes import TEST_NOTE, crossed_notes, interval_note, n_note, unbalanced_note
+from analysis.tables.columns import COMPARED, comparison_columns, comparison_texts
+from analysis.tables.notes import effects_note, n_note, unbalanced_note, verdict_notes
 from analysis.tables.table import Table, table_of
 from analysis.text import number
 
+FRAME = (
+    "judge", "kin", "row", "a", "settings_a", "dev_a", "b", "settings_b", "dev_b", "measure", *COMPARED,
+)  # fmt: skip
 NO_CHOICE = (
     "no prompt set named *_dev of this generator was run at settings that were run here, so nothing could be chosen"
 )
@@ -25,32 +28,30 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
     """For each judge: a row a metric (its change), then a row a pair of metrics x measure (their difference).
 
     slices: all of the store's, the dev sets' among them."""
-    rows, shown, effects, notes, unpaired = [], [], [], [], set()
+    rows, shown, effects, chosen_notes, unpaired = [], [], [], [], set()
     for one in cell:
         found = {metric: chosen(slices, one, metric) for metric in one.metrics_of(one.rows)}
         choices = {metric: choice for metric, choice in found.items() if choice is not None}
-        for row, a, b, measure, families, effect, p in with_holm(_comparisons(one, choices)):
+        for row, a, b, measure, families, effect in _comparisons(one, choices):
             effects.append(effect)
-            rows.append(_row(one, row, a, b, measure, families) | comparison_columns(effect, p))
-            shown.append(_shown(one, row, a, b, measure, families, comparison_texts(effect, p)))
+            rows.append(_row(one, row, a, b, measure, families) | comparison_columns(effect, one.margin))
+            shown.append(_shown(one, row, a, b, measure, families, comparison_texts(effect, one.margin)))
             if effect.unpaired_a or effect.unpaired_b:
                 unpaired.add(("reno", "tuned", a.metric, b and b.metric, effect.unpaired_a, effect.unpaired_b))
-        notes += _choice_notes(one, list(choices.values()))
-    if rows:
-        notes = [
-            "Settings are chosen by the share of dev images fully bound, by the same judge; nothing here was "
-            "looked at to choose. a: after, or the first metric; b: before, or the second. "
-            f"{n_note(cell, 'pairs')}",
-            *dict.fromkeys(notes),
-            interval_note([row["difference_interval"] for row in rows]),
-            *crossed_notes(cell, effects),
-            TEST_NOTE,
-        ]
-    else:
-        notes.insert(0, f"Empty: {_why_empty(cell)}.")
-    notes += unbalanced_note(unpaired)
+        chosen_notes += _choice_notes(one, list(choices.values()))
     title = "Each metric at its own best settings, chosen on dev prompts"
-    return table_of(cell, 3, "tuned", title, pd.DataFrame(rows), without_idle(pd.DataFrame(shown), effects), notes)
+    if not rows:
+        empty = f"Empty: {_why_empty(cell)}."
+        return table_of(cell, 3, "tuned", title, pd.DataFrame(columns=list(FRAME)), pd.DataFrame(), [empty])
+    notes = [
+        "Settings are chosen by the share of dev images fully bound, by the same judge; nothing here was "
+        f"looked at to choose. a: after, or the first metric; b: before, or the second. {n_note(cell, 'pairs')}",
+        *dict.fromkeys(chosen_notes),
+        effects_note(effects),
+        *verdict_notes(cell[0].margin),
+        *unbalanced_note(unpaired),
+    ]
+    return table_of(cell, 3, "tuned", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def _why_empty(cell: Sequence[Slice]) -> str:
@@ -117,5 +118,5 @@ def _shown(
         "a": texts["a"],
         "b": texts["b"],
         "a − b [95%]": texts["difference"],
-        **{name: texts[name] for name in (OVER_SEEDS, "p", "d_z", "win / tie / loss", "n")},
+        **{name: texts[name] for name in ("p", "verdict", "detectable", "win / tie / loss", "n")},
     }

@@ -10,44 +10,43 @@ import pandas as pd
 from analysis.numbers.effects import Effect, versus
 from analysis.numbers.measures import MEASURES, Measure
 from analysis.numbers.slices import Slice, families_of
-from analysis.tables.columns import OVER_SEEDS, comparison_columns, comparison_texts, with_holm, without_idle
-from analysis.tables.notes import TEST_NOTE, crossed_notes, interval_note, n_note, unbalanced_note
+from analysis.tables.columns import COMPARED, comparison_columns, comparison_texts
+from analysis.tables.notes import effects_note, n_note, unbalanced_note, verdict_notes
 from analysis.tables.table import Table, table_of
+
+FRAME = ("judge", "kin", "method", "settings", "a", "b", "measure", *COMPARED)
 
 
 def metric_against_metric(cell: Sequence[Slice]) -> Table:
     """One row a pair of metrics x method x settings x measure x judge."""
     rows, shown, effects, unpaired = [], [], [], set()
     for one in cell:
-        for method, settings, a, b, families, measure, effect, p in with_holm(_comparisons(one)):
+        for method, settings, a, b, families, measure, effect in _comparisons(one):
             effects.append(effect)
             rows.append(
                 {"judge": one.judge, "kin": one.is_kin(families), "method": method, "settings": settings}
-                | {"a": a, "b": b, "measure": measure.name, **comparison_columns(effect, p)}
+                | {"a": a, "b": b, "measure": measure.name, **comparison_columns(effect, one.margin)}
             )
-            texts = comparison_texts(effect, p)
+            texts = comparison_texts(effect, one.margin)
             shown.append(
                 {"a vs b": f"{a} vs {b}", "method": method, "settings": settings, "judge": one.marked(families)}
                 | {"measure": measure.title, "a": texts["a"], "b": texts["b"], "difference [95%]": texts["difference"]}
-                | {name: texts[name] for name in (OVER_SEEDS, "p", "d_z", "rank r", "win / tie / loss", "n")}
-                | {"unpaired": texts["unpaired"]}
+                | {name: texts[name] for name in ("p", "verdict", "detectable", "win / tie / loss", "n", "unpaired")}
             )
             if effect.unpaired_a or effect.unpaired_b:
                 unpaired.add((method, settings, a, b, effect.unpaired_a, effect.unpaired_b))
+    title = "Metric against metric, paired on prompt and seed"
+    if not rows:
+        empty = "No two metrics were run by the same method at the same settings and judged: nothing to compare."
+        return table_of(cell, 2, "versus", title, pd.DataFrame(columns=list(FRAME)), pd.DataFrame(), [empty])
     notes = [
         "Both sides at the same settings, on the same prompts and seeds. a − b; win, tie, loss: pairs in which a "
         f"is better, equal, worse. {n_note(cell, 'pairs')}",
-        interval_note([row["difference_interval"] for row in rows]),
-        *crossed_notes(cell, effects),
-        TEST_NOTE,
+        effects_note(effects),
+        *verdict_notes(cell[0].margin),
         *unbalanced_note(unpaired),
     ]
-    if not rows:
-        notes.insert(
-            0, "No two metrics were run by the same method at the same settings and judged: nothing to compare."
-        )
-    title = "Metric against metric, paired on prompt and seed"
-    return table_of(cell, 2, "versus", title, pd.DataFrame(rows), without_idle(pd.DataFrame(shown), effects), notes)
+    return table_of(cell, 2, "versus", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
 def _comparisons(one: Slice) -> Iterator[tuple[str, str, str, str, str, Measure, Effect]]:

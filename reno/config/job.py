@@ -402,8 +402,11 @@ def _stated(claims: object, where: str) -> tuple[dict[str, Any], ...]:
         parts = claim["parts"]
         if not all(isinstance(text, str) for text in texts) or not isinstance(parts, list) or not parts:
             raise BadInput(f"claim {claim['key']} of {where}: key, statement and definition are texts, parts a list")
-        if not all(isinstance(part, dict) and {"measure", "a", "b"} <= set(part) for part in parts):
-            raise BadInput(f"claim {claim['key']} of {where}: each part has measure, a and b")
+        kinds = ({"measure", "a", "b"}, {"measure", "a", "at_least"})
+        if not all(isinstance(part, dict) and any(kind <= set(part) for kind in kinds) for part in parts):
+            raise BadInput(
+                f"claim {claim['key']} of {where}: each part has measure, a and b, or measure, a and at_least"
+            )
     return tuple(claims)
 
 

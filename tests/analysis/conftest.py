@@ -103,7 +103,9 @@ def tuned_records(tests):
     """clip is right at lr 0.01 only, blip at 0.05 only, on 6 dev prompts and on `tests` others."""
     right, wrong = (RIGHT,) * 2, (GONE,) * 2
     return [
-        make_record(f"{letter}{place}", metric=metric, lr=lr, after=right if lr == good else wrong, prompts=prompts)
+        make_record(
+            f"{letter}{place}", place, metric=metric, lr=lr, after=right if lr == good else wrong, prompts=prompts
+        )
         for metric, good in (("clip", 0.01), ("blip", 0.05))
         for lr in (0.01, 0.05)
         for letter, prompts, count in (("d", "pairs_dev", 6), ("t", "pairs_test", tests))
@@ -148,11 +150,12 @@ def job():
 
 @pytest.fixture
 def many():
-    """many(plan): frames of trials. plan: metric -> a list of (before, after), one a prompt, on prompts p0, p1, ..."""
+    """many(plan): frames of trials. plan: metric -> a list of (before, after), one a prompt, on prompts p0, p1, ...,
+    each with a noise of its own, which all metrics start from."""
 
     def make(plan, **settings):
         records = [
-            make_record(f"p{place:02d}", metric=metric, before=before, after=after, **settings)
+            make_record(f"p{place:02d}", place, metric=metric, before=before, after=after, **settings)
             for metric, outcomes in plan.items()
             for place, (before, after) in enumerate(outcomes)
         ]

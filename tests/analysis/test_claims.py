@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import pytest
+from scipy.stats import chi2, norm
 
-from analysis.claims import CONTRADICTED, SUPPORTED, UNDECIDED, claims, claims_frame, claims_markdown, claims_on
+from analysis.claims import CONTRADICTED, EQUIVALENT, SUPPORTED, UNDECIDED, claims, claims_on
+from analysis.claims.written import claims_frame, claims_markdown
 from analysis.data.frames import tidy
 from analysis.numbers.slices import slices
 from analysis.numbers.statistics import holm
 from analysis.text import markdown_text
 
+METRICS = ("clip", "blip")
 RIGHT, WRONG, APART, PLAIN = ("right",) * 2, ("gone",) * 2, ("swapped",) * 2, ("plain",) * 2
 
 
+TIMES = 5
+"""Each of twenty outcomes stands for so many prompts: twenty without a difference are too few for a margin of 0.05."""
+
+
 def outcomes(*counted):
-    """Twenty prompts: counted are (how many, before, after)."""
-    made = [(before, after) for count, before, after in counted for _ in range(count)]
-    assert len(made) == 20
+    """A hundred prompts: counted are (how many in twenty, before, after)."""
+    made = [(before, after) for count, before, after in counted for _ in range(TIMES * count)]
+    assert len(made) == 20 * TIMES
     return made
 
 
@@ -25,13 +32,13 @@ def verdicts(results):
     return {claim.key: claim.verdict for claim in claims_on(one)}
 
 
-def test_better_with_both_supports_and_worse_with_one_contradicts_improvement(many):
+def test_improvement_has_one_verdict_a_metric(many):
     better = outcomes((12, WRONG, RIGHT), (8, RIGHT, RIGHT))
     worse = outcomes((12, RIGHT, WRONG), (8, RIGHT, RIGHT))
     same = outcomes((3, WRONG, RIGHT), (2, RIGHT, WRONG), (15, RIGHT, RIGHT))
-    assert verdicts(many({"clip": better, "blip": better}))["a"] == SUPPORTED
-    assert verdicts(many({"clip": better, "blip": worse}))["a"] == CONTRADICTED
-    assert verdicts(many({"clip": better, "blip": same}))["a"] == UNDECIDED
+    for blip, verdict in ((better, SUPPORTED), (worse, CONTRADICTED), (same, UNDECIDED)):
+        found = verdicts(many({"clip": better, "blip": blip}))
+        assert (found["a, clip"], found["a, blip"]) == (SUPPORTED, verdict)  # one verdict a metric
 
 
 def test_clip_beats_blip_or_is_beaten_or_it_is_open(many):
@@ -40,7 +47,7 @@ def test_clip_beats_blip_or_is_beaten_or_it_is_open(many):
     assert verdicts(many({"clip": strong, "blip": weak}))["b"] == SUPPORTED
     assert verdicts(many({"clip": weak, "blip": strong}))["b"] == CONTRADICTED
     assert verdicts(many({"clip": strong, "blip": near}))["b"] == UNDECIDED
-    assert verdicts(many({"clip": strong, "blip": strong}))["b"] == UNDECIDED
+    assert verdicts(many({"clip": strong, "blip": strong}))["b"] == EQUIVALENT
 
 
 def test_clip_gets_objects_in_and_binds_less(many):
@@ -49,7 +56,9 @@ def test_clip_gets_objects_in_and_binds_less(many):
     assert verdicts(many({"clip": plain, "blip": right}))["c"] == SUPPORTED
     assert verdicts(many({"clip": right, "blip": plain}))["c"] == CONTRADICTED  # it binds more
     assert verdicts(many({"clip": gone, "blip": right}))["c"] == CONTRADICTED  # its objects are not there
-    assert verdicts(many({"clip": plain, "blip": plain}))["c"] == UNDECIDED
+    nothing = outcomes((20, WRONG, WRONG))
+    assert verdicts(many({"clip": nothing, "blip": nothing}))["c"] == CONTRADICTED  # nor are these, though no fewer
+    assert verdicts(many({"clip": plain, "blip": plain}))["c"] == EQUIVALENT
 
 
 def test_blip_gets_colours_in_and_swaps_them(many):
@@ -58,24 +67,79 @@ def test_blip_gets_colours_in_and_swaps_them(many):
     assert verdicts(many({"clip": apart, "blip": right}))["d"] == CONTRADICTED
     pale = outcomes((20, WRONG, PLAIN))
     assert verdicts(many({"clip": right, "blip": pale}))["d"] == CONTRADICTED  # its colours are not there
-    assert verdicts(many({"clip": right, "blip": right}))["d"] == UNDECIDED
+    assert verdicts(many({"clip": right, "blip": right}))["d"] == EQUIVALENT
 
 
 def test_within_the_margin_is_not_above_it(many):
     """One object in forty fewer: 2.5 points, within the margin of 5, but the interval reaches below."""
     clip = outcomes((1, WRONG, ("plain", "gone")), (19, WRONG, PLAIN))
     found = claims_on(slices(many({"clip": clip, "blip": outcomes((20, WRONG, RIGHT))}))[0])
-    objects = next(claim for claim in found if claim.key == "c").parts[0]
+    objects = next(claim for claim in found if claim.key == "c").parts[1]
     assert objects.above == -0.05 and objects.effect.difference.value == pytest.approx(-0.025)
     assert objects.effect.difference.low < -0.05 and objects.verdict == UNDECIDED
+    assert objects.decided.why == "−0.05 lies inside the interval"
 
 
-def test_an_interval_beyond_zero_is_not_enough_where_the_adjusted_test_disagrees(many):
-    """Four of twenty prompts move, all up: the bootstrap's interval leaves zero out, the exact test says p = 1/8."""
-    few = outcomes((4, WRONG, RIGHT), (16, WRONG, WRONG))
+def test_fewer_than_six_prompts_that_differ_decide_nothing_and_how_many_more_would_is_said(many):
+    """Five of a hundred prompts move, all up: the score interval leaves zero out, and the exact test says p = 1/16."""
+    few = outcomes((1, WRONG, RIGHT), (19, WRONG, WRONG))
     claim = claims_on(slices(many({"clip": few, "blip": few}))[0])[0]
-    assert claim.parts[0].effect.difference.low > 0 and claim.parts[0].effect.p == pytest.approx(0.125, abs=0.02)
+    assert claim.parts[0].effect.difference.low > 0 and claim.parts[0].effect.p == pytest.approx(0.0253, abs=1e-4)
     assert claim.verdict == UNDECIDED
+    assert claim.sentence.startswith(
+        "“ReNO improves binding with clip”: undecided (only 5 prompts differ; about 51 more prompts would decide); on "
+    )
+
+
+def test_two_metrics_that_do_not_differ_are_equivalent_given_enough_prompts(many):
+    """52 prompts without a difference are enough for a margin of 0.05, and 51 are not: 1.645^2 x 0.95 / 0.05 = 51.4."""
+    same = [(WRONG, RIGHT)] * 25 + [(WRONG, WRONG)] * 27
+    (one,) = slices(many({"clip": same, "blip": same}))
+    b = claims_on(one)[2]
+    assert (b.key, b.verdict) == ("b", EQUIVALENT)
+    assert b.sentence.startswith(
+        "“CLIP beats BLIP overall”: equivalent (the difference lies within ±0.05); on sd_turbo"
+    )
+    assert "90% interval [−0.05, 0.05] within ±0.05" in b.parts[0].sentence
+    (one,) = slices(many({"clip": same[1:], "blip": same[1:]}))
+    assert claims_on(one)[2].decided.text == "undecided: about 1 more prompt would decide"
+    (one,) = slices(many({"clip": same[1:], "blip": same[1:]}), margin=0.06)
+    assert claims_on(one)[2].verdict == EQUIVALENT
+    (one,) = slices(many({"clip": same, "blip": same}), margin=0.02)
+    assert claims_on(one)[2].verdict == UNDECIDED
+
+
+def test_where_all_prompts_share_one_or_two_noises_nothing_is_decided(record):
+    for seeds in (1, 2, 3):
+        records = [record(f"p{k:02d}", seed, metric) for k in range(20) for seed in range(seeds) for metric in METRICS]
+        (one,) = slices(tidy(records))
+        clip, *_ = claims_on(one)
+        if seeds == 3:
+            assert clip.verdict == SUPPORTED and clip.parts[0].measured.over == "prompts and noises"
+            continue
+        assert {claim.verdict for claim in claims_on(one)} == {UNDECIDED}
+        noises = "1 noise" if seeds == 1 else "2 noises"
+        assert clip.decided.why == (
+            f"with {noises} that all prompts share nothing can be said of other noises; give at least 3 seeds, or "
+            "own_noise=true"
+        )
+
+
+def test_a_verdict_goes_by_the_interval_over_prompts_and_noises(record):
+    """Of three noises that all prompts share, one is better with BLIP and two are as good: other noises may differ."""
+    records = [
+        record(f"p{k:02d}", seed, metric, after=WRONG if seed == 0 and metric == "clip" and k % 10 else RIGHT)
+        for k in range(30)
+        for seed in range(3)
+        for metric in METRICS
+    ]
+    (one,) = slices(tidy(records))
+    b = next(claim for claim in claims_on(one) if claim.key == "b")
+    effect = b.parts[0].effect
+    assert (effect.win, effect.loss, effect.over) == (0, 27, "prompts and noises")
+    assert effect.difference.value == pytest.approx(-0.3)
+    assert effect.difference.low < -0.3 < 0 < effect.difference.high
+    assert b.verdict == UNDECIDED and b.decided.why == "more noises, not more prompts, would decide"
 
 
 def test_nothing_is_decided_on_five_prompts_random_weights_no_judge_or_one_metric(many):
@@ -84,7 +148,7 @@ def test_nothing_is_decided_on_five_prompts_random_weights_no_judge_or_one_metri
     assert set(verdicts(many({"clip": better[:5], "blip": worse[:5]})).values()) == {UNDECIDED}
     assert set(verdicts(many({"clip": better, "blip": worse}, random_weights=True)).values()) == {UNDECIDED}
     assert set(verdicts(many({"clip": better, "blip": worse}, judges=())).values()) == {UNDECIDED}
-    assert verdicts(many({"clip": better})) == {"a": SUPPORTED, "b": UNDECIDED, "c": UNDECIDED, "d": UNDECIDED}
+    assert verdicts(many({"clip": better})) == {"a, clip": SUPPORTED, "b": UNDECIDED, "c": UNDECIDED, "d": UNDECIDED}
     assert set(verdicts(many({"clip": better}, method="none")).values()) == {UNDECIDED}
     (one,) = slices(many({"clip": better}))
     assert "BLIP" in claims_on(one)[1].sentence
@@ -94,33 +158,47 @@ def test_settings_chosen_on_dev_prompts_are_the_basis_and_dev_prompts_carry_no_c
     records = tuned(12)
     found = claims(slices(tidy(records)))
     assert {claim.prompt_set for claim in found} == {"pairs_test"}
-    a, b = found[:2]
+    a, _, b = found[:3]
     assert a.verdict == SUPPORTED and b.verdict == UNDECIDED
-    assert "chosen on pairs_dev (clip: 50 it., lr 0.01; blip: 50 it., lr 0.05)" in a.basis
+    assert a.basis == "at its own best settings, chosen on pairs_dev (clip: 50 it., lr 0.01)"
+    assert "chosen on pairs_dev (clip: 50 it., lr 0.01; blip: 50 it., lr 0.05)" in b.basis
     untuned = claims(slices(tidy([row for row in records if row.labels.prompts == "pairs_test"])))
-    assert "all settings that clip and blip both ran" in untuned[0].basis
-    assert untuned[1].parts[0].effect.pairs == 24  # paired on the settings too
+    assert untuned[0].basis == "all settings of clip" and "all settings that clip and blip both ran" in untuned[2].basis
+    assert untuned[2].parts[0].effect.pairs == 24  # paired on the settings too
 
 
 def test_a_claim_says_on_what_it_rests_and_marks_a_kin_judge(many):
     better, worse = outcomes((20, WRONG, RIGHT)), outcomes((20, WRONG, WRONG))
     results = many({"clip": better, "blip": worse}, judges=(("blip_vqa", "blip"),), models="sd_turbo")
     found = claims(slices(results))
-    assert all(claim.kin for claim in found)
-    for word in ("sd_turbo", "pairs_test", "20 of them", "blip_vqa†"):
-        assert word in found[1].sentence
+    assert [claim.kin for claim in found] == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]  # to blip: not to what is said of clip alone
+    for word in ("sd_turbo", "pairs_test", "100 prompts", "judged by blip_vqa†"):
+        assert word in found[2].sentence
     text = claims_markdown(found)
-    assert "may favour that metric" in text and "Holm" in text and "20 prompts, 1 seed, 20 pairs" in text
+    assert "may favour that metric" in text and "Holm" in text
+    assert "100 prompts with 1 noise of their own each, 100 pairs" in text
     frame = claims_frame(found)
-    assert frame["claim"].value_counts().to_dict() == {"a": 2, "b": 1, "c": 2, "d": 2}
+    assert frame["claim"].value_counts().to_dict() == {"a, clip": 1, "a, blip": 1, "b": 1, "c": 3, "d": 3}
 
 
-def test_a_third_metric_at_other_settings_does_not_take_the_pair_apart(record):
-    records = [record(f"p{k}", metric=metric, lr=0.01) for k in range(8) for metric in ("clip", "blip")]
-    records += [record(f"p{k}", metric="clip+blip", lr=5.0) for k in range(8)]
-    found = claims(slices(tidy(records)))
-    assert [part.effect.pairs for part in found[0].parts] == [8, 8, 8]
-    assert found[1].parts[0].effect.pairs == 8
+def test_a_third_metric_changes_nothing_of_what_is_said_of_the_other_two(record):
+    """Neither at other settings, nor where it has none that dev prompts chose."""
+    pair = [record(f"p{k}", k, metric, after=RIGHT if k % 4 else WRONG) for k in range(20) for metric in METRICS]
+    dev = [record(f"d{k}", k, metric, prompts="pairs_dev") for k in range(6) for metric in METRICS]
+    third = [record(f"p{k}", k, "clip+blip", lr=5.0) for k in range(20)]
+    for records in (pair, pair + dev):
+        two, three = (claims(slices(tidy(made))) for made in (records, records + third))
+        said = [(claim.key, claim.sentence, claim.basis, claim.p_holm) for claim in two]
+        assert [
+            (claim.key, claim.sentence, claim.basis, claim.p_holm) for claim in three if "+" not in claim.key
+        ] == said
+        assert len(three) == len(two) + 1
 
 
 def stated(metric_a, metric_b, key="x", **part):
@@ -132,7 +210,7 @@ def stated(metric_a, metric_b, key="x", **part):
 def with_claims(record, job, plan, *own):
     """The one slice of a store whose job names these claims. plan: as of `many`."""
     records = [
-        record(f"p{place:02d}", metric=metric, before=before, after=after)
+        record(f"p{place:02d}", place, metric=metric, before=before, after=after)
         for metric, made in plan.items()
         for place, (before, after) in enumerate(made)
     ]
@@ -145,9 +223,11 @@ def test_a_study_has_its_own_claims_on_its_own_metrics(record, job):
     plan = {"clip": weak, "red_share": strong}
     own = (stated("red_share", "clip", "r"), stated("clip", "red_share", "q"), stated("after", "before", "up"))
     found = {claim.key: claim for claim in claims_on(with_claims(record, job, plan, *own))}
-    assert {key: claim.verdict for key, claim in found.items()} == {"r": SUPPORTED, "q": CONTRADICTED, "up": UNDECIDED}
+    assert {key: claim.verdict for key, claim in found.items()} == {
+        "r": SUPPORTED, "q": CONTRADICTED, "up, red_share": SUPPORTED, "up, clip": SUPPORTED,
+    }  # fmt: skip
     assert found["r"].parts[0].quantity == "prompts fully bound, red_share − clip"
-    assert [part.metric for part in found["up"].parts] == ["red_share", "clip"]  # as the claims name them
+    assert list(found)[2:] == ["up, red_share", "up, clip"]  # as the claims name them
 
 
 def test_a_claim_on_a_metric_that_was_not_run_says_so_and_guesses_no_other(record, job):
@@ -155,7 +235,8 @@ def test_a_claim_on_a_metric_that_was_not_run_says_so_and_guesses_no_other(recor
     one = with_claims(record, job, {"clip_vit_h": better, "red_share": better}, stated("red_share", "blip"))
     (claim,) = claims_on(one)
     assert (claim.verdict, claim.parts) == (UNDECIDED, ())
-    assert claim.sentence.startswith("“x holds” is not decided (ReNO was not run with blip here) on sd_turbo")
+    assert claim.sentence.startswith("“x holds”: undecided (ReNO was not run with blip here); on sd_turbo")
+    assert "prompts pairs_test, judged by oracle." in claim.sentence
     two = {"clip_vit_h": better, "clip_vit_l": better, "blip_large": better}
     (claim,) = claims_on(with_claims(record, job, two, stated("clip", "blip")))
     assert claim.parts == ()
@@ -165,7 +246,7 @@ def test_a_claim_on_a_metric_that_was_not_run_says_so_and_guesses_no_other(recor
 
 
 def test_a_threshold_above_zero_has_to_be_passed_and_a_margin_lies_below_zero(record, job):
-    """The difference is 0.8 on every twenty prompts but four."""
+    """The difference is 0.8."""
     strong, none = outcomes((16, WRONG, RIGHT), (4, WRONG, WRONG)), outcomes((20, WRONG, WRONG))
     plan = {"clip": strong, "blip": none}
     verdict = {
@@ -185,19 +266,53 @@ def test_a_threshold_above_zero_has_to_be_passed_and_a_margin_lies_below_zero(re
     assert claim.verdict == SUPPORTED
 
 
-def test_the_tests_of_all_claims_are_one_family_for_holm(record, job):
-    """Each by itself is at p = 2 / 2^6 = 0.031; of four such tests none is significant."""
-    few, none = [(WRONG, RIGHT)] * 6, [(WRONG, WRONG)] * 6
-    plan = {"clip": few, "blip": none}
+def test_the_claims_that_name_metrics_are_one_family_for_holm_and_each_has_one_p(record, job):
+    """Each by itself is at p = 0.014, of McNemar's test of six to none; of four such claims none is supported."""
+    plan = {"clip": [(WRONG, RIGHT)] * 6 + [(WRONG, WRONG)], "blip": [(WRONG, WRONG)] * 7}
     alone = claims_on(with_claims(record, job, plan, stated("clip", "blip")))
-    assert alone[0].parts[0].effect.p == pytest.approx(2 / 2**6) and alone[0].verdict == SUPPORTED
-    four = claims_on(with_claims(record, job, plan, *(stated("clip", "blip", key) for key in "wxyz")))
-    parts = [part for claim in four for part in claim.parts]
-    assert [part.p_holm for part in parts] == pytest.approx(holm([2 / 2**6] * 4))
-    assert {claim.verdict for claim in four} == {UNDECIDED}
-    margins = [stated("clip", "blip", key, margin=0.1) for key in "xyz"]  # no tests: they do not count in the family
-    mixed = claims_on(with_claims(record, job, plan, stated("clip", "blip", "w"), *margins))
-    assert mixed[0].parts[0].p_holm == pytest.approx(2 / 2**6)
+    six = chi2.sf(6, 1)
+    assert (alone[0].p, alone[0].p_holm, alone[0].verdict) == (pytest.approx(six), pytest.approx(six), SUPPORTED)
+    own = [stated("clip", "blip", key) for key in "wxyz"]
+    four = claims_on(with_claims(record, job, plan, *own, stated("after", "before", "up")))
+    assert [claim.p_holm for claim in four[:4]] == pytest.approx(holm([six] * 4))
+    assert {claim.verdict for claim in four[:4]} == {UNDECIDED}
+    assert four[0].sentence.startswith("“w holds”: undecided (p is 0.057 after Holm's adjustment for 4 claims); on")
+    assert four[4].p_holm == pytest.approx(six) and four[4].verdict == SUPPORTED  # of clip alone: another family
+
+
+def test_a_claims_p_is_the_largest_of_its_parts_for_it_and_against_it_the_smallest_times_their_number(record, job):
+    plan = {"clip": [(WRONG, RIGHT)] * 15 + [(WRONG, APART)] * 5, "blip": [(WRONG, WRONG)] * 20}
+    parts = [{"measure": name, "a": "clip", "b": "blip"} for name in ("fully_bound", "objects", "swapped")]
+    claim = {"key": "x", "statement": "s", "definition": "d", "parts": parts}
+    (found,) = claims_on(with_claims(record, job, plan, claim))
+    of_parts = [part.p for part in found.parts]
+    assert of_parts == pytest.approx([chi2.sf(15, 1), chi2.sf(20, 1), chi2.sf(5, 1)])
+    assert found.p == max(of_parts) == found.p_holm
+    parts[1] = {"measure": "objects", "a": "blip", "b": "clip"}
+    (found,) = claims_on(with_claims(record, job, plan, claim))
+    assert found.p == pytest.approx(3 * chi2.sf(20, 1)) and found.verdict == CONTRADICTED
+
+
+def test_a_level_has_to_be_reached(record, job):
+    """19 of 20: from 0.76 to 0.99, by Wilson's interval."""
+    plan = {"clip": [(WRONG, RIGHT)] * 19 + [(WRONG, WRONG)], "blip": [(WRONG, WRONG)] * 20}
+    found = {}
+    for at_least in (0.7, 0.9, 0.995):
+        claim = stated("clip", None, at_least=at_least)
+        del claim["parts"][0]["b"]
+        (found[at_least],) = claims_on(with_claims(record, job, plan, claim))
+    assert [claim.verdict for claim in found.values()] == [SUPPORTED, UNDECIDED, CONTRADICTED]
+    part = found[0.9].parts[0]
+    assert (part.interval.low, part.interval.high) == (pytest.approx(0.7639, abs=1e-4), pytest.approx(0.9911, abs=1e-4))
+    assert part.p == pytest.approx(2 * norm.sf(0.05 / (0.9 * 0.1 / 20) ** 0.5))
+    assert part.sentence == (
+        "prompts fully bound, after, clip: 0.95 [0.76, 0.99] (95%, over prompts), has to be at least 0.90, p 0.456: "
+        "undecided: 0.90 lies inside the interval; 20 prompts with 1 noise of their own each, 20 trials"
+    )
+    row = claims_frame([found[0.9]]).iloc[0]
+    assert (row["value_a"], row["above"], row["pairs"]) == (0.95, 0.9, 20) and row[
+        ["value_b", "difference"]
+    ].isna().all()
 
 
 def test_the_rows_of_a_claim_hold_every_figure_of_its_parts(many):
@@ -206,18 +321,21 @@ def test_the_rows_of_a_claim_hold_every_figure_of_its_parts(many):
     found = claims(slices(results))
     frame = claims_frame(found)
     parts = [(claim, part) for claim in found for part in (*claim.parts, *claim.beside)]
-    assert len(frame) == len(parts) == 7
+    assert len(frame) == len(parts) == 9
     for (_, row), (claim, part) in zip(frame.iterrows(), parts, strict=True):
+        if not part.compares:
+            continue
         effect = part.effect
         assert row.to_dict() == pytest.approx(
             {
                 "claim": claim.key, "statement": claim.statement, "models": "sd_turbo", "prompt_set": "pairs_test",
-                "judge": "blip_vqa", "kin": True, "verdict": claim.verdict, "part": part.quantity,
-                "part_verdict": part.verdict, "decides": True, "value_a": effect.a, "value_b": effect.b,
-                "difference": effect.difference.value, "low": effect.difference.low, "high": effect.difference.high,
-                "interval": effect.difference.kind, "crossed_low": effect.crossed.low,
-                "crossed_high": effect.crossed.high, "crossed_interval": effect.crossed.kind, "above": part.above,
-                "p": effect.p, "p_holm": part.p_holm, "prompts": 20, "seeds": 1, "pairs": 20,
+                "judge": "blip_vqa", "kin": claim.kin, "verdict": claim.verdict, "part": part.quantity,
+                "why": claim.decided.why, "claim_p": claim.p, "claim_p_holm": claim.p_holm,
+                "part_verdict": part.verdict, "part_why": part.decided.why, "decides": True, "value_a": effect.a,
+                "value_b": effect.b, "difference": effect.difference.value, "low": effect.difference.low,
+                "high": effect.difference.high, "interval": effect.difference.kind, "over": "prompts",
+                "above": part.above, "margin": 0.05, "p": effect.estimate.p(part.above),
+                "detectable": effect.detectable, "prompts": 100, "seeds": 100, "pairs": 100,
             },
             nan_ok=True,
         )  # fmt: skip
@@ -226,11 +344,11 @@ def test_the_rows_of_a_claim_hold_every_figure_of_its_parts(many):
 
 
 def test_best_of_n_stands_beside_the_claim_and_decides_nothing(record):
-    records = [record(f"p{k}", method=method, after=RIGHT) for k in range(8) for method in ("reno", "best_of_n")]
+    records = [record(f"p{k}", k, method=method, after=RIGHT) for k in range(8) for method in ("reno", "best_of_n")]
     found = claims(slices(tidy(records)))
     frame = claims_frame(found)
     assert frame["decides"].tolist() == [True, False]
-    assert frame["part"].iloc[1] == "beside it: fully bound, ReNO − best of n at equal images, clip"
+    assert frame["part"].iloc[1] == "beside it: prompts fully bound, ReNO − best of n at equal images, clip"
 
 
 def test_the_page_of_the_claims_is_whole(record, job):

@@ -187,7 +187,7 @@ def test_the_command_writes_tables_and_claims_and_answers_an_empty_store_in_a_se
     assert main([str(small), str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "claims.md").read_text().startswith("# Claims")
     assert len(list((tmp_path / "out" / "tables").iterdir())) == 16 * 3
-    assert "(b) “CLIP beats BLIP overall” is" in capsys.readouterr().out
+    assert "(b) “CLIP beats BLIP overall”: undecided (" in capsys.readouterr().out
     assert main([str(small), str(tmp_path / "none"), f"labels={tmp_path / 'labels.csv'}"]) == 2
     assert "labels.csv cannot be read" in capsys.readouterr().err and not (tmp_path / "none").exists()
     assert main([str(tmp_path / "nothing"), str(tmp_path / "none")]) == 2

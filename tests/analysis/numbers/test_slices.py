@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from msgspec.structs import replace
+from scipy.stats import chi2
 
 from analysis.data.frames import tidy
 from analysis.numbers.effects import change, level, noises, versus
@@ -68,7 +69,8 @@ def test_change_and_difference_by_hand(many):
         pytest.approx(2 / 6),
     )
     assert (moved.win, moved.tie, moved.loss) == (4, 0, 2)
-    assert moved.p == pytest.approx((15 + 15 + 6 + 6 + 1 + 1) / 64)  # |sum of six signs| >= 2 of the 64
+    assert moved.p == pytest.approx(chi2.sf((4 - 2) ** 2 / 6, 1))  # McNemar's
+    assert (moved.differing, moved.over) == (6, "prompts")
     apart = versus(clip, blip, BY_NAME["swapped"])
     assert (apart.a, apart.b, apart.win, apart.loss) == (0, 0.5, 6, 0)  # less is better
     assert versus(clip, blip, BY_NAME["bound"]).win == 4
@@ -103,7 +105,7 @@ def test_where_each_prompt_has_noises_of_its_own_the_interval_over_prompts_cover
     rng, worlds, covered = np.random.default_rng(14), 200, 0
     for _ in range(worlds):
         found = change(own_noises(rng, spread), Measure("x", "x", "x", share=False))
-        assert found.crossed.kind == "nested" and np.isnan(found.crossed.low)
+        assert found.over == "prompts"
         covered += found.difference.low <= 0.3 <= found.difference.high
     assert 0.9 <= covered / worlds <= 0.985
 
@@ -144,4 +146,4 @@ def test_configurations_come_by_method_metric_iterations_rate_and_name(record):
 
 def test_trials_that_nobody_judged_are_marked_so(record):
     (one,) = slices(tidy([record(judges=())]))
-    assert one.marked("clip") == "no judge"
+    assert one.marked("clip") == "–"

@@ -23,8 +23,12 @@ def test_the_default_claims_are_four_on_clip_and_blip():
     assert told == {
         "a": [("fully_bound", "after", "before", 0)],
         "b": [("fully_bound", "clip", "blip", 0)],
-        "c": [("objects", "clip", "blip", -0.05), ("bound_given_present", "blip", "clip", 0)],
-        "d": [("attributes", "blip", "clip", -0.05), ("swapped", "blip", "clip", 0)],
+        "c": [
+            ("objects", "clip", None, 0.9),
+            ("objects", "clip", "blip", -0.05),
+            ("bound_given_present", "blip", "clip", 0),
+        ],
+        "d": [("attributes", "blip", None, 0.9), ("attributes", "blip", "clip", -0.05), ("swapped", "blip", "clip", 0)],
     }
     assert [claim.of_each_metric for claim in found] == [True, False, False, False]
 
@@ -49,6 +53,15 @@ def test_a_stores_own_claims_take_the_place_of_the_default_and_the_first_of_a_ke
         (part(a="blip"), "a and b are both 'blip'"),
         (part(margin=-0.1), "margin must be above 0"),
         (part(margin=0.1, above=0.2), "margin must be above 0 and stand without `above`"),
+        (part(b=None), "a part has b, what a is compared with, or at_least, the level that a has to reach"),
+        (part(at_least=0.9), "at_least is about a alone, after optimisation; leave out b, margin and above"),
+        (part(b=None, at_least=0.9, margin=0.1), "at_least is about a alone"),
+        (part(b=None, at_least=90), "at_least must be above 0 and below 1, not 90; for example at_least: 0.9"),
+        (part(b=None, a="after", at_least=0.9), "at_least is about one metric; write its name instead of a: after"),
+        (
+            part() | {"parts": [*part()["parts"], {"measure": "bound", "a": "after", "b": "before"}]},
+            "parts on after and before are decided for each metric; put parts that name a metric into another claim",
+        ),
         (part(margin="wide"), "Expected `float | null`, got `str`"),
         ("CLIP wins", "Expected `object`, got `str`"),
     ],

@@ -9,11 +9,9 @@ from scipy import stats
 from analysis.numbers.statistics import (
     bootstrap,
     cohen_dz,
-    crossed_interval,
     difference,
     holm,
     mean,
-    rank_biserial,
     ratio,
     swap_test,
 )
@@ -145,63 +143,3 @@ def test_holm_by_hand_and_a_missing_p_is_no_member_of_the_family():
 def test_effect_sizes_by_hand():
     assert cohen_dz([1, 2, 3]) == pytest.approx(2.0)
     assert np.isnan(cohen_dz([1, 1, 1]))
-    assert rank_biserial([1, 2, -1, 0]) == pytest.approx((1.5 + 3 - 1.5) / 6)
-    assert rank_biserial([1, 2]) == 1
-    assert np.isnan(rank_biserial([0, 0]))
-
-
-def crossed(rng, seeds, spread, prompts=40):
-    """What is measured of each prompt and seed, (prompts, seeds): a seed's noise moves all prompts alike."""
-    prompt, seed = rng.normal(size=(prompts, 1)), spread * rng.normal(size=seeds)
-    return 0.3 + 0.5 * prompt + seed + rng.normal(size=(prompts, seeds))
-
-
-@pytest.mark.parametrize(("seeds", "spread"), [(3, 1.0), (4, 0.5), (8, 0.5)])
-def test_over_prompts_alone_undercovers_where_seeds_are_shared_and_over_both_does_not(seeds, spread):
-    rng = np.random.default_rng(11)
-    worlds = [crossed(rng, seeds, spread) for _ in range(5 * WORLDS)]  # a rate known to half a percent
-    over_prompts = [bootstrap(cells.mean(axis=1), method="percentile") for cells in worlds[:80]]
-    over_both = [crossed_interval(cells[:, :, None]) for cells in worlds]
-    alone, both = (np.mean([one.low <= 0.3 <= one.high for one in found]) for found in (over_prompts, over_both))
-    assert alone < 0.85
-    assert 0.925 <= both <= 0.97
-
-
-def test_over_both_covers_a_difference_of_ratios():
-    """Bound given present, whose log-odds a seed moves in both sides' images, and in one of them besides."""
-    rng = np.random.default_rng(12)
-    truth, covered = None, 0
-    for world in range(WORLDS + 1):
-        seeds = 20_000 if world == 0 else 4  # the first is the truth
-        there = rng.binomial(2, rng.beta(4, 2, size=(40, 1)), size=(40, seeds)) / 2
-        common, own = 0.5 * rng.normal(size=seeds), 0.5 * rng.normal(size=seeds)
-        sides = []
-        for shift in (0.8 + common + own, common):
-            share = 1 / (1 + np.exp(-shift - 0.5 * rng.normal(size=(40, 1))))
-            sides += [there * (rng.random(there.shape) < share), there]
-        interval = crossed_interval(np.stack(sides, axis=-1), difference(ratio, 2))
-        if truth is None:
-            truth = interval.value
-        else:
-            covered += interval.low <= truth <= interval.high
-    assert 0.92 <= covered / WORLDS <= 0.985
-
-
-def test_over_both_by_hand():
-    cells = np.random.default_rng(13).normal(size=(8, 4))
-    found = crossed_interval(cells[:, :, None])
-    assert found.kind == "random effects" and found.value == pytest.approx(cells.mean())
-    by_prompt = cells.mean(axis=1).std(ddof=1) / np.sqrt(8)
-    by_seed = cells.mean(axis=0).std(ddof=1) / np.sqrt(4)
-    rest = cells - cells.mean(axis=1, keepdims=True) - cells.mean(axis=0) + cells.mean()
-    within = (rest**2).sum() / 21 / 32
-    variance = by_prompt**2 + max(0, by_seed**2 - within)
-    freedom = variance**2 / (by_prompt**4 / 7 + by_seed**4 / 3 + within**2 / 21)
-    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, max(1, freedom)) * np.sqrt(variance))
-    missing = cells[:, :, None].copy()
-    missing[0, 1] = np.nan
-    of_first = missing[0, [0, 2, 3]].mean()
-    assert crossed_interval(missing).value == pytest.approx((cells.mean(axis=1)[1:].sum() + of_first) / 8)
-    assert crossed_interval(cells[:, :2, None]).kind == "none" and crossed_interval(missing[:6]).kind == "none"
-    assert crossed_interval(np.ones((8, 4, 1))).kind == "equal"
-    assert crossed_interval(np.zeros((0, 0, 1))).kind == "none"

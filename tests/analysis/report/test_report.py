@@ -111,7 +111,7 @@ def test_every_section_is_there(page):
     assert sections == ["first", "answer", "claims", "tables", "figures", "gallery", "ground", "missing", "commands"]
     text = "".join(page.words)
     assert page.tags.count("article") == len(HOSTILE) * 2
-    assert "Table 1." in text and "That CLIP beats BLIP overall is not decided" in text
+    assert "Table 1." in text and "That CLIP beats BLIP overall is undecided" in text
     assert "they say nothing about any model" in text
     assert "python -m analysis results=" in text and re.search(r"python -m reno\.reproduce \w{12} results=", text)
     assert "Nothing: every trial" in text

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.data.frames import tidy
+from analysis.numbers.measures import FULLY_BOUND
 from analysis.numbers.slices import slices
-from analysis.numbers.statistics import mean_of_groups
 from analysis.tables import all_tables, cells
+from analysis.tables.categories import level_of_groups
 from tests.analysis.conftest import GONE, RIGHT, make_job, make_record
 
 
@@ -68,19 +71,33 @@ def test_prompts_without_bindings_are_not_called_unjudged():
     assert not any("did not judge" in note for note in table_of(records).all_notes)
 
 
-def test_the_mean_of_groups_is_drawn_within_each_group():
+def grouped(*groups):
+    """Trials of several categories, one a prompt. groups: their shares."""
+    frames = [
+        pd.DataFrame({"prompt": [f"{place} {k}" for k in range(len(group))], "fully/best": np.asarray(group, float)})
+        for place, group in enumerate(groups)
+    ]
+    first = np.cumsum([0, *(len(group) for group in groups)])
+    return [frame.assign(seed=range(start, start + len(frame))) for start, frame in zip(first, frames, strict=False)]
+
+
+def test_the_mean_of_groups_counts_each_the_same_and_its_variance_is_that_within_them():
     rng = np.random.default_rng(0)
-    groups = [rng.normal(0, 1, 400), rng.normal(5, 1, 100)]
-    found = mean_of_groups(groups)
-    error = np.sqrt(groups[0].var() / 400 + groups[1].var() / 100) / 2
-    assert found.value == pytest.approx((groups[0].mean() + groups[1].mean()) / 2)
-    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.06) and found.kind == "percentile"
-    assert (
-        mean_of_groups([np.ones(9), np.zeros(9)]).kind == "equal"
-        and mean_of_groups([np.ones(9), np.zeros(9)]).value == 0.5
-    )
-    assert mean_of_groups([np.arange(9.0), np.arange(3.0)]).kind == "none"
-    assert np.isnan(mean_of_groups([]).value)
+    groups = grouped(rng.random(400) < 0.1, rng.random(100) < 0.7)
+    found = level_of_groups(groups, FULLY_BOUND, "best")
+    a, b = (group["fully/best"] for group in groups)
+    assert found.value == pytest.approx((a.mean() + b.mean()) / 2) and found.kind == "score"
+    count = found.value * (1 - found.value) / ((a.var(ddof=0) / 400 + b.var(ddof=0) / 100) / 4)
+    for limit in (
+        found.low,
+        found.high,
+    ):  # by Wilson's definition: so many standard errors, at the limit, from the value
+        distance = abs(found.value - limit) / np.sqrt(limit * (1 - limit) / count)
+        assert distance == pytest.approx(stats.norm.ppf(0.975), rel=1e-6)
+    alike = level_of_groups(grouped(np.ones(9), np.zeros(9)), FULLY_BOUND, "best")
+    assert alike.value == 0.5 and alike.high - alike.low > 0.3  # nothing varies within a group: as 18 prompts say
+    assert level_of_groups(grouped(np.arange(9) % 2, [1, 0, 1]), FULLY_BOUND, "best").kind == "none"
+    assert np.isnan(level_of_groups(grouped([np.nan]), FULLY_BOUND, "best").value)
 
 
 def test_a_trial_of_two_prompt_sets_has_the_category_of_each():

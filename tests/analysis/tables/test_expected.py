@@ -134,5 +134,8 @@ def test_noises_that_prompts_share_are_a_difference():
     assert table(found, ROW).frame["protocol"].tolist() == ["all prompts share their noises"]
 
 
-def test_where_all_prompts_have_one_value_there_is_no_interval_to_be_outside_of():
-    assert table([*records("a", 8, 8)], ROW).frame["inside"].tolist() == ["no interval"]
+def test_where_all_prompts_have_one_value_the_interval_still_has_a_width():
+    """8 of 8: from 0.68 to 1, by Wilson's score."""
+    row = table([*records("a", 8, 8)], ROW).frame.iloc[0]
+    assert (row["ours_low"], row["ours_high"]) == (pytest.approx(8 / (8 + 1.959964**2), abs=1e-6), 1)
+    assert row["inside"] == ("inside" if row["published"] >= row["ours_low"] else "outside")
