@@ -1,6 +1,7 @@
 """Writes a results store of made-up trials with known effects, to try the analysis on.
 
     python scripts/synthesise_store.py results-10k --trials 10000
+    python scripts/synthesise_store.py results-equal --truth equal --prompts 400 --seeds 1 --own-noise
 
 The store has the format of reno.store; only its labels say `synthetic`. Nothing is optimised: each trial's outcome is
 drawn at random from `Truth`, and its images are drawn scenes that show the outcome. Files with the same content are
@@ -26,7 +27,7 @@ import random
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ from reno.config.script import Options, a_path, run_script, whole
 from reno.letters.output import say
 from reno.spec.errors import BadInput
 from reno.spec.judgements import Judgement, Verdict
-from reno.spec.prompts import Prompt
-from reno.spec.trial import TrialSpec
+from reno.spec.prompts import Binding, Prompt
+from reno.spec.trial import TrialSpec, own_seed
 from reno.store.files import TRACE_COLUMNS, TraceRow, encode_frames, encode_noise, encode_png, encode_trace
 from reno.store.records import (
     DONE,
@@ -60,7 +61,7 @@ from reno.store.records import (
 )
 from reno.store.store import Store, write_job_record
 from reno.testbed.render import render
-from reno.testbed.world import Scene, Thing
+from reno.testbed.world import COLORS, OBJECTS, Scene, Thing
 
 MODELS = "synthetic"
 METRICS = ("clip", "blip")
@@ -100,6 +101,22 @@ class Truth:
     """How often the second judge, which is kin to BLIP, is wrong."""
     failures: float = 0.004
     """Share of trials that fail."""
+    alike: bool = False
+    """Every metric ends at the same images, those that CLIP ends at."""
+    noise_spread: float = 0.0
+    """Standard deviation of what a noise adds to all prompts' log-odds with one metric."""
+
+
+TRUTHS = {
+    "study": Truth(),
+    "equal": Truth(alike=True),
+    "ten_points": Truth(
+        before=Odds(1.0, 1.0, 0.5),
+        after={"clip": Odds(1.0, 1.0, 0.8), "blip": Odds(1.0, 1.0, 0.735)},
+        prompt_spread=0.0,
+    ),
+}
+"""By name: as a study might find; no difference at all; CLIP binds 10 prompts of 100 more, 0.64 against 0.54."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +162,12 @@ def synthesise(
     seeds: int | None = None,
     seed: int = 0,
     judges: bool = True,
+    own_noise: bool = False,
 ) -> int:
     """Writes at most `trials` trials and the records of the jobs that would have made them. Answers how many trials.
 
     prompts: by the name of their set; by default the sets of clip_vs_blip. seeds: seeds of each prompt; by default as
-    many as are needed.
+    many as are needed. own_noise: each prompt has noises of its own.
     """
     prompts = prompts or {name: load_prompts(name).prompts for name in ("pairs_dev", "pairs_test", "triples_test")}
     configured = configured or configurations()
@@ -162,7 +180,9 @@ def synthesise(
     writer = _Writer(store, random.Random(seed), numbers, truth or Truth(), difficulty, judges)
     left = trials
     for number, ((name, texts), configuration) in enumerate(itertools.product(prompts.items(), configured)):
-        planned = list(itertools.islice(itertools.product(texts, range(seeds)), left))
+        pairs = itertools.product(texts, range(seeds))
+        pairs = ((prompt, own_seed(prompt.text, number)) if own_noise else (prompt, number) for prompt, number in pairs)
+        planned = list(itertools.islice(pairs, left))
         left -= len(planned)
         if planned:
             writer.job(root / "jobs" / "2026-01-01_00-00-00-000000" / str(number), name, configuration, planned)
@@ -282,10 +302,10 @@ class _Writer:
             self.kept[key] = made
         return made
 
-    def outcome(self, odds: Odds, spec: TrialSpec, salt: str) -> Outcome:
-        """A random outcome; the same for the same seed, prompt and salt."""
+    def outcome(self, odds: Odds, spec: TrialSpec, salt: str, moved: float = 0.0) -> Outcome:
+        """A random outcome; the same for the same seed, prompt and salt. moved: what is added to all log-odds."""
         chance = _chance(f"{spec.prompt.text}|{spec.seed}|{salt}")
-        shift = self.truth.prompt_spread * self.difficulty[spec.prompt.text]
+        shift = self.truth.prompt_spread * self.difficulty[spec.prompt.text] + moved
         found = []
         for _ in spec.prompt.bindings:
             there, shown, together = (
@@ -299,11 +319,14 @@ class _Writer:
         name = configuration.method["name"]
         if name == "none":
             return before
+        if self.truth.alike:
+            configuration = replace(configuration, metric=METRICS[0])
         chance = _chance(f"{spec.prompt.text}|{spec.seed}|{configuration.metric}|{name}|reach")
         reach = configuration.reach if name == "reno" else self.truth.best_of_n
         if chance.random() >= reach:
             return before
-        return self.outcome(self.truth.after[configuration.metric], spec, f"{configuration.metric}|{name}")
+        moved = self.truth.noise_spread * _chance(f"{spec.seed}|{configuration.metric}").gauss(0, 1)
+        return self.outcome(self.truth.after[configuration.metric], spec, f"{configuration.metric}|{name}", moved)
 
     def trace(
         self, configuration: Configuration, spec: TrialSpec, count: int, quality: float
@@ -359,6 +382,17 @@ class _Writer:
             there, shown = (value ^ (self.chance.random() < wrong) for value in (there, shown))
             flipped.append((there, shown, there and shown and together ^ (self.chance.random() < wrong)))
         return _verdict(spec.prompt, tuple(flipped))
+
+
+def made_up_pairs(count: int) -> list[Prompt]:
+    """So many prompts of two of the testbed's objects in two of its colours, the same ones each time."""
+    chance = random.Random(0)
+    found: dict[str, Prompt] = {}
+    while len(found) < count:
+        bindings = tuple(map(Binding, chance.sample(COLORS, 2), chance.sample(OBJECTS, 2)))
+        text = " and ".join(f"a {one.attribute} {one.object}" for one in bindings)
+        found[text] = Prompt(text, bindings)
+    return list(found.values())
 
 
 def _chance(of: str) -> random.Random:
@@ -426,10 +460,22 @@ def _write(arguments: list[str] | None) -> int:
     parser.add_argument("out", type=a_path, help="the results folder to make; must not hold trials yet")
     parser.add_argument("--trials", type=whole(1), default=10_000)
     parser.add_argument("--seed", type=whole(0), default=0)
+    parser.add_argument("--truth", choices=tuple(TRUTHS), default="study", help="the effects that the trials have")
+    parser.add_argument("--prompts", type=whole(1), help="so many made-up pairs, instead of the study's prompt sets")
+    parser.add_argument("--seeds", type=whole(1), help="of each prompt; by default as many as --trials needs")
+    parser.add_argument("--own-noise", action="store_true", help="each prompt has noises of its own")
     options = parser.parse_args(arguments)
     if (options.out / "trials").exists():
         raise BadInput(f"give a new folder; {options.out} holds trials already")
-    say(f"{synthesise(options.out, options.trials, seed=options.seed)} trials in {options.out}")
+    most = len(COLORS) * (len(COLORS) - 1) * len(OBJECTS) * (len(OBJECTS) - 1)
+    if options.prompts and options.prompts > most:
+        raise BadInput(f"--prompts {options.prompts} is more than the {most} pairs that there are; give fewer")
+    written = synthesise(
+        options.out, options.trials, seed=options.seed, truth=TRUTHS[options.truth], seeds=options.seeds,
+        prompts={"pairs_made_up": made_up_pairs(options.prompts)} if options.prompts else None,
+        own_noise=options.own_noise,
+    )  # fmt: skip
+    say(f"{written} trials in {options.out}")
     return 0
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from analysis.claims import EQUIVALENT, SUPPORTED, UNDECIDED, claims
 from analysis.data import load
 from analysis.numbers.effects import change, level
 from analysis.numbers.measures import BY_NAME
@@ -13,7 +16,7 @@ from reno.config.prompt_sets import load_prompts
 from reno.store.records import JobRecord, TrialRecord, read_json
 from reno.store.store import Store
 from reno.store.stored import Stored
-from scripts.synthesise_store import Configuration, Odds, Truth, configurations, main, synthesise
+from scripts.synthesise_store import TRUTHS, Configuration, Odds, Truth, configurations, made_up_pairs, main, synthesise
 
 NONE = Configuration("clip", {"name": "none"})
 
@@ -85,6 +88,7 @@ def test_the_effects_are_those_it_was_told(tmp_path):
         configured=[reno],
         truth=truth,
         seeds=3,
+        own_noise=True,
     )
     one = slices(load(tmp_path))[0]
     assert one.judge == "oracle"
@@ -118,3 +122,51 @@ def test_the_command_refuses_a_folder_with_trials(tmp_path, capsys):
     assert len(list(Store(tmp_path / "r"))) <= 3
     assert main([str(tmp_path / "r")]) == 2
     assert "new folder" in capsys.readouterr().err
+
+
+def few_configurations():
+    """ReNO at one setting with each metric."""
+    method = {"name": "reno", "iterations": 2, "lr": 0.05, "regularization": 0.0, "grad_clip": None, "optimizer": {}}
+    return [Configuration(metric, method) for metric in ("clip", "blip")]
+
+
+def claims_of(root, truth, prompts, seeds=1, own_noise=True):
+    """The claims of a store of ReNO's trials, as the oracle sees them, by key."""
+    made = {"made_up": made_up_pairs(prompts)}
+    synthesise(
+        root, 10_000, prompts=made, configured=few_configurations(), truth=truth, seeds=seeds, own_noise=own_noise
+    )
+    return {claim.key: claim for claim in claims(slices(load(root))) if claim.judge == "oracle"}
+
+
+def test_two_metrics_with_the_same_images_end_as_equivalent(tmp_path):
+    found = claims_of(tmp_path, replace(TRUTHS["equal"], failures=0.0), prompts=60)
+    b = found["b"]
+    assert b.verdict == EQUIVALENT and b.parts[0].measured.over == "prompts and bindings"
+    assert b.parts[0].effect.win == b.parts[0].effect.loss == 0
+
+
+def test_a_true_difference_is_found_with_enough_prompts_and_else_left_open(tmp_path):
+    apart = {"clip": Odds(1.0, 1.0, 0.9), "blip": Odds(1.0, 1.0, 0.4)}
+    truth = replace(TRUTHS["ten_points"], failures=0.0, before=Odds(1.0, 1.0, 0.1), after=apart)
+    few, many = (claims_of(tmp_path / str(count), truth, count) for count in (8, 50))
+    assert (few["b"].verdict, many["b"].verdict) == (UNDECIDED, SUPPORTED)
+    assert "more prompt" in few["b"].decided.why
+    interval = many["b"].parts[0].interval
+    assert interval.low < 0.75 * 0.81 - 0.45 * 0.16 < interval.high  # what the two settings reach of 0.9^2 and 0.4^2
+    assert many["a, clip"].verdict == SUPPORTED
+
+
+def test_noises_that_move_all_prompts_leave_open_what_other_noises_would_do(tmp_path):
+    truth = replace(TRUTHS["ten_points"], failures=0.0, noise_spread=2.0)
+    b = claims_of(tmp_path, truth, prompts=20, seeds=3, own_noise=False)["b"]
+    assert b.parts[0].measured.over == "prompts, noises and bindings"
+    assert b.verdict == UNDECIDED and "more noises" in b.decided.why
+
+
+def test_the_command_makes_pairs_of_its_own_and_refuses_more_than_there_are(tmp_path, capsys):
+    assert len({prompt.text for prompt in made_up_pairs(400)}) == 400
+    assert main([str(tmp_path / "r"), "--trials", "2", "--truth", "equal", "--prompts", "2", "--own-noise"]) == 0
+    assert len({trial.record.spec.seed for trial in Store(tmp_path / "r")}) == len(list(Store(tmp_path / "r")))
+    assert main([str(tmp_path / "q"), "--prompts", "1000000"]) == 2
+    assert "pairs that there are; give fewer" in capsys.readouterr().err
