@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.numbers.design import FEWEST_NOISES
 from analysis.numbers.effects import Noises, noises
-from analysis.numbers.statistics import FEWEST_PROMPTS, FEWEST_SEEDS
+from analysis.numbers.statistics import FEWEST_PROMPTS
 
 NAN = float("nan")
 
@@ -45,7 +46,7 @@ def split(rows: pd.DataFrame, value: str) -> Split:
         return _one_way(rows, value)
     cells = rows.pivot_table(index="prompt", columns="seed", values=value).dropna()
     prompts, seeds = cells.shape
-    if prompts < FEWEST_PROMPTS or seeds < FEWEST_SEEDS:
+    if prompts < FEWEST_PROMPTS or seeds < FEWEST_NOISES:
         return _unsplit(rows)
     y = cells.to_numpy(float)
     of_prompt, of_seed = y.mean(axis=1, keepdims=True), y.mean(axis=0, keepdims=True)

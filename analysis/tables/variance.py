@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from analysis.numbers.design import FEWEST_NOISES
 from analysis.numbers.effects import noises
 from analysis.numbers.slices import Slice, families_of
-from analysis.numbers.statistics import FEWEST_PROMPTS, FEWEST_SEEDS
+from analysis.numbers.statistics import FEWEST_PROMPTS
 from analysis.numbers.tuning import by_metric
 from analysis.numbers.variance import Split, split, split_over_metrics
 from analysis.tables.notes import n_note, settings_note
@@ -37,7 +38,7 @@ def variance(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
     title = "The variance of the outcome: prompt, noise and rest"
     if not rows:
         why = (
-            f"It takes {FEWEST_PROMPTS} judged prompts with 2 noises of their own each, or with {FEWEST_SEEDS} noises "
+            f"It takes {FEWEST_PROMPTS} judged prompts with 2 noises of their own each, or with {FEWEST_NOISES} noises "
             "that all of them share."
         )
         return empty_table(cell, 15, "variance", title, COLUMNS, why)
