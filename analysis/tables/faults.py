@@ -27,9 +27,9 @@ def faults(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) -> 
     """One row a metric x judge x state before. States that no binding had are left out."""
     rows, shown = [], []
     for one in cell:
-        for metric, trials in by_metric(slices, one).items():
-            fates = binding_fates(one, results)
-            fates = fates[fates["trial"].isin(set(trials["trial"]))]
+        picked, all_fates = by_metric(slices, one), binding_fates(one, results)
+        for metric, trials in picked.items():
+            fates = all_fates[all_fates["trial"].isin(set(trials["trial"]))]
             for state in STATES:
                 was = fates["was"] == state
                 if was.any():

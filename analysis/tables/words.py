@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 
 from analysis.data import Results
-from analysis.numbers.bindings import binding_fates, share
+from analysis.numbers.bindings import binding_fates, share, share_value
 from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import by_metric
 from analysis.tables.columns import bracketed, spread
@@ -18,10 +18,7 @@ from reno.prompts.words import attribute_kind
 
 OTHER = "other"
 """Attributes whose kind is not known."""
-NUMBERS = (
-    "bindings", "prompts", "before", "before_low", "before_high", "before_interval", "after", "after_low", "after_high",
-    "after_interval",
-)  # fmt: skip
+NUMBERS = ("bindings", "prompts", "before", "after", "after_low", "after_high", "after_interval")
 ABOUT = ("judge", "kin", "method", "metric", "settings")
 Group = tuple[tuple[str, ...], pd.DataFrame]
 """What a row is of, and its rows of `binding_fates`."""
@@ -87,7 +84,7 @@ def _table(
 def _row(one: Slice, trials: pd.DataFrame, fates: pd.DataFrame, about: dict[str, str]) -> tuple[dict, str]:
     """A row of the frame and its text: of one metric's trials, those bindings that the row is of."""
     first = trials.iloc[0]
-    before, after = share(fates, fates["was_right"]).interval, share(fates, fates["is_right"])
+    before, after = share_value(fates, fates["was_right"]), share(fates, fates["is_right"])
     row = {
         "judge": one.judge,
         "kin": one.is_kin(first["families"]),
@@ -95,10 +92,10 @@ def _row(one: Slice, trials: pd.DataFrame, fates: pd.DataFrame, about: dict[str,
         **about,
         "bindings": len(fates),
         "prompts": after.prompts,
-        **spread("before", before),
+        "before": before,
         **spread("after", after.interval),
     }
-    text = f"{number(before.value)} → {bracketed(after.interval, signed=False)}"
+    text = f"{number(before)} → {bracketed(after.interval, signed=False)}"
     return row, text if len(fates) else MISSING
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 
 from analysis.data.frames import tidy
+from analysis.numbers.bindings import binding_fates, share, share_value
 from analysis.numbers.slices import slices
 from analysis.tables import cells
 from analysis.tables.words import ABOUT, NUMBERS, by_kind, by_word
@@ -60,6 +63,13 @@ def test_bindings_by_kind_by_hand(record):
     assert color["bindings"] == "7 / 4" and color["clip"].startswith("0.00 → 0.86 [") and color["blip"] == "0.00 → 0.00"
     assert material["clip"] == "1.00 → 0.00 (=)" and (other["clip"], other["blip"]) == ("0.00 → 1.00", "–")
     assert any("in no list of the program" in note for note in table.notes)
+
+
+def test_the_value_alone_is_that_of_the_share_where_prompts_have_different_numbers_of_trials(record):
+    results = tidy([record("p0", seed, after=("right", "gone")) for seed in range(3)] + [record("p1")])
+    fates = binding_fates(slices(results)[0], results)
+    assert share_value(fates, fates["is_right"]) == share(fates, fates["is_right"]).value == 0.75
+    assert math.isnan(share_value(fates[:0], fates["is_right"][:0]))
 
 
 def test_bindings_by_attribute_and_object_by_hand(record):
