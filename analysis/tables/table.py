@@ -15,6 +15,7 @@ MOST_ROWS = 60
 TEXT = (
     "judge", "method", "metric", "settings", "measure", "prompt", "binding", "trial", "control", "a vs b", "row", "now",
     "device", "category", "source", "protocol", "kind", "word", "was", "judges", "of", "asked", "instead", "outcome",
+    "published is in our interval",
 )  # fmt: skip
 """Columns that are set flush left."""
 
