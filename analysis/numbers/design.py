@@ -83,6 +83,8 @@ class Design:
         self._cell_weights = np.bincount(places, self.weights, len(cell))
         self._cell_prompt, cell_noise = np.divmod(cell, max(1, self.noises))
         self._cells_by_noise = _members(cell_noise, self.noises)
+        self.noises_each = np.bincount(self._cell_prompt, minlength=self.prompts)
+        """(prompts,), how many noises each prompt has."""
         self.own_noises = self.prompts > 1 and self.noises == len(cell)
         """No two prompts share a noise. False for a single prompt."""
         self.one_each = self.trials == self.prompts

@@ -55,12 +55,14 @@ class Noises:
 
 def noises(rows: pd.DataFrame) -> Noises:
     """Of rows with a `prompt` and a `seed`."""
-    pairs = rows[["prompt", "seed"]].drop_duplicates()
-    counts = pairs["prompt"].value_counts()
-    if counts.empty:
+    return _noises_of(Design.of(rows[list(PAIR)]))
+
+
+def _noises_of(design: Design) -> Noises:
+    if not design.prompts:
         return Noises(0, 0, 0, 0, own=False)
-    own = len(counts) > 1 and not pairs["seed"].duplicated().any()
-    return Noises(len(counts), pairs["seed"].nunique(), int(counts.min()), int(counts.max()), own)
+    each = design.noises_each
+    return Noises(design.prompts, design.noises, int(each.min()), int(each.max()), design.own_noises)
 
 
 def _some(count: int, shown: object, what: str) -> str:
@@ -162,7 +164,7 @@ def level(rows: pd.DataFrame, measure: Measure, image: str = "best", group: str 
     design = Design.of(rows, None if group is None else pd.factorize(rows[group])[0])
     estimate = level_estimate(rows[columns].to_numpy(float), measure.of, design, measure.share)
     few = design.noises if design.few_noises else 0
-    return Level(estimate.interval(LEVEL), noises(rows), len(rows), design.over, estimate, few)
+    return Level(estimate.interval(LEVEL), _noises_of(design), len(rows), design.over, estimate, few)
 
 
 def change(rows: pd.DataFrame, measure: Measure) -> Effect:
@@ -198,7 +200,6 @@ def _effect(
     ahead = measure.better * (of(values[:, :width]) - of(values[:, width:]))
     ends = design.mean(values.T) if len(pairs) else np.full(2 * width, np.nan)
     estimate = difference_estimate(values, of, design, measure.share)
-    started = noises(pairs)
     return Effect(
         a=float(of(ends[:width])),
         b=float(of(ends[width:])),
@@ -210,7 +211,7 @@ def _effect(
         win=int((ahead > 1e-9).sum()),
         tie=int((np.abs(ahead) <= 1e-9).sum()),
         loss=int((ahead < -1e-9).sum()),
-        noises=started,
+        noises=_noises_of(design),
         pairs=len(pairs),
         measure=measure,
         estimate=estimate,
