@@ -44,7 +44,7 @@ def controls(cell: Sequence[Slice], results: Results) -> Table:
     """
     rows, shown, effects, unequal = [], [], [], {}
     for one in cell:
-        for (_, metric, settings), control, families, ratios, measure, effect in _comparisons(one, results):
+        for (_, metric, settings), control, families, ratios, measure, effect in _comparisons(one, results, cell[0]):
             effects.append(effect)
             rows.append(
                 {"judge": one.judge, "kin": one.is_kin(families), "metric": metric, "settings": settings}
@@ -126,7 +126,8 @@ def _passes(trials: pd.DataFrame) -> float:
     return step * (images - 1) + 1
 
 
-def _comparisons(one: Slice, results: Results) -> Iterator[tuple[Key, str, str, Ratios, Measure, Effect]]:
+def _comparisons(one: Slice, results: Results, first: Slice) -> Iterator[tuple[Key, str, str, Ratios, Measure, Effect]]:
+    """first: the slice of the first judge."""
     parts = {(method, metric, settings): trials for method, metric, settings, trials in one.configurations(one.rows)}
     for key, reno in parts.items():
         if key[0] != "reno":
@@ -136,7 +137,7 @@ def _comparisons(one: Slice, results: Results) -> Iterator[tuple[Key, str, str, 
             ratios = _ratios(reno, other)
             for measure in SHOWN if one.judge else ():
                 yield key, control, families, ratios, measure, versus(reno, other, measure)
-            if equal_seconds:
+            if equal_seconds and one is first:  # a metric's own score is the same for every judge
                 a, b = at_equal_seconds(reno, other, results)
                 yield key, control, families, ratios, BUDGETED, versus(a, b, BUDGETED)
 

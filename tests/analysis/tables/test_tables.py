@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 from scipy.stats import chi2
 
 from analysis.claims import claims_on
@@ -20,6 +21,9 @@ from analysis.tables.files import to_csv, to_latex, to_markdown
 from analysis.tables.headline import headline
 from analysis.tables.tuned import tuned
 from analysis.tables.versus import FRAME, metric_against_metric
+from reno.spec.prompts import Binding
+from reno.store.records import ExecutionRecord, GitState
+from tests.analysis.conftest import tuned_records
 
 RIGHT, WRONG, HALF, APART = ("right",) * 2, ("gone",) * 2, ("right", "gone"), ("swapped",) * 2
 
@@ -228,6 +232,11 @@ def test_controls_at_equal_images_and_at_equal_seconds(record):
     assert values["compute_ratio"].tolist() == pytest.approx([1 / 101, 51 / 101, 111 / 101])  # 2 x 50 steps, and 1
     assert table.frame.columns.tolist() == list(CONTROLS_FRAME)
     assert not table.frame.duplicated(["metric", "settings", "control", "measure"]).any()
+    two = (("oracle", "none"), ("vqa", "blip"))
+    judged = tidy([replace(row, judgements=record(judges=two).judgements) for row in records])
+    judged.__dict__["all_traces"] = results.all_traces
+    measured = controls(cell_of(judged), judged).frame.groupby("judge")["measure"].value_counts()
+    assert measured["oracle", "score_at_equal_seconds"] == 1 and "score_at_equal_seconds" not in measured["vqa"]
     assert any("Not run here: decoder_only" in note for note in table.notes)
     short = tidy([row for row in records if row.spec.method.get("iterations") != 110])
     short.__dict__["all_traces"] = results.all_traces
@@ -382,3 +391,56 @@ def test_noises_of_which_some_are_shared_are_counted_as_seeds(record):
     ]
     table = metric_against_metric(cell_of(tidy(records)))
     assert set(table.frame["over"]) == {"prompts and noises"} and set(table.shown["n"]) == {"8 × 11 (32)"}
+
+
+def test_what_was_mixed_is_said_once_and_checkpointing_counts_three_passes_a_step(record):
+    """Devices, batch sizes and commits that differ are a caution, and equal compute is counted from how ReNO ran."""
+
+    def made(k, **fields):
+        one = record(f"p{k}", k, iterations=10)
+        return replace(one, provenance=replace(one.provenance, **fields))
+
+    alike = cell_of(tidy([made(k) for k in range(6)]))
+    assert not any("Caution" in note for note in headline(alike).all_notes)
+    records = [made(k, device="cuda" if k else "cpu", git=GitState(commit=f"c{k % 3}", diff=None)) for k in range(6)]
+    said = [note for note in headline(cell_of(tidy(records))).all_notes if "Caution" in note]
+    assert said == [
+        "Caution: these trials were made with 3 commits of the code and 2 devices; a difference between two rows may "
+        "come from that."
+    ]
+    records = [made(k, execution=ExecutionRecord(checkpointing=True)) for k in range(6)]
+    records += [record(f"p{k}", k, method="best_of_n", iterations=30) for k in range(6)]
+    results = traces(tidy(records), {row.id: ([1.0, 2.0], 1.0) for row in records})
+    table = controls(cell_of(results), results)
+    assert table.frame["compute_ratio"].iloc[0] == 31 / 31 and "equal compute" in table.frame["control"].iloc[0]
+
+
+def test_recurring_bindings_are_counted_and_said(record):
+    """Each of nine bindings stands in two prompts."""
+    records = [
+        replace(
+            record(f"p{k}", k, metric, after=RIGHT if k % 2 else WRONG),
+            bindings=(Binding(f"color{k}", "car"), Binding(f"color{(k + 1) % 9}", "car")),
+        )
+        for k in range(9)
+        for metric in ("clip", "blip")
+    ]
+    table = metric_against_metric(cell_of(tidy(records)))
+    assert set(table.frame["over"]) == {"prompts and bindings"}
+    assert any("The 9 prompts ask for 9 different bindings, each in 2 prompts" in note for note in table.accounting)
+
+
+def test_a_table_without_rows_has_the_header_of_one_with_rows(record):
+    """One line on the page, and a CSV that a program can read."""
+    results = tidy([record(method="none")])
+    traces(results, {row: ([1.0], 1.0) for row in results.trials["trial"]})
+    (cell,) = cells(slices(results))
+    empty = [metric_against_metric(cell), tuned(cell, ()), cross_metric(cell), controls(cell, results)]
+    for table in empty:
+        assert table.frame.empty and table.shown.empty and len(table.notes) == 1, table.name
+        assert to_csv(table).startswith(",".join(table.frame.columns[:3]))
+    records = tuned_records(8)
+    found = slices(traces(tidy(records), {row.id: ([1.0, 2.0], 1.0) for row in records}))
+    full = next(cell for cell in cells(found) if cell[0].prompt_set == "pairs_test")
+    assert tuned(full, found).frame.columns.tolist() == empty[1].frame.columns.tolist()
+    assert cross_metric(full).frame.columns.tolist() == empty[2].frame.columns.tolist()
