@@ -41,6 +41,8 @@ class Side:
     """Settings are listed in this order: by iterations, then by learning rate."""
     first: bool
     """It is shown before a reader chooses other settings."""
+    still: bool
+    """Of its images, only the best is here."""
     color: int
     words: str
     outcomes: tuple[str, ...]
@@ -175,6 +177,7 @@ def _side(results, one, row, curve, span, draw, changed: BeforeAndAfter, first: 
         settings=row["settings"] or row["method"],
         order=(*(0.0 if pd.isna(row[name]) else float(row[name]) for name in ("iterations", "lr")), row["settings"]),
         first=first,
+        still=draw is only_best,
         color=one.places[row["metric"]] % len(PALETTE),
         words=in_words(changed.after),
         outcomes=tuple(changed.outcomes),

@@ -66,6 +66,7 @@ def write_page(
         of=of,
         whole=results.in_folders,
         choices=choices(cards),
+        still=any(side.still for card in cards for side in card.sides),
         meanings=MEANINGS,
         sources=rests_on,
         json=inert_json,

@@ -38,8 +38,10 @@ def test_a_card_has_each_metric_at_every_setting_and_shows_one_of_each_first(sto
 
 def test_beyond_the_limit_of_strips_other_settings_have_their_best_image_only(store, monkeypatch):
     monkeypatch.setattr(cards, "MOST_STRIPS", 2 * 2 + 6)  # what is shown first, and the others of one card
-    counts = [[side.picture.count > 1 for side in card.sides if not side.first] for card in gallery(*store)]
+    shown = gallery(*store)
+    counts = [[side.picture.count > 1 for side in card.sides if not side.first] for card in shown]
     assert sorted(map(any, counts)) == [False, True]
+    assert [any(side.still for side in card.sides) for card in shown] == [not any(moving) for moving in counts]
     monkeypatch.setattr(cards, "MOST_OTHERS", 1)
     assert all(len(card.sides) == 4 for card in gallery(*store))
 
