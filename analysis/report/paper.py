@@ -27,10 +27,14 @@ from analysis.report.words import explained
 from analysis.tables import Table
 from analysis.tables.files import table_stem
 from reno.letters.fonts import FIRST, of_this_machine
+from reno.letters.harmless import visible
+from reno.letters.lines import lines_of, width_of
 from reno.store.staging import scratch
 
 MOST_ROWS = 24
 """Rows of the longest table on paper."""
+LINE = 34
+"""Letters of a line above the pictures of a case; of a longer prompt there are three lines."""
 
 
 def write_paper(
@@ -109,7 +113,8 @@ def _case(one: Strip, beside: Path) -> dict[str, Any]:
             picture.image.save(file)
         said = [picture.title, picture.right, picture.settings]
         pictures.append({"file": file.name if picture.image else "", "said": [text for text in said if text]})
-    return {"title": one.title, "prompt": one.prompt, "pictures": pictures}
+    prompt = " ".join(lines_of(visible(one.prompt), lambda line: width_of(line) <= LINE, most=3))
+    return {"title": one.title, "prompt": prompt, "pictures": pictures}
 
 
 def _figure(one: Figure, file: Path) -> dict[str, Any]:
