@@ -21,7 +21,7 @@ def test_no_argument_is_the_reports_setting(compose):
     assert (settings.method, settings.optimizer, settings.lr, settings.iterations) == ("reno", "adam", 0.01, 50)
     assert (settings.regularization, settings.grad_clip, job.seeds, job.metric.name) == (0.0, None, (42,), "clip")
     assert settings.optimizer_settings == {"betas": [0.9, 0.999], "eps": 1e-8}
-    assert (settings.kind, settings.options) == ("", {"start": 1})
+    assert (settings.kind, settings.options) == ("", {})
     assert job.prompts[0].text == "a gold bench and a green clock"
     assert (len(job.prompts), job.prompt_set, job.own_noise, job.study, job.claims) == (12, "report", False, None, ())
     assert (job.device, job.dtype, job.batch_size, job.dry_run) == ("auto", "auto", 1, False)
