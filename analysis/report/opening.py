@@ -67,12 +67,11 @@ def opening(
     first = reported(slices)[0]
     place = about(found) if found else (first.models, first.prompt_set, first.judge)
     one = next(one for one in slices if (one.models, one.prompt_set, one.judge) == place)
-    compared = compared_trials(one, slices)
+    compared = {metric: compared_trials(one, slices, [metric]) for metric in one.metrics_of(one.select(method="reno"))}
+    trials = {metric: of_metric.by_metric[metric] for metric, of_metric in compared.items()}
     here = [other for other in shown if (other.models, other.prompt_set) == place[:2]]
-    measures = {metric: _measure(one, metric) for metric in compared.by_metric}
-    effects = {
-        metric: change(rows, measures[metric]) for metric, rows in compared.by_metric.items() if measures[metric]
-    }
+    measures = {metric: _measure(one, metric) for metric in trials}
+    effects = {metric: change(rows, measures[metric]) for metric, rows in trials.items() if measures[metric]}
     prompts = of_prompts(one.prompt_set, one.rows["prompt"].nunique())
     judge = f"judge {one.judge}" if one.judge else "no judge"
     chosen, by = _chosen(here, judged)
@@ -82,8 +81,8 @@ def opening(
         rule=ORDERED.format(count=len(here), by=by) if len(chosen) > 1 else "",
         sentence=_sentence(one, effects),
         measure="images with every attribute on its object" if one.judge else "the metric's own score",
-        rows=tuple(_row(metric, compared.by_metric[metric], effect) for metric, effect in effects.items()),
-        basis=f"Trials: {compared.basis}." if effects else "",
+        rows=tuple(_row(metric, trials[metric], effect) for metric, effect in effects.items()),
+        basis=f"Trials: {'; '.join(compared[metric].basis for metric in effects)}." if effects else "",
     )
 
 

@@ -32,8 +32,8 @@ def test_transitions_by_kind_of_fault_by_hand(record):
     ]  # fmt: skip
     assert rows["bindings"].tolist() == [7] * 5
     assert rows["right"].tolist() == pytest.approx([1 / 7, 1, 1 / 7, 1 / 7, 1 / 7])
-    assert rows.loc["attribute elsewhere", "right_interval"] == "equal"
-    assert table.shown["share right [95%]"].tolist()[1] == "1.00 (=)"
+    assert rows.loc["attribute elsewhere", "right_interval"] == "score"
+    assert table.shown["share right [95%]"].tolist()[1] == "1.00 [0.65, 1.00]"  # Wilson's, of 7 of 7
 
 
 def test_a_share_is_of_prompts_that_had_the_fault_and_a_state_of_no_binding_has_no_row(record):

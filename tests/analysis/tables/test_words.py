@@ -61,7 +61,7 @@ def test_bindings_by_kind_by_hand(record):
     assert table.shown["kind"].tolist() == ["color", "material", "other"]  # the most frequent first
     color, material, other = table.shown.to_dict("records")
     assert color["bindings"] == "7 / 4" and color["clip"].startswith("0.00 → 0.86 [") and color["blip"] == "0.00 → 0.00"
-    assert material["clip"] == "1.00 → 0.00 (=)" and (other["clip"], other["blip"]) == ("0.00 → 1.00", "–")
+    assert material["clip"] == "1.00 → 0.00 [0.00, 0.39]" and (other["clip"], other["blip"]) == ("0.00 → 1.00", "–")
     assert any("in no list of the program" in note for note in table.notes)
 
 
