@@ -86,21 +86,22 @@ def _decision(group: Sequence[Claim]) -> str:
     if first.metric is None:
         parts = [f"{part.quantity}: {bracketed(part.interval, signed=part.compares)}" for part in first.parts]
         told = [*([first.decided.why] if first.decided.why else []), *parts]
-        return f"{_that(first.statement, first.verdict)}" + (f" ({'; '.join(told)})" if told else "")
-    by_verdict: dict[str, list[str]] = {}
+        return _that(first) + (f" ({'; '.join(told)})" if told else "")
+    by_verdict: dict[tuple[str, str], list[str]] = {}
     for claim in group:
-        word = f"{claim.verdict} ({claim.decided.why})" if claim.decided.why else claim.verdict
-        by_verdict.setdefault(word, []).append(f"with {claim.metric}")
-    verdicts = listed([f"{word} {listed(metrics)}" for word, metrics in by_verdict.items()])
+        by_verdict.setdefault((claim.verdict, claim.decided.why), []).append(f"with {claim.metric}")
+    verdicts = listed(
+        [f"{word} {listed(metrics)}{f' ({why})' if why else ''}" for (word, why), metrics in by_verdict.items()]
+    )
     beside = [f"{part.metric} {bracketed(part.interval)}: {part.verdict}" for claim in group for part in claim.beside]
     more = f"; whether it gains more than best of n at as many images: {'; '.join(beside)}" if beside else ""
     return f"that {first.stated.statement} is {verdicts}{more}"
 
 
-def _that(statement: str, verdict: str) -> str:
-    if verdict == EQUIVALENT:
-        return f"that {statement} does not show: the difference that it claims is within the margin ({verdict})"
-    return f"that {statement} is {verdict}"
+def _that(claim: Claim) -> str:
+    if claim.verdict == EQUIVALENT:
+        return f"that {claim.statement} does not show: the two are equivalent within ±{claim.parts[0].margin:g}"
+    return f"that {claim.statement} is {claim.verdict}"
 
 
 def _rests(results: Results, slices: Sequence[Slice], found: Sequence[Claim], main: Sequence[Claim]) -> str:
@@ -113,7 +114,7 @@ def _rests(results: Results, slices: Sequence[Slice], found: Sequence[Claim], ma
     others = [one for one in found if one not in main]
     if others:
         same = {one.key: one.verdict for one in main}
-        agree = sum(one.verdict == same[one.key] for one in others)
+        agree = sum(one.verdict == same.get(one.key) for one in others)
         text += f"; on the other prompt sets, judges or generators {agree} of {len(others)} verdicts are the same"
     return f"{text}."
 

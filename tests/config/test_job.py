@@ -66,6 +66,11 @@ def test_claims_are_those_of_a_file_or_the_studys_own(own, compose, refusal):
     assert "must be a list of claims" in refusal(*own("claim_sets", "mine", {"claim": 1}), "claims=mine")
     assert compose("claims=[{key: a,statement: s,definition: d,parts: [{measure: m,a: x,b: 'y'}]}]").claims == (claim,)
     assert "must be a list of claims" in refusal("claims=[{key: a}]")
+    level = "claims=[{key: a,statement: s,definition: d,parts: [{measure: objects,a: clip%s}]}]"
+    assert compose(level % ",at_least: 0.9").claims[0]["parts"] == [
+        {"measure": "objects", "a": "clip", "at_least": 0.9}
+    ]
+    assert "each part has measure, a and b, or measure, a and at_least" in refusal(level % "")
 
 
 def test_a_seed_a_prompt_is_its_own_where_that_is_asked_for(compose):
