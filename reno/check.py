@@ -101,7 +101,7 @@ def _chosen_models(chosen: Chosen, conf: Conf, every: bool):
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf, chosen.typed)
     generator = chosen_generator(models, chosen, conf)
     usual = {knob: names(f"models.{knob}", models.take(knob, None)) for knob in ("record", "evaluators")}
-    for knob in ("name", "batch_size", "reference_seconds", "reference_bytes"):
+    for knob in ("name", "batch_size", "own_noise", "seed", "reference_seconds", "reference_bytes"):
         models.take(knob, None)
     models.end()
     given = values["metrics"]
