@@ -27,6 +27,7 @@ from reno.config.sections import Section
 from reno.config.suites import asked_suite
 from reno.prompts.formats import PromptFile
 from reno.prompts.reader import prompt_from_text
+from reno.spec.claims import read_claims
 from reno.spec.errors import BadInput, did_you_mean, first_line
 from reno.spec.job import (
     DTYPES,
@@ -393,20 +394,14 @@ def _claims(claims: object, conf: Conf) -> tuple[dict[str, Any], ...]:
 
 
 def _stated(claims: object, where: str) -> tuple[dict[str, Any], ...]:
-    """Claims that have the keys of one. Raises BadInput."""
+    """Claims that the report can decide. Raises BadInput."""
     keys = {"key", "statement", "definition", "parts"}
     if not isinstance(claims, list) or not all(isinstance(one, dict) and set(one) == keys for one in claims):
         raise BadInput(f"{where} must be a list of claims, each with key, statement, definition and parts")
-    for claim in claims:
-        texts = [claim[name] for name in ("key", "statement", "definition")]
-        parts = claim["parts"]
-        if not all(isinstance(text, str) for text in texts) or not isinstance(parts, list) or not parts:
-            raise BadInput(f"claim {claim['key']} of {where}: key, statement and definition are texts, parts a list")
-        kinds = ({"measure", "a", "b"}, {"measure", "a", "at_least"})
-        if not all(isinstance(part, dict) and any(kind <= set(part) for kind in kinds) for part in parts):
-            raise BadInput(
-                f"claim {claim['key']} of {where}: each part has measure, a and b, or measure, a and at_least"
-            )
+    stated = read_claims(claims, where)
+    twice = [claim.key for place, claim in enumerate(stated) if claim.key in {one.key for one in stated[:place]}]
+    if twice:
+        raise BadInput(f"{where} has two claims with the key {twice[0]!r}; give each a key of its own")
     return tuple(claims)
 
 

@@ -60,17 +60,22 @@ def test_every_knob_reaches_the_job(compose, tmp_path):
 
 
 def test_claims_are_those_of_a_file_or_the_studys_own(own, compose, refusal):
-    claim = {"key": "a", "statement": "s", "definition": "d", "parts": [{"measure": "m", "a": "x", "b": "y"}]}
+    claim = {"key": "a", "statement": "s", "definition": "d", "parts": [{"measure": "bound", "a": "x", "b": "y"}]}
     for values in ([claim], {"claims": [claim]}):
         assert compose(*own("claim_sets", "mine", values), "claims=mine").claims == (claim,)
     assert "must be a list of claims" in refusal(*own("claim_sets", "mine", {"claim": 1}), "claims=mine")
-    assert compose("claims=[{key: a,statement: s,definition: d,parts: [{measure: m,a: x,b: 'y'}]}]").claims == (claim,)
+    assert compose("claims=[{key: a,statement: s,definition: d,parts: [{measure: bound,a: x,b: 'y'}]}]").claims == (
+        claim,
+    )
     assert "must be a list of claims" in refusal("claims=[{key: a}]")
     level = "claims=[{key: a,statement: s,definition: d,parts: [{measure: objects,a: clip%s}]}]"
     assert compose(level % ",at_least: 0.9").claims[0]["parts"] == [
         {"measure": "objects", "a": "clip", "at_least": 0.9}
     ]
-    assert "each part has measure, a and b, or measure, a and at_least" in refusal(level % "")
+    assert "claim a of claims cannot be used: a part has b, what a is compared with, or at_least" in refusal(level % "")
+    assert "at_least must be above 0 and below 1, not 90" in refusal(level % ",at_least: 90")
+    twice = refusal(*own("claim_sets", "mine", [claim, claim]), "claims=mine")
+    assert "has two claims with the key 'a'; give each a key of its own" in twice
 
 
 def test_a_seed_a_prompt_is_its_own_where_that_is_asked_for(compose):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.numbers.measures import BY_NAME
 from analysis.numbers.stated_claims import DEFAULT, metrics_called, named_metrics, stated_claims
+from reno.spec.claims import MEASURES
 from reno.spec.errors import BadInput
 
 GOOD = {"key": "x", "statement": "s", "definition": "d", "parts": [{"measure": "bound", "a": "clip", "b": "blip"}]}
@@ -13,6 +15,10 @@ GOOD = {"key": "x", "statement": "s", "definition": "d", "parts": [{"measure": "
 def part(**fields):
     """GOOD with another part."""
     return GOOD | {"parts": [{"measure": "bound", "a": "clip", "b": "blip"} | fields]}
+
+
+def test_a_claim_may_measure_what_the_analysis_measures():
+    assert tuple(BY_NAME) == MEASURES
 
 
 def test_the_default_claims_are_four_on_clip_and_blip():
@@ -52,7 +58,12 @@ def test_a_stores_own_claims_take_the_place_of_the_default_and_the_first_of_a_ke
         (part(a="before", b="after"), "a part compares a: after with b: before"),
         (part(a="blip"), "a and b are both 'blip'"),
         (part(margin=-0.1), "margin must be above 0"),
-        (part(margin=0.1, above=0.2), "margin must be above 0 and stand without `above`"),
+        (part(margin=5.0), "margin must be above 0, below 1"),
+        (part(margin=float("inf")), "margin must be above 0, below 1"),
+        (part(above=1.5), "above must be above -1 and below 1, as a difference of shares is, not 1.5"),
+        (part(above=float("nan")), "above must be above -1 and below 1"),
+        (GOOD | {"statement": " "}, "key, statement and definition must not be empty"),
+        (part(margin=0.1, above=0.2), "margin must be above 0, below 1, and stand without `above`"),
         (part(b=None), "a part has b, what a is compared with, or at_least, the level that a has to reach"),
         (part(at_least=0.9), "at_least is about a alone, after optimisation; leave out b, margin and above"),
         (part(b=None, at_least=0.9, margin=0.1), "at_least is about a alone"),
