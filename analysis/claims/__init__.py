@@ -110,10 +110,15 @@ class Claim:
         if word and self.p_holm < SIGNIFICANT:
             return Verdict(word)
         if word:
-            return Verdict(UNDECIDED, f"p is {p_text(self.p_holm)} after Holm's adjustment for {self.family} claims")
+            return Verdict(UNDECIDED, f"p is {p_text(self.p_holm)}{self._adjustment}")
         if EQUIVALENT in words:
             return Verdict(EQUIVALENT)
         return next(one for one in verdicts if one.word == UNDECIDED)
+
+    @property
+    def _adjustment(self) -> str:
+        """What the claim's p is adjusted for, in words; empty if it is the only one of its family."""
+        return f" after Holm's adjustment for {self.family} claims" if self.family > 1 else ""
 
     @property
     def sentence(self) -> str:
@@ -128,9 +133,8 @@ class Claim:
     def verdict_in_words(self) -> str:
         """The verdict with its p, its margin or its reason."""
         decided = self.decided
-        adjusted = f" after Holm's adjustment for {self.family} claims" if self.family > 1 else ""
         if decided.word in (SUPPORTED, CONTRADICTED):
-            return f"{decided.word} (p {p_text(self.p_holm)}{adjusted})"
+            return f"{decided.word} (p {p_text(self.p_holm)}{self._adjustment})"
         if decided.word == EQUIVALENT:
             return f"{decided.word} (the difference lies within ±{self.parts[0].margin:g})"
         return f"{decided.word} ({decided.why})" if decided.why else decided.word

@@ -43,7 +43,7 @@ def limited(found: PromptFile, limit: object, seed: object) -> PromptFile:
         kept, how = sorted(drawn.sample(range(total), count)), f"drawn with limit_seed={seed}"
     note = f"limit={limit}: {count} of {total} prompts, {how}"
     if count == total:
-        note = f"limit={limit} has no effect: there are {total} prompts"
+        note = f"limit={limit} has no effect: there {'is 1 prompt' if total == 1 else f'are {total} prompts'}"
     return PromptFile(tuple(found.prompts[place] for place in kept), (*found.notes, note))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,4 +205,14 @@ def next_commands(jobs: Sequence[EndedJob]) -> list[tuple[str, str]]:
         (f"python -m reno.run{models}{results} prompt='a red car and a blue bowl'", "a prompt of your own"),
         (f"python -m reno.run -m +experiments=clip_vs_blip{models}{results} dry_run=true", "what a whole study takes"),
     ]
-    return [(as_called(command), what) for command, what in commands]
+    python = _python()
+    return [(as_called(command).replace("python -m", f"{python} -m", 1), what) for command, what in commands]
+
+
+def _python() -> str:
+    """What a user types to start this interpreter: `python` where it is the one that the shell finds."""
+    found = shutil.which("python")
+    if found and Path(found).parent == Path(sys.executable).parent:
+        return "python"
+    here = Path(sys.executable)
+    return shlex.quote(str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here))

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import io
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -77,7 +79,7 @@ def test_a_sweep_ends_with_a_line_a_job_the_sheet_and_three_commands(swept):
     assert [line.split("  ")[0] for line in end[1:5]] == [job.name for job in ended_jobs(folder)]
     assert all("->" in line and line.rstrip().endswith(" s") for line in end[1:5])
     assert end[5].startswith("pictures of all jobs") and end[7] == "next:" and len(end) == 11
-    assert end[8].startswith(f"  python -m analysis results={results}")
+    assert f"python -m analysis results={results}" in end[8].replace(sys.executable, "python")
 
 
 def test_bound_counts_images_with_every_binding_right(swept):
@@ -100,10 +102,18 @@ def test_the_sheet_has_the_rows_that_all_jobs_share(swept, tmp_path):
     assert (swept[0] / "contact_sheet.png").is_file()
 
 
-def test_the_next_commands_name_the_store_and_the_models(swept):
+def test_the_next_commands_name_the_store_and_the_models(swept, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: str(Path(sys.executable).with_name(name)))
     folder, results, _ = swept
     commands = [command for command, _ in next_commands(ended_jobs(folder))]
     assert commands[0] == f"python -m analysis results={results}" and len(commands) == 3
     assert all(f"results={results}" in command for command in commands)
     assert all("models=sd_turbo" in command for command in commands[1:])
     assert json.loads((folder / "0" / "job.json").read_text())["labels"]["models"] == "sd_turbo"
+
+
+def test_where_the_shell_finds_another_python_the_next_commands_name_this_one(swept, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: "/elsewhere/python")
+    monkeypatch.setattr(sys, "executable", str(Path.cwd() / "my env" / "bin" / "python"))
+    commands = [command for command, _ in next_commands(ended_jobs(swept[0]))]
+    assert all(command.startswith("'my env/bin/python' -m ") for command in commands)
