@@ -101,7 +101,7 @@ def _read_sentence(words: Sequence[Word], bindings: list[Binding], doubts: list[
             place += 1
             continue
         attributes, after = _attributes_from(words, place)
-        thing, end = _object_from(words, after, attributes)
+        thing, end = _object_from(words, after)
         phrase = " ".join(word.text for word in words[place : max(end, after)])
         if not thing and len(attributes) > 1 and _is_thing(words, after, attributes[-1]):
             thing, attributes = attributes[-1], attributes[:-1]  # a red glass
@@ -147,7 +147,7 @@ def _attributes_from(words: Sequence[Word], place: int) -> tuple[list[str], int]
     return found, place
 
 
-def _object_from(words: Sequence[Word], place: int, attributes: Sequence[str]) -> tuple[str, int]:
+def _object_from(words: Sequence[Word], place: int) -> tuple[str, int]:
     """The noun phrase from `place`, without what may be a verb, and the place after it; "" if there is none."""
     end = place
     while end < len(words) and _in_phrase(words, place, end):
@@ -250,7 +250,7 @@ def _before_verb(words: Sequence[Word], start: int, end: int) -> int:
     if ((following in lexicon().determiners - RELATIVE) or attribute_at(words, end)) and _can_be_verb(last):
         return end - 1
     posture = last in POSTURES and words[end : end + 1] and words[end].tag in ("IN", "TO")
-    return end - 1 if posture and end - start > 1 else end
+    return end - 1 if posture else end
 
 
 def _may_end_in_verb(words: Sequence[Word], group: int, start: int, end: int) -> bool:

@@ -1,0 +1,152 @@
+"""What a careful reader binds, rule by rule. Each case: a text, its bindings and the phrases that are doubtful."""
+
+from __future__ import annotations
+
+import pytest
+
+from reno.prompts.reader import read_text
+from reno.prompts.words import attribute_kind
+
+SUBJECT_OF_BE = [
+    ("the lamp is yellow", "yellow lamp", []),
+    ("Apples are red.", "red apples", []),
+    ("The old kettle is blue.", "blue kettle", []),
+    ("The traffic light is green.", "green traffic light", []),
+    ("The cup is glass.", "glass cup", []),
+    ("The kettle is blue, the stove hums.", "blue kettle", []),
+    ("The kettle is blue; a dog naps.", "blue kettle", []),
+    ("The kettle is blue but a dog naps.", "blue kettle", []),
+    ("The kettle is blue while a dog naps.", "blue kettle", []),
+    ("On a table, the kettle is blue.", "blue kettle", []),
+    ("A dog naps;the kettle is blue.", "blue kettle", []),
+    ("The stove hums.The kettle is blue.", "blue kettle", []),
+    ("The stove hums but the kettle is blue.", "blue kettle", []),
+    ("The stove hums while the kettle is blue.", "blue kettle", []),
+    ("The stove hums and the kettle is blue.", "blue kettle", []),
+    ("the bus and the car were red", "", ["red"]),
+    ("the pan is red hot", "", ["red"]),
+    ("a car painted plain red drives on a road", "", ["red drives"]),
+]
+PLURALS_AND_WORDS_IN_S = [
+    ("a red summer dress", "red summer dress", []),
+    ("a boy with an orange cactus plant", "orange cactus plant", []),
+    ("an orange garden cactus", "orange garden cactus", []),
+    ("a purple garden iris", "purple garden iris", []),
+    ("a green corner grocer's", "green corner grocer's", []),
+    ("the yellow song birds sing", "yellow song birds", []),
+    ("two red bags of flour stand on the table", "red bags of flour", []),
+    ("the wooden boxes of apples stand on the floor", "wooden boxes of apples", []),
+    ("The metallic sports watches lie on the shelf.", "metallic sports watches", []),
+    ("the wooden clothes racks on the wall", "wooden clothes racks", []),
+]
+VERBS = [
+    ("one black cat chases birds", "", ["black cat chases birds"]),
+    ("one white robot paints walls", "", ["white robot paints walls"]),
+    ("one black cat juggles apples", "", ["black cat juggles apples"]),
+    ("an orange cat jogs", "", ["orange cat jogs"]),
+    ("an old brown dog barks", "", ["brown dog barks"]),
+    ("a black notebook jot down", "", ["black notebook jot"]),
+    ("Black cats wear hats", "black cats", []),
+    ("a boy with a red watch the size of a plate", "red watch", []),
+    ("The green trees and white clouds frame the lake.", "green trees, white clouds", []),
+    ("The wooden spoons and metallic forks rest to the left of a bowl.", "wooden spoons, metallic forks", []),
+    ("The metallic cups and wooden bowls of rice crowd the table.", "metallic cups, wooden bowls of rice", []),
+    ("This morning the fluffy cat lounges on the sofa.", "", ["fluffy cat lounges"]),
+    ("A dog barks while the fluffy cat lounges on the sofa.", "", ["fluffy cat lounges"]),
+    ("A brown dog barks while the fluffy cat lounges on the sofa.", "brown dog", ["fluffy cat lounges"]),
+    ("The fluffy cat lounges on the sofa while a dog barks.", "", ["fluffy cat lounges"]),
+    ("The dog barks because of the red traffic lights on the street.", "red traffic lights", []),
+    ("The red traffic lights are on.", "red traffic lights", []),
+    ("The wooden guards stand in the park.", "wooden guards", []),
+    ("The red marble and the green silk rest on the table.", "red marble, green silk", []),
+]
+WORDS_BEFORE_THE_NOUN = [
+    ("an orange striped scarf", "orange scarf, striped scarf", []),
+    ("a gold and dark green vase", "gold vase, dark green vase", []),
+    ("a black, white and yellow bee", "black bee, white bee, yellow bee", []),
+    ("There is a red, smiling robot on the sofa.", "red smiling robot", []),
+    ("A photo of tall, bearded men.", "tall bearded men", []),
+    ("a man in black riding white horses", "", ["black riding white horses"]),
+    ("a red burning old house at night", "red burning old house", []),
+    ("a blue worn sofa stands here", "blue worn sofa", []),
+    ("a red 12 story tower is here", "red 12 story tower", []),
+    ("a light brown wooden and green chair", "", ["light brown wooden and green chair"]),
+    ("The table is of glass and rectangular.", "", ["glass", "rectangular"]),
+    ("a sky in gold and blue.", "", ["gold and blue"]),
+    ("tall man orange hat", "", ["tall man orange hat"]),
+]
+NOUNS_THAT_LOOK_LIKE_OTHER_WORDS = [
+    ("a photo with a blue tone", "blue tone", []),
+    ("a white t-shirt on a chair", "white t-shirt", []),
+    ("a man in white t-shirt", "white t-shirt", []),
+    ("a red can on the table", "red can", []),
+    ("a red stand holds a bicycle", "red stand", []),
+    ("a blue set is on a shelf", "blue set", []),
+    ("a black well in a garden", "black well", []),
+    ("a purple still life hangs on a wall", "purple still life", []),
+    ("a cat sits on a soft antique", "soft antique", []),
+    ("a boy with a blue hello kitty backpack", "blue hello kitty backpack", []),
+    ("a boy holds a brown teddy bear.", "brown teddy bear", []),
+    ("a brown teddy bear and a doll sit on a sofa", "brown teddy bear", []),
+    ("a brown teddy bear, a doll and a ball lie on the floor", "brown teddy bear", []),
+    ("a red cigarette lighter is on the table", "red cigarette lighter", []),
+    ("a green fruit smaller than a melon", "green fruit", []),
+    ("a red cake platter.", "red cake platter", []),
+    ("a red cake platter, a blue cup", "red cake platter, blue cup", []),
+    ("a small red glass", "small glass, red glass", []),
+    ("a small garden square", "small garden square", []),
+    ("A dog sleeps in a tiny town square.", "tiny town square", []),
+    ("a small dog brown as a nut", "small dog", ["brown"]),
+    ("an orange and a cup", "", []),
+    ("an orange", "", []),
+]
+MEASURES = [
+    ("a red cup of tea", "red cup of tea", []),
+    ("a white plate of red apples is on the table", "white plate, red apples", []),
+    ("a red bottle of an old wine stands on a shelf", "red bottle", []),
+    ("a silver tray of cookies looks good", "silver tray of cookies", []),
+    ("a green jar of olives and a white spoon lie on the table", "green jar of olives, white spoon", []),
+    ("a green field of wheat", "green field", []),
+]
+NAMES_QUOTES_AND_SENTENCES = [
+    ("a tall pine tree beside a red car", "tall pine tree, red car", []),
+    ("a round table discussion in an office", "", []),
+    ("people walk over Red Square at night", "", []),
+    ("people cross Red Square", "", []),
+    ("The Black Sea in the evening", "", []),
+    ("Red Porsche parked in the rain", "red porsche", []),
+    ("a sign that says “RED CAR”", "", []),
+    ("a red “STOP” sign", "", ["red"]),
+    ("A dog without a tail sits. A red car is on a road.", "red car", []),
+]
+DENIALS_AND_ALTERNATIVES = [
+    ("nobody is tall but the dog is brown", "brown dog", ["tall"]),
+    ("no silver t-shirts", "", ["silver t-shirts"]),
+    ("a car or an old red bus", "", ["red bus"]),
+    ("a car or a very red bus", "", ["red bus"]),
+    ("a car or a bigger red bus", "", ["red bus"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "bindings", "doubts"),
+    SUBJECT_OF_BE
+    + PLURALS_AND_WORDS_IN_S
+    + VERBS
+    + WORDS_BEFORE_THE_NOUN
+    + NOUNS_THAT_LOOK_LIKE_OTHER_WORDS
+    + MEASURES
+    + NAMES_QUOTES_AND_SENTENCES
+    + DENIALS_AND_ALTERNATIVES,
+)
+def test_a_text_is_read_as_a_careful_person_reads_it(text, bindings, doubts):
+    reading = read_text(text)
+    assert ", ".join(f"{binding.attribute} {binding.object}" for binding in reading.bindings) == bindings
+    assert list(reading.doubts) == doubts
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"), [("pear-shaped", "shape"), ("cream-coloured", "color"), ("deep-sea-blue", "color")]
+)
+def test_the_kind_of_a_word_with_hyphens(word, kind):
+    assert attribute_kind(word) == kind
