@@ -180,7 +180,8 @@ def _in_phrase(words: Sequence[Word], start: int, place: int) -> bool:
         return True
     if word.text in PLACES:
         return True
-    describes = word.tag.startswith(("JJ", "CD")) or (place == start and word.tag in ("VBG", "VBN"))
+    participle = word.tag in ("VBG", "VBN") and (place == start or words[place - 1].tag.startswith("JJ"))
+    describes = word.tag.startswith(("JJ", "CD")) or participle
     if describes and _attributive(words, place + 1):
         return True  # a green old car, a wooden cutting board
     if place == start:

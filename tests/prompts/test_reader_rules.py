@@ -26,6 +26,8 @@ SUBJECT_OF_BE = [
     ("the bus and the car were red", "", ["red"]),
     ("the pan is red hot", "", ["red"]),
     ("a car painted plain red drives on a road", "", ["red drives"]),
+    ("The metal kettle is blue.", "metal kettle, blue kettle", []),
+    ("The old wall is red cold bare and empty.", "", ["red"]),
 ]
 PLURALS_AND_WORDS_IN_S = [
     ("a red summer dress", "red summer dress", []),
@@ -38,6 +40,11 @@ PLURALS_AND_WORDS_IN_S = [
     ("the wooden boxes of apples stand on the floor", "wooden boxes of apples", []),
     ("The metallic sports watches lie on the shelf.", "metallic sports watches", []),
     ("the wooden clothes racks on the wall", "wooden clothes racks", []),
+    ("a dog and the blue tea kettles", "blue tea kettles", []),
+    ("a dog and the red garden benches", "red garden benches", []),
+    ("a dog and the black farm ostriches", "black farm ostriches", []),
+    ("a cup and the red garden radishes", "red garden radishes", []),
+    ("Behind red traffic lights on a street.", "red traffic lights", []),
 ]
 VERBS = [
     ("one black cat chases birds", "", ["black cat chases birds"]),
@@ -59,6 +66,10 @@ VERBS = [
     ("The red traffic lights are on.", "red traffic lights", []),
     ("The wooden guards stand in the park.", "wooden guards", []),
     ("The red marble and the green silk rest on the table.", "red marble, green silk", []),
+    ("a black cat jogs", "", ["black cat jogs"]),
+    ("There is a black cat chasing mice.", "black cat", []),
+    ("The red traffic lights hang over the street.", "red traffic lights", []),
+    ("Soft and black, the fluffy cat lounges on the sofa.", "", ["soft and black", "fluffy cat lounges"]),
 ]
 WORDS_BEFORE_THE_NOUN = [
     ("an orange striped scarf", "orange scarf, striped scarf", []),
@@ -74,6 +85,11 @@ WORDS_BEFORE_THE_NOUN = [
     ("The table is of glass and rectangular.", "", ["glass", "rectangular"]),
     ("a sky in gold and blue.", "", ["gold and blue"]),
     ("tall man orange hat", "", ["tall man orange hat"]),
+    ("a red old burning house stands here", "", ["red old burning house"]),
+    ("a green old worn sofa stands here", "green old worn sofa", []),
+    ("a brown and large black dog", "", ["brown and large black dog"]),
+    ("a round and red ball", "round ball, red ball", []),
+    ("a red car, a green orange and red apple", "red car", ["green orange and red apple"]),
 ]
 NOUNS_THAT_LOOK_LIKE_OTHER_WORDS = [
     ("a photo with a blue tone", "blue tone", []),
@@ -95,10 +111,14 @@ NOUNS_THAT_LOOK_LIKE_OTHER_WORDS = [
     ("a red cake platter, a blue cup", "red cake platter, blue cup", []),
     ("a small red glass", "small glass, red glass", []),
     ("a small garden square", "small garden square", []),
+    ("A tiny castle miniature stands on a desk.", "tiny castle miniature", []),
+    ("A tall stage brunette is in the room.", "tall stage brunette", []),
     ("A dog sleeps in a tiny town square.", "tiny town square", []),
     ("a small dog brown as a nut", "small dog", ["brown"]),
     ("an orange and a cup", "", []),
     ("an orange", "", []),
+    ("a red carp in a pond", "red carp", []),
+    ("a black and white still life hangs on a wall", "black still life, white still life", []),
 ]
 MEASURES = [
     ("a red cup of tea", "red cup of tea", []),
@@ -107,6 +127,9 @@ MEASURES = [
     ("a silver tray of cookies looks good", "silver tray of cookies", []),
     ("a green jar of olives and a white spoon lie on the table", "green jar of olives, white spoon", []),
     ("a green field of wheat", "green field", []),
+    ("a red bag of cat food stands here", "red bag of cat food", []),
+    ("a red cup of water the size of a head", "red cup of water", []),
+    ("a blue bowl of fresh strawberries stands on the table", "", ["blue bowl of fresh strawberries"]),
 ]
 NAMES_QUOTES_AND_SENTENCES = [
     ("a tall pine tree beside a red car", "tall pine tree, red car", []),
