@@ -87,6 +87,8 @@ WORDS_BEFORE_THE_NOUN = [
     ("tall man orange hat", "", ["tall man orange hat"]),
     ("a red old burning house stands here", "", ["red old burning house"]),
     ("a green old worn sofa stands here", "green old worn sofa", []),
+    ("a street with red old burning houses", "", ["red old burning houses"]),
+    ("a street with green old worn houses", "green old worn houses", []),
     ("a brown and large black dog", "", ["brown and large black dog"]),
     ("a round and red ball", "round ball, red ball", []),
     ("a red car, a green orange and red apple", "red car", ["green orange and red apple"]),
