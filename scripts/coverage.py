@@ -37,7 +37,7 @@ from reno.config.prompt_sets import load_prompts
 from reno.config.script import Options, run_script, whole
 from reno.letters.output import say
 
-PROMPTS, NOISES, BASES, DIFFERENCES = (12, 50, 100), (1, 2, 4), (0.05, 0.5, 0.95), (0.0, 0.05, 0.2)
+PROMPTS, NOISES, BASES, DIFFERENCES = (12, 50, 100), (1, 2, 3, 4), (0.05, 0.5, 0.95), (0.0, 0.05, 0.2)
 SPLIT = {"prompt": 0.3, "prompt and metric": 0.1, "noise": 0.1, "noise and metric": 0.1}
 """Parts of the score's variance; the rest belongs to the single image."""
 BINDING_PARTS = (0.0, 0.05, 0.15, 0.3)
