@@ -198,7 +198,7 @@ def _by_noise(job: EndedJob) -> Mapping[tuple[str, int], Stored]:
 def next_commands(jobs: Sequence[EndedJob]) -> list[tuple[str, str]]:
     """Three commands for what a user may want next, each with what it does."""
     job = jobs[0]
-    results = "" if job.root == Path.cwd() / "results" else f" results={shlex.quote(str(job.root))}"
+    results = "" if job.root.absolute() == Path.cwd() / "results" else f" results={shlex.quote(str(job.root))}"
     models = "" if job.record.labels.models == "testbed" else f" models={shlex.quote(job.record.labels.models)}"
     commands = [
         (f"python -m analysis{results}", "tables, figures and a page to look at"),
