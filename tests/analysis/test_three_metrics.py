@@ -127,7 +127,10 @@ def test_tables_have_every_metric_method_and_judge_in_order(written):
     cut = slices(results)
     (cell,) = cells(cut)
     assert [one.judge for one in cell] == ["oracle", "red_judge"]  # the one that is related to no metric first
-    headline, versus, _, cross, controls, broken, _, cost = tables_of(cell, cut, results)
+    named = {table.name: table for table in tables_of(cell, cut, results)}
+    headline, versus, cross, controls, broken, cost = (
+        named[name] for name in ("headline", "versus", "cross_metric", "controls", "broken", "cost")
+    )
     for table in (headline, cross, broken, cost):
         frame = table.frame
         if "judge" in frame:
@@ -151,7 +154,9 @@ def test_tables_have_every_metric_method_and_judge_in_order(written):
     assert cross.shown["red_share (metric)"].str.startswith("+").all()
     assert cross.shown["clip (metric)"].str.endswith(" sd").all()
     compared = controls.frame[(controls.frame["judge"] == "oracle") & (controls.frame["metric"] == "red_share")]
-    assert {"no optimisation", "tiny_walk, 2 it.", "best of 3, equal images"} <= set(compared["control"])
+    names = set(compared["control"])
+    assert {"no optimisation", "tiny_walk, 2 it."} <= names
+    assert any(name.startswith("best of 3, equal images") for name in names), names  # and what else is equal
     assert (compared["pairs"] == PROMPTS * SEEDS).all()
 
 
