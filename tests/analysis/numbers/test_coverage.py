@@ -22,6 +22,8 @@ from scripts.coverage import (
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "statistics.md"
 LEAST, MOST = 0.93, 0.98
+LEAST_OF_THREE = 0.92
+"""Of three shared noises, which show little of how noises differ: docs/statistics.md says so."""
 SLACK = 0.012
 """Three standard errors of a coverage of 0.95 on 3000 data sets."""
 
@@ -72,7 +74,8 @@ def test_every_interval_holds_the_truth_as_often_as_the_page_says():
     for cell in cells():
         rng = np.random.default_rng([SEED, 5, cell.prompts, cell.noises, cell.shared])
         held = coverage_of_difference(cell, 3000, rng)
-        assert held >= LEAST - SLACK, (cell, held)
+        least = LEAST_OF_THREE if cell.shared and cell.noises == 3 else LEAST
+        assert held >= least - SLACK, (cell, held)
         assert held <= MOST + SLACK or few_differ(cell), (cell, held)
     for part in BINDING_PARTS:
         both, _ = coverage_with_bindings(part, 3000, np.random.default_rng([SEED, 6]))
