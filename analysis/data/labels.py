@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -67,7 +68,7 @@ def labelled(results: Results, path: Path) -> Results:
         )
     shares = pd.DataFrame(answers, columns=list(PEOPLE_COLUMNS)).groupby(list(PEOPLE_COLUMNS[:-1]))["holds"].mean()
     people = shares[shares != 0.5].gt(0.5).reset_index()
-    return replace(results, people=people, label_notes=_notes(rows, unmatched, shares))
+    return replace(results, people=people, labels=path, label_notes=_notes(rows, unmatched, shares))
 
 
 def _notes(rows: list[Row], unmatched: int, shares: pd.Series) -> tuple[str, ...]:
@@ -107,9 +108,16 @@ def _rows(path: Path) -> Iterator[Row]:
                     f"{', '.join(KNOWN)}"
                 )
         given = {name: str(value).strip() for name, value in values.items() if value is not None}
-        yield Row(where, {name: value for name, value in given.items() if value})
+        yield Row(where, {name: _as_stored(name, value) for name, value in given.items() if value})
     if empty:
         raise BadInput(f"labels={path} has no row; give one answer a row, with the columns {', '.join(KNOWN)}")
+
+
+def _as_stored(name: str, value: str) -> str:
+    """A trial's id in small letters; a seed as a whole number, which a spreadsheet may have written as 1.0."""
+    if name == "trial":
+        return value.lower()
+    return re.sub(r"\.0+$", "", value) if name == "seed" else value
 
 
 def _of_table(text: str, path: Path) -> Iterator[tuple[str, dict]]:
@@ -145,7 +153,10 @@ def _of_json_lines(text: str, path: Path) -> Iterator[tuple[str, dict]]:
             raise BadInput(
                 f'{where} is not a JSON object such as {{"trial": "176088d8876e", "image": "best", "holds": true}}'
             )
-        yield where, {name.strip().lower(): value for name, value in values.items()}
+        names = [name.strip().lower() for name in values]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise BadInput(f"{where} has the key {twice[0]!r} twice; leave one of them out")
+        yield where, dict(zip(names, values.values(), strict=True))
 
 
 def _question(row: Row) -> tuple[str, bool]:

@@ -88,6 +88,8 @@ class Results:
     people: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PEOPLE_COLUMNS)))
     """PEOPLE_COLUMNS, one row a binding or a whole image (`place` is -1) that people labelled: whether it `holds`.
     `shown` is the trial; it is empty for an image before optimisation, which all trials of a prompt and seed share."""
+    labels: Path | None = None
+    """The file of people's labels."""
     label_notes: tuple[str, ...] = ()
     """What became of the rows of the file with people's labels, one sentence each."""
     not_shown: dict[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ figures and a gallery. All of it is there without JavaScript, which only lets a 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from itertools import groupby
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis.claims import Claim
 from analysis.data import Results
@@ -56,6 +57,7 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _code
     html = environment.get_template("page.html").render(
         first=first,
         strip=strip,
@@ -82,6 +84,11 @@ def _shown(value: Any) -> Any:
     """A value as the page shows it: nothing in a text steers, as characters do that reverse its direction. What is not
     a text, and what this room wrote itself, stays."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _code(text: str) -> Markup:
+    """A text whose parts between backticks are set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(visible(text)))))
 
 
 def choices(cards: Sequence[Card]) -> dict[str, list[str]]:

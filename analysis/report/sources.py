@@ -13,6 +13,7 @@ from msgspec import UNSET
 from analysis.data import Results
 from analysis.numbers.slices import Slice
 from analysis.numbers.tuning import reported
+from analysis.numbers.verdicts import MARGIN
 from analysis.report.unasked import Unasked, unasked
 from analysis.report.words import of_prompts
 from analysis.tables import cells
@@ -43,7 +44,7 @@ def sources(results: Results, slices: Sequence[Slice], out: Path) -> Sources:
     careful = tuple(_cautions(cells(reported(slices))))
     return Sources(
         tuple(_facts(results)),
-        tuple(map(typed, _commands(results, out))),
+        tuple(map(typed, _commands(results, slices, out))),
         tuple(_missing(results)),
         careful,
         tuple(unasked(results, slices)),
@@ -123,12 +124,15 @@ def _origin(origin: Origin) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _commands(results: Results, out: Path) -> Iterator[str]:
+def _commands(results: Results, slices: Sequence[Slice], out: Path) -> Iterator[str]:
     commits = results.trials["commit"].dropna().value_counts()
     if len(commits):
         yield f"git checkout {shlex.quote(commits.index[0])}"
     yield from results.commands
-    yield f"python -m analysis {shlex.quote(f'results={results.root}')} {shlex.quote(f'out={out}')}"
+    knobs = [f"results={results.root}", f"out={out}"]
+    knobs += [f"margin={slices[0].margin:g}"] * (slices[0].margin != MARGIN)
+    knobs += [f"labels={results.labels}"] * (results.labels is not None)
+    yield f"python -m analysis {shlex.join(knobs)}"
     if not results.in_folders:
         return
     first = results.trials["trial"].iloc[0]

@@ -63,6 +63,14 @@ def test_prompt_and_seed_name_an_image_before_and_with_more_columns_one_after(re
         read("prompt,seed,metric,image,holds\np0,0,clip,best,yes\n")
 
 
+def test_an_id_may_be_in_capitals_and_a_seed_as_a_spreadsheet_writes_it(read, results):
+    trial = trial_of(results, prompt="p1", metric="blip")
+    assert read(f"trial,image,holds\n{trial.upper()},best,yes\n").people["shown"].tolist() == [trial]
+    assert read("prompt,seed,image,holds\np0,0.0,initial,yes\n").people["prompt"].tolist() == ["p0"]
+    with pytest.raises(BadInput, match=r"line 1 has the key 'trial' twice; leave one of them out"):
+        read('{"trial": "000000abc000", "Trial": "000000abc001", "image": "best", "holds": true}', "labels.jsonl")
+
+
 def test_several_answers_count_by_majority_and_ties_and_unknown_rows_are_counted(read, results):
     trial = trial_of(results, prompt="p0", metric="blip")
     rows = [f"{trial},best,{holds},{rater}" for holds, rater in (("yes", "ann"), ("no", "ben"), ("yes", "cid"))]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
 from msgspec.structs import replace
 
 from analysis.__main__ import main
@@ -22,7 +25,7 @@ from analysis.numbers.slices import slices
 from analysis.report import write_report
 from analysis.report.exposition import printed, unbroken
 from analysis.report.outcomes import BeforeAndAfter, JudgedBinding, in_words
-from analysis.report.page import grouped
+from analysis.report.page import _code, grouped
 from analysis.report.prompt_folders import slug
 from analysis.report.sources import sources
 from analysis.report.thumbnails import strip
@@ -338,3 +341,19 @@ def test_a_strip_of_what_stands_still_is_one_still(record, tmp_path):
     assert (one.count, set(one.at), one.of) == (1, {0}, (0,))
     two = strip(stored([still] * 3 + [other] * 2, 3), 5)
     assert (two.count, two.at, two.of) == (2, (0, 0, 0, 1, 1), (0, 3))
+
+
+def test_the_reports_command_has_the_margin_and_the_labels_that_it_was_made_with(record, tmp_path):
+    results = tidy([record("p0")])
+
+    def command(results, *margin):
+        said = sources(results, slices(results, *margin), tmp_path / "out").commands
+        return next(line for line in said if line.startswith("python -m analysis"))
+
+    assert command(results) == f"python -m analysis results={results.root} out={tmp_path / 'out'}"
+    more = command(dataclasses.replace(results, labels=Path("my labels.csv")), 0.03)
+    assert more.endswith(" margin=0.03 'labels=my labels.csv'")
+
+
+def test_a_command_in_a_note_is_set_as_code_and_nothing_in_it_is_markup():
+    assert _code("`a <b>` & c") == Markup("<code>a &lt;b&gt;</code> &amp; c")
