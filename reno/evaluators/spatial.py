@@ -125,7 +125,6 @@ def verdict(place: Place, found: Sequence[Detection], threshold: float, size: tu
 
 class SpatialJudge(Evaluator):
     kin = "clip"
-    asks = staticmethod(asks)
 
     def __init__(self, name: str, finder: Finder | ObjectNames, threshold: float):
         self.name, self.finder, self.threshold = name, finder, threshold

@@ -312,8 +312,10 @@ NAMES = {",": "comma", "\t": "tab", ";": "semicolon"}
 
 
 def _delimiter(text: str) -> str:
-    """What separates the cells of a .csv file: what its header says, or a comma."""
-    return _table_header(text.lstrip().split("\n")[0]) or ","
+    """What separates the cells of a .csv file: that by which its header has a column of prompts, or a comma."""
+    header = text.lstrip().split("\n")[0]
+    cells = {mark: [name.strip().strip('"').lower() for name in header.split(mark)] for mark in DELIMITERS}
+    return next((mark for mark, names in cells.items() if len(names) > 1 and set(names) & set(TEXT_KEYS)), ",")
 
 
 def _from_table(text: str, path: Path, delimiter: str) -> tuple[list[Prompt], str]:

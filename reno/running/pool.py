@@ -75,6 +75,7 @@ class ModelPool:
             load = located.module.load
             loaded = load(spec.name, checkpoints=folders, device=device, **spec.options)
             self._judges[key] = _of_class(loaded, Evaluator, f"evaluator {spec.name}")
+            self._judges[key].asks = located.asks  # the module's word, which a plan knows without the weights
         return self._judges[key]
 
     def generator(self, located: LocatedGenerator, dtype: torch.dtype, device: torch.device) -> Generator:

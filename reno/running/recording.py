@@ -61,7 +61,7 @@ def trial_record(progress: Progress, run: BatchRun, plan: Plan, provenance: Prov
         labels=labels_of(plan),
         scores=Scores(**progress.scores),
         best_iteration=progress.best,
-        stopped=progress.stopped or UNSET,
+        stopped=progress.stopped if progress.stopped and len(progress.frames) < plan.images else UNSET,
         judgements={
             name: JudgedTrial(kin=kin, initial=initial, best=best, identity=identities.get(name))
             for name, (kin, initial, best) in progress.verdicts.items()

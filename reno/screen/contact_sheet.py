@@ -53,9 +53,7 @@ def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path, fonts:
         _draw_trial(sheet, trial, metric, left, top)
         if stepped and index < MOST_STEPPED:
             _draw_steps(sheet, trial, left, top + PICTURE + TEXT)
-    drawn = io.BytesIO()
-    sheet.image.save(drawn, "PNG")
-    write_whole(path, drawn.getvalue())
+    sheet.save(path)
     return path
 
 
@@ -66,10 +64,14 @@ def settings_of(method: Mapping[str, Any]) -> str:
         if name == "iterations":
             words.append(f"{value} iteration" + "s" * (value != 1))
         elif isinstance(value, Mapping):
-            words.append(str(value.get("name", name)))
+            words += [str(one) if key == "name" else f"{key} {_in_words(one)}" for key, one in value.items()]
         elif name != "name":
-            words.append(f"{name} {'none' if value is None else f'{value:g}' if isinstance(value, float) else value}")
+            words.append(f"{name} {_in_words(value)}")
     return " · ".join(words)
+
+
+def _in_words(value: object) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class Sheet:
@@ -79,6 +81,12 @@ class Sheet:
         self.image = Image.new("RGB", (width, height), "white")
         self.fonts = fonts
         self._draw = ImageDraw.Draw(self.image)
+
+    def save(self, path: Path) -> None:
+        """Writes the sheet as a PNG, whole or not at all. Raises OSError."""
+        drawn = io.BytesIO()
+        self.image.save(drawn, "PNG")
+        write_whole(path, drawn.getvalue())
 
     def write(self, left: float, top: int, text: str, colour: str, size: int) -> None:
         """Writes one line. top: of DejaVu Sans; the letters of other fonts stand on the same line."""

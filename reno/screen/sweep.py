@@ -33,6 +33,8 @@ class EndedJob:
     record: JobRecord
     root: Path
     trials: tuple[Stored, ...]
+    judged: tuple[dict[str, JudgedTrial], ...]
+    """What the judges say of each trial, by judge; read once."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,14 @@ def show_sweep(folder: Path) -> None:
         return
     console = PatientConsole(soft_wrap=True)
     console.print()
-    console.print(table_of(jobs))
     judge = _judge_of(jobs)
+    console.print(table_of(jobs, judge))
     if judge:
         console.print(
             f"fully bound: images with every binding right, as {judge} judges, before -> after; [..]: 95% interval of "
             "after", markup=False,
         )  # fmt: skip
-    sheet = _draw(jobs, folder)
+    sheet = _draw(jobs, judge, folder)
     if sheet:
         console.print(f"pictures of all jobs  {sheet}", markup=False)
     console.print()
@@ -97,7 +99,10 @@ def ended_jobs(folder: Path) -> list[EndedJob]:
             if trials:
                 found.append((record, root, trials))
     names = _names([(record, trials[0]) for record, _, trials in found])
-    return [EndedJob(name, *one) for name, one in zip(names, found, strict=True)]
+    return [
+        EndedJob(name, record, root, trials, tuple(trial.judgements() for trial in trials))
+        for name, (record, root, trials) in zip(names, found, strict=True)
+    ]
 
 
 def _in_order(path: Path) -> list[tuple[int, int | str]]:
@@ -106,7 +111,7 @@ def _in_order(path: Path) -> list[tuple[int, int | str]]:
 
 
 def _names(jobs: Sequence[tuple[JobRecord, Stored]]) -> list[str]:
-    """Of each job the words that differ between them."""
+    """Of each job the words that differ between them; its number too where these words are those of another job."""
     described = [list(_described(*job)) for job in jobs]
     differing = [place for place in range(4) if len({words[place] for words in described}) > 1]
     settings = [words.pop().split(" · ") for words in described]
@@ -115,7 +120,7 @@ def _names(jobs: Sequence[tuple[JobRecord, Stored]]) -> list[str]:
     for words, own in zip(described, settings, strict=True):
         parts = [words[place] for place in differing if place < 3] + [one for one in own if one not in shared]
         names.append(" · ".join(parts) or words[1])
-    return names
+    return [f"{name} · job {place}" if names.count(name) > 1 else name for place, name in enumerate(names)]
 
 
 def _described(record: JobRecord, trial: Stored) -> Iterator[str]:
@@ -126,15 +131,14 @@ def _described(record: JobRecord, trial: Stored) -> Iterator[str]:
     yield settings_of(trial.record.spec.method)
 
 
-def table_of(jobs: Sequence[EndedJob]) -> Table:
-    """A line a job."""
+def table_of(jobs: Sequence[EndedJob], judge: str | None) -> Table:
+    """A line a job. judge: whose word on the bindings is shown."""
     table = Table(box=None, pad_edge=False)
     table.add_column("job", overflow="fold")
-    judge = _judge_of(jobs)
     for heading in (*(["fully bound"] if judge else []), "own score", "time"):
         table.add_column(heading, justify="right", overflow="fold")
     for job in jobs:
-        cells = [_bound_text(bound_of(job.trials, judge))] if judge else []
+        cells = [_bound_text(bound_of(job, judge))] if judge else []
         table.add_row(job.name, *cells, _score(job), duration(job.record.seconds))
     return table
 
@@ -143,24 +147,19 @@ def _judge_of(jobs: Sequence[EndedJob]) -> str | None:
     """The first judge that looked at a trial; one that is related to no metric comes first."""
     kin: dict[str, str] = {}
     for job in jobs:
-        for trial in job.trials:
-            kin |= {name: said.kin for name, said in trial.judgements().items()}
+        for judged in job.judged:
+            kin |= {name: said.kin for name, said in judged.items()}
     return min(kin, key=lambda name: kin[name] != "none", default=None)
 
 
-def bound_of(trials: Sequence[Stored], judge: str) -> Bound | None:
-    """What a judge says of these trials; None if it judged none."""
-    judged = [(trial, said) for trial in trials if (said := trial.judgements().get(judge)) and trial.record.bindings]
+def bound_of(job: EndedJob, judge: str) -> Bound | None:
+    """What a judge says of a job's trials; None if it judged none."""
+    pairs = zip(job.trials, job.judged, strict=True)
+    judged = [(trial, said[judge]) for trial, said in pairs if judge in said and trial.record.bindings]
     if not judged:
         return None
-    before, after = (
-        sum(_fully(said, which, len(trial.record.bindings)) for trial, said in judged) for which in ("initial", "best")
-    )
+    before, after = (sum(getattr(said, which).all_bound for _, said in judged) for which in ("initial", "best"))
     return Bound(before, after, len(judged), len({trial.record.spec.prompt for trial, _ in judged}))
-
-
-def _fully(said: JudgedTrial, which: str, bindings: int) -> bool:
-    return getattr(said, which).bound == bindings
 
 
 def _bound_text(bound: Bound | None) -> str:
@@ -181,12 +180,12 @@ def _score(job: EndedJob) -> str:
     return f"{number(before)} -> {number(after)}"
 
 
-def _draw(jobs: Sequence[EndedJob], folder: Path) -> Path | None:
+def _draw(jobs: Sequence[EndedJob], judge: str | None, folder: Path) -> Path | None:
     from reno.screen.sweep_sheet import draw_sweep_sheet
 
     try:
         pictures = {job.name: _by_noise(job) for job in jobs}
-        return draw_sweep_sheet(pictures, _judge_of(jobs), folder / "contact_sheet.png")
+        return draw_sweep_sheet(pictures, judge, folder / "contact_sheet.png")
     except OSError:
         return None  # a picture beside the results; the jobs' own sheets say why none can be written
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reno.letters.fonts import Fonts, of_this_machine
 from reno.screen.contact_sheet import BAD, FAINT, GAP, GOOD, INK, Sheet, picture_of, resized
-from reno.store.staging import write_whole
 from reno.store.stored import Stored
 
 SIDE = 160  # pixels of a picture
@@ -50,9 +48,7 @@ def draw_sweep_sheet(
         trials = [jobs[name][noise] for name in names]
         corner = GAP + place // deep * block, top + place % deep * height
         _draw_row(sheet, trials, noise, judge, corner, block - 2 * GAP)
-    drawn = io.BytesIO()
-    sheet.image.save(drawn, "PNG")
-    write_whole(path, drawn.getvalue())
+    sheet.save(path)
     return path
 
 

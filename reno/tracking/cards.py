@@ -37,10 +37,9 @@ def card_of(trial: TrialSpec, plan: Plan, group: str, provenance: Provenance) ->
 def series_of(trial: TrialSpec, metric: str) -> str:
     """The runs that a dashboard draws as one line, `clip, lr 0.01`: a panel of W&B can group runs by only one key."""
     method = trial.method
-    if method["name"] == "reno":
-        own = "".join(f", {name} {value}" for name, value in method.get("options", {}).items())
-        return f"{metric}, lr {method['lr']:g}{own}"
-    return f"{metric}, {method['name']}" + (f", lr {method['lr']:g}" if "lr" in method else "")
+    name = "" if method["name"] == "reno" else f", {method['name']}"
+    lr = f", lr {method['lr']:g}" if "lr" in method else ""
+    return f"{metric}{name}{lr}" + "".join(f", {key} {value}" for key, value in method.get("options", {}).items())
 
 
 def summary_values(record: TrialRecord) -> dict[str, float | int | bool | str | None]:

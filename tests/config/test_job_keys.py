@@ -18,7 +18,7 @@ UNREAD = [
     (
         "models.generatr=x",
         "models.generatr is not a knob; models has batch_size, checkpoints, evaluators, generator, name, "
-        "own_noise, record, reference_bytes, reference_seconds, seed; did you mean 'generator'?",
+        "record, reference_bytes, reference_seconds; did you mean 'generator'?",
     ),
     ("metric.temperature=3", "metric.temperature is not a knob; metric has checkpoints, name, terms"),
     ("metric.nmae=x", "metric.nmae is not a knob; metric has checkpoints, name, terms; did you mean 'name'?"),

@@ -150,6 +150,7 @@ def test_tables_have_a_header_whose_prompt_column_is_told(read):
     ]
     assert found.notes == ("prompts are in the column 'Prompt'; semicolons separate its cells",)
     assert texts(read("d.csv", "prompt\na dog; a cat\n")) == ["a dog; a cat"]
+    assert texts(read("e.csv", "prompt;what a good image shows\na dog;a dog\n")) == ["a dog"]
 
 
 @pytest.mark.parametrize(

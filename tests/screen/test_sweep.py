@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from reno.run import main
-from reno.screen.sweep import bound_of, ended_jobs, next_commands, wilson
+from reno.screen.sweep import _names, bound_of, ended_jobs, next_commands, wilson
 from reno.screen.sweep_sheet import draw_sweep_sheet
 from reno.spec.judgements import Judgement, Verdict
 from reno.spec.prompts import Binding
@@ -83,11 +83,29 @@ def test_a_sweep_ends_with_a_line_a_job_the_sheet_and_three_commands(swept):
 
 
 def test_bound_counts_images_with_every_binding_right(swept):
-    one, other = ended_jobs(swept[0])[0].trials
-    bound = bound_of([judged(one, 1, 2), judged(other, 2, 2), judged(other, 0, 1)], "looker")
+    job = ended_jobs(swept[0])[0]
+    one, other = job.trials
+    trials = (judged(one, 1, 2), judged(other, 2, 2), judged(other, 0, 1))
+    said = tuple(trial.judgements() for trial in trials)
+    bound = bound_of(dataclasses.replace(job, trials=trials, judged=said), "looker")
     assert (bound.before, bound.after, bound.images, bound.prompts) == (1, 2, 3, 2)
     assert bound.interval == pytest.approx(wilson(2 / 3, 2))
-    assert bound_of([one, other], "looker") is None
+    assert bound_of(job, "looker") is None
+
+
+def test_jobs_that_differ_in_a_methods_options_or_in_nothing_that_is_named_have_names_of_their_own(swept):
+    jobs = ended_jobs(swept[0])[:2]
+
+    def named(**changes):
+        pairs = []
+        for job, values in zip(jobs, changes.values(), strict=True):
+            trial = job.trials[0]
+            spec = replace(trial.record.spec, method=jobs[0].trials[0].record.spec.method | values)
+            pairs.append((job.record, dataclasses.replace(trial, record=replace(trial.record, spec=spec))))
+        return _names(pairs)
+
+    assert named(a={"options": {"start": 10}}, b={"options": {"start": 20}}) == ["start 10", "start 20"]
+    assert named(a={}, b={}) == ["clip · job 0", "clip · job 1"]
 
 
 def test_the_sheet_has_the_rows_that_all_jobs_share(swept, tmp_path):
