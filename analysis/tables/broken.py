@@ -9,18 +9,20 @@ from functools import partial
 import pandas as pd
 
 from analysis.data import Results
-from analysis.numbers.bindings import binding_fates
-from analysis.numbers.effects import level
-from analysis.numbers.measures import Measure
+from analysis.numbers.bindings import binding_fates, share
 from analysis.numbers.slices import Slice
 from analysis.tables.columns import bracketed, counted, spread
 from analysis.tables.notes import interval_note, n_note
-from analysis.tables.table import Table, table_of
+from analysis.tables.table import Table, empty_table, table_of
 from analysis.text import number
 
-BROKEN = Measure("broken", "broken, of right before", "broken", "right", better=-1)
-MENDED = Measure("mended", "mended, of wrong before", "mended", "wrong")
+SPREADS = [f"{what}{end}" for what in ("broken", "mended") for end in ("", "_low", "_high", "_interval")]
+FRAME = (
+    "judge", "kin", "method", "metric", "settings", "right_before", "broken_count", "wrong_before", "mended_count",
+    *SPREADS, "prompts_right_before", "prompts_wrong_before", "prompts", "seeds", "trials",
+)  # fmt: skip
 ORDER = ["judge", "method", "metric", "settings", "prompt", "seed", "place"]
+NAMED = ["judge", "kin", *ORDER[1:6], "attribute", "object", "now", "trial"]
 
 
 def broken(cell: Sequence[Slice], results: Results) -> Table:
@@ -36,11 +38,13 @@ def broken(cell: Sequence[Slice], results: Results) -> Table:
             rows.append(row)
             shown.append(line)
     notes = [
-        f"Of single bindings: right before and wrong after, and the other way round. {n_note(cell, 'trials')} "
-        "Table 18 names the trials.",
+        f"Of single bindings: right before and wrong after, and the other way round. {n_note(cell, 'trials')} A share "
+        "is over the prompts that had such a binding before; the CSV counts them. Table 18 names the trials.",
         interval_note([row[f"{name}_interval"] for row in rows for name in ("broken", "mended")]),
     ]
     title = "What optimisation broke and mended"
+    if not rows:
+        return empty_table(cell, 6, "broken", title, FRAME, "No judge looked at a binding of an optimised image.")
     return table_of(cell, 6, "broken", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
@@ -56,10 +60,10 @@ def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
             frames.append(lost.assign(judge=one.judge, kin=kin, marked=lost["families"].map(marks)))
     title = "The bindings that optimisation broke"
     if not frames:
-        notes = ("No binding that was right before is wrong after.",)
-        return table_of(cell, 18, "broken_trials", title, pd.DataFrame(), pd.DataFrame(), notes)
+        why = "No binding that was right before is wrong after."
+        return empty_table(cell, 18, "broken_trials", title, NAMED, why)
     lost = pd.concat(frames).sort_values(ORDER, key=partial(_rank, cell), kind="stable")
-    lost = lost[["judge", "kin", "marked", *ORDER[1:6], "attribute", "object", "now", "trial"]]
+    lost = lost[[*NAMED, "marked"]]
     shown = pd.DataFrame(
         {
             "method": lost["method"],
@@ -92,27 +96,25 @@ def _rank(cell: Sequence[Slice], column: pd.Series) -> pd.Series:
 def _row(one: Slice, method: str, metric: str, settings: str, families: str, fates: pd.DataFrame) -> tuple[dict, dict]:
     """A row of the frame, and the line that shows it."""
     was, now = fates["was_right"], fates["is_right"]
-    parts = fates[["prompt", "seed", "trial"]].assign(
-        **{"right/best": was, "wrong/best": ~was, "broken/best": was & ~now, "mended/best": ~was & now}
-    )
-    counts = {name: int(parts[f"{name}/best"].sum()) for name in ("right", "broken", "wrong", "mended")}
-    trials = parts.groupby(["prompt", "seed", "trial"], as_index=False).sum()
-    lost, gained = level(trials, BROKEN), level(trials, MENDED)
+    counts = {"right": was.sum(), "broken": (was & ~now).sum(), "wrong": (~was).sum(), "mended": (~was & now).sum()}
+    lost, gained, every = share(fates, was & ~now, was), share(fates, ~was & now, ~was), share(fates, was)
     row = {
         "judge": one.judge,
         "kin": one.is_kin(families),
         "method": method,
         "metric": metric,
         "settings": settings,
-        "right_before": counts["right"],
-        "broken_count": counts["broken"],
-        "wrong_before": counts["wrong"],
-        "mended_count": counts["mended"],
+        "right_before": int(counts["right"]),
+        "broken_count": int(counts["broken"]),
+        "wrong_before": int(counts["wrong"]),
+        "mended_count": int(counts["mended"]),
         **spread("broken", lost.interval),
         **spread("mended", gained.interval),
-        "prompts": lost.prompts,
-        "seeds": lost.seeds,
-        "trials": lost.trials,
+        "prompts_right_before": lost.prompts,
+        "prompts_wrong_before": gained.prompts,
+        "prompts": every.prompts,
+        "seeds": every.seeds,
+        "trials": every.trials,
     }
     line = {
         "method": method,
@@ -126,6 +128,6 @@ def _row(one: Slice, method: str, metric: str, settings: str, families: str, fat
         "mended": str(counts["mended"]),
         "share mended [95%]": bracketed(gained.interval, signed=False),
         "net": number(counts["mended"] - counts["broken"], 0, signed=True),
-        "n": counted(lost),
+        "n": counted(every),
     }
     return row, line
