@@ -89,10 +89,12 @@ def report(
     tracking: TrackingSpec = UNTRACKED,
     readme: Path | None = None,
     labels: Path | None = None,
-    margin: float = 0.05,
+    margin: float | None = None,
 ) -> None:
-    """Writes everything. margin: a difference of shares up to this counts as none. Raises BadInput if the store has no
-    whole trial, if a claim or people's labels cannot be used, or if the README lacks its marks."""
+    """Writes everything. margin: a difference of shares up to this counts as none; None: the usual one.
+
+    Raises BadInput if the store has no whole trial, if a claim or people's labels cannot be used, or if the README lacks
+    its marks."""
     from analysis.claims import claims
     from analysis.claims.written import claims_frame, claims_markdown
     from analysis.data import labelled, load
@@ -119,7 +121,7 @@ def report(
         results = labelled(results, labels)
         for line in results.label_notes:
             say(line)
-    cut = slices(results, margin)
+    cut = slices(results) if margin is None else slices(results, margin)
     tables = list(all_tables(results, cut))
     files = [path for table in tables for path in write_table(table, out / "tables")]
     found = claims(cut)

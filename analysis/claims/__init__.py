@@ -110,7 +110,8 @@ class Claim:
         if word and self.p_holm < SIGNIFICANT:
             return Verdict(word)
         if word:
-            return Verdict(UNDECIDED, f"p is {p_text(self.p_holm)}{self._adjustment}")
+            side = "its parts are for it" if word == SUPPORTED else "a part is against it"
+            return Verdict(UNDECIDED, f"{side}, but p is {p_text(self.p_holm)}{self._adjustment}")
         if EQUIVALENT in words:
             return Verdict(EQUIVALENT)
         return next(one for one in verdicts if one.word == UNDECIDED)

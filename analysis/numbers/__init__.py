@@ -10,5 +10,9 @@ estimates.py      which interval and test a quantity has
 verdicts.py       better, worse, equivalent, undecided; how many more prompts would decide
 effects.py        a level, a change, a difference, each with what it was computed from
 bindings.py       what became of each binding, and shares of bindings
+agreement.py      how far two judges say the same
+correlation.py    whether a larger gain of the metric comes with a larger gain in binding
+variance.py       the variance of an outcome, split into prompt, noise and rest
+published.py      published values, to put beside measured ones
 tuning.py         each metric's own best settings, chosen on the dev prompts
 """

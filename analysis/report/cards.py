@@ -100,9 +100,7 @@ class Card:
         return sum(len(side.picture.uri) for side in self.sides if side.picture) + len(self.base or "")
 
 
-def gallery(
-    results: Results, slices: Sequence[Slice], shown: Sequence[Exhibit], judged: JudgedChanges
-) -> list[Card]:  # fmt: skip
+def gallery(results: Results, slices: Sequence[Slice], shown: Sequence[Exhibit], judged: JudgedChanges) -> list[Card]:
     """The cards, as many as MOST_CARDS and MOST_BYTES allow. judged: what is said of the trials of `shown`."""
     order = list(range(len(shown)))
     random.Random(0).shuffle(order)

@@ -21,8 +21,8 @@ from analysis.tables.columns import bracketed
 from analysis.text import listed, number
 
 ORDERED = (
-    "How they were chosen: all {count} cases (a prompt and a seed each) are ordered by {by}. The clearest is the "
-    "first, the typical one the middle, the worst the last."
+    "How they were chosen: the {count} cases that have every metric (a prompt and a seed each) are ordered by {by}. "
+    "The clearest is the first, the typical one the middle, the worst the last."
 )
 BY_BINDINGS = (
     "the bindings gained, which are those right after minus those right before, summed over the metrics; equal cases "
@@ -74,11 +74,11 @@ def opening(
     effects = {metric: change(rows, measures[metric]) for metric, rows in trials.items() if measures[metric]}
     prompts = of_prompts(one.prompt_set, one.rows["prompt"].nunique())
     judge = f"judge {one.judge}" if one.judge else "no judge"
-    chosen, by = _chosen(here, judged)
+    chosen, by, count = _chosen(here, judged)
     return Opening(
         where=f"{one.models} · {prompts} · {judge} · {len(results.trials)} trials",
         cases=chosen,
-        rule=ORDERED.format(count=len(here), by=by) if len(chosen) > 1 else "",
+        rule=ORDERED.format(count=count, by=by) if len(chosen) > 1 else "",
         sentence=_sentence(one, effects),
         measure="images with every attribute on its object" if one.judge else "the metric's own score",
         rows=tuple(_row(metric, trials[metric], effect) for metric, effect in effects.items()),
@@ -123,8 +123,9 @@ def _percent(share: float) -> str:
     return f"{number(100 * share, 0)}%"
 
 
-def _chosen(here: Sequence[Exhibit], judged: JudgedChanges) -> tuple[tuple[Case, ...], str]:
-    """The clearest, a typical and the worst of the cases that have every metric, and what they are ordered by."""
+def _chosen(here: Sequence[Exhibit], judged: JudgedChanges) -> tuple[tuple[Case, ...], str, int]:
+    """The clearest, a typical and the worst of the cases that have every metric; what they are ordered by; how many
+    such cases there are."""
     most = max((len(one.trials) for one in here), default=0)
     whole = [one for one in here if len(one.trials) == most]
     gained = [_gained(one, judged.get(one.judge, {})) for one in whole]
@@ -139,7 +140,7 @@ def _chosen(here: Sequence[Exhibit], judged: JudgedChanges) -> tuple[tuple[Case,
         named = zip(("Clearest", "Worst") if len(order) == 2 else ("",), order, strict=False)
     else:
         named = zip(("Clearest", "Typical", "Worst"), (order[0], order[len(order) // 2], order[-1]), strict=True)
-    return tuple(Case(title, whole[k], gained[k]) for title, k in named), by
+    return tuple(Case(title, whole[k], gained[k]) for title, k in named), by, len(whole)
 
 
 def _gained(one: Exhibit, said: dict[str, BeforeAndAfter]) -> int | None:

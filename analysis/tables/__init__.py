@@ -20,7 +20,6 @@ from analysis.tables.cross import cross_metric
 from analysis.tables.expected import expected
 from analysis.tables.faults import faults
 from analysis.tables.gains import gains
-from analysis.tables.headers import with_header
 from analysis.tables.headline import headline
 from analysis.tables.instead import instead
 from analysis.tables.judges import judges
@@ -43,7 +42,7 @@ def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) 
     has a category, the ninth where nothing is published."""
     by_category = [categories(cell)] if (cell[0].rows["category"] != "").any() else []
     beside = expected(cell)
-    tables = [
+    return [
         headline(cell),
         metric_against_metric(cell),
         tuned(cell, slices),
@@ -63,7 +62,6 @@ def tables_of(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) 
         by_word(cell, slices, results),
         broken_trials(cell, results),
     ]
-    return [with_header(table) for table in tables]
 
 
 def all_tables(results: Results, slices: Sequence[Slice]) -> Iterator[Table]:

@@ -13,7 +13,7 @@ from analysis.numbers.slices import Slice
 from analysis.numbers.statistics import FEWEST_PROMPTS, Interval
 from analysis.tables.columns import before_after, bracketed, spread
 from analysis.tables.notes import interval_note, n_note
-from analysis.tables.table import Table, table_of
+from analysis.tables.table import Table, empty_table, table_of
 from analysis.text import MISSING, number
 
 MEASURES = (FULLY_BOUND, CORRECT, JUDGE_SCORE)
@@ -42,8 +42,9 @@ def categories(cell: Sequence[Slice]) -> Table:
                 shown.append(_shown(marked, row, intervals))
     title = "What each method does, by category of the prompts"
     if not rows:
-        notes = ["No prompt here has a category, or no judge looked at them."]
-        return table_of(cell, 8, "categories", title, pd.DataFrame(), pd.DataFrame(), notes)
+        why = "No prompt here has a category, or no judge looked at them."
+        columns = ["judge", "method", "metric", "settings", "category", "prompts", "trials", "n"]
+        return empty_table(cell, 8, "categories", title, columns, why)
     kinds = [value for row in rows for key, value in row.items() if key.endswith("_interval")]
     notes = [
         f"Before → after, with the interval of after. {n_note(cell, 'trials')}",
@@ -87,7 +88,11 @@ def _rows(trials: pd.DataFrame, measures: Sequence[Measure]) -> list[tuple[dict,
 def level_of_groups(groups: Sequence[pd.DataFrame], measure: Measure, image: str) -> Interval:
     """Of one group of trials their level; of several the mean of the levels of those that have one."""
     (column,) = measure.columns(image)
-    named = [group.assign(group=place) for place, group in enumerate(groups) if group[column].notna().any()]
+    named = [
+        group.assign(group=place, prompt=f"{place} " + group["prompt"])  # a text in two categories is two prompts
+        for place, group in enumerate(groups)
+        if group[column].notna().any()
+    ]
     if not named:
         return Interval(float("nan"), float("nan"), float("nan"), "none")
     found = level(pd.concat(named), measure, image, "group").interval

@@ -15,7 +15,7 @@ from analysis.numbers.measures import BY_NAME, FULLY_BOUND, Measure
 from analysis.numbers.slices import CONTROLS, Slice
 from analysis.tables.columns import COMPARED, comparison_columns, comparison_texts
 from analysis.tables.notes import effects_note, n_note, verdict_notes
-from analysis.tables.table import Table, table_of
+from analysis.tables.table import Table, empty_table, table_of
 from analysis.text import MISSING, listed, number
 
 EQUAL = (0.8, 1.25)
@@ -69,7 +69,7 @@ def controls(cell: Sequence[Slice], results: Results) -> Table:
     absent = [f"Not run here: {', '.join(lacking)}."] if lacking else []
     if not rows:
         empty = " ".join(["There is nothing that ReNO could be compared with.", *absent])
-        return table_of(cell, 5, "controls", title, pd.DataFrame(columns=list(FRAME)), pd.DataFrame(), [empty])
+        return empty_table(cell, 5, "controls", title, FRAME, empty)
     notes = [
         "reno − control, paired on prompt and seed; win: pairs in which reno is better. Seconds, compute: the "
         f"control's over reno's; a ratio from {EQUAL[0]} to {EQUAL[1]} counts as equal. Compute is counted in forward "

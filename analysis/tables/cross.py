@@ -12,7 +12,7 @@ from analysis.numbers.measures import FULLY_BOUND, Measure
 from analysis.numbers.slices import KIN_MARK, Slice, families_by_metric
 from analysis.tables.columns import EFFECT, bracketed, counted, effect_columns, spread, starred
 from analysis.tables.notes import effects_note, n_note
-from analysis.tables.table import Table, table_of
+from analysis.tables.table import Table, empty_table, table_of
 from analysis.text import MISSING, number
 
 TITLE = "Optimised by row, scored by column"
@@ -42,7 +42,7 @@ def cross_metric(cell: Sequence[Slice]) -> Table:
     shown = [line | {"n": counted(counts[key])} for key, line in lines.items()]
     if not rows:
         empty = "Nothing was optimised here, or no metric and no judge scored it: there is no gain to show."
-        return table_of(cell, 4, "cross_metric", TITLE, pd.DataFrame(columns=list(FRAME)), pd.DataFrame(), [empty])
+        return empty_table(cell, 4, "cross_metric", TITLE, FRAME, empty)
     notes = (
         "Gain from the initial to the best image. Metrics: in their own units, and in standard deviations (sd) "
         "of their score over the initial images, if it varies there; judges: of the share of images fully bound. "

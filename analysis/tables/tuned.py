@@ -13,7 +13,7 @@ from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import TunedSettings, chosen, is_dev
 from analysis.tables.columns import COMPARED, comparison_columns, comparison_texts
 from analysis.tables.notes import effects_note, n_note, unbalanced_note, verdict_notes
-from analysis.tables.table import Table, table_of
+from analysis.tables.table import Table, empty_table, table_of
 from analysis.text import number
 
 FRAME = (
@@ -42,7 +42,7 @@ def tuned(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
     title = "Each metric at its own best settings, chosen on dev prompts"
     if not rows:
         empty = f"Empty: {_why_empty(cell)}."
-        return table_of(cell, 3, "tuned", title, pd.DataFrame(columns=list(FRAME)), pd.DataFrame(), [empty])
+        return empty_table(cell, 3, "tuned", title, FRAME, empty)
     notes = [
         "Settings are chosen by the share of dev images fully bound, by the same judge; nothing here was "
         f"looked at to choose. a: after, or the first metric; b: before, or the second. {n_note(cell, 'pairs')}",

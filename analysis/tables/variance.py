@@ -68,8 +68,7 @@ def _parts(picked: dict[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]
 
 def _split(trials: pd.DataFrame, outcome: str, metric: str) -> Split:
     before, after = trials["fully/initial"], trials["fully/best"]
-    values = {"before": before, "after": after, "change": after - before}
-    found = trials[["prompt", "seed", "metric"]].assign(value=values[outcome])
+    found = trials[["prompt", "seed", "metric"]].assign(value=after - before if outcome == "change" else after)
     return split_over_metrics(found, "value") if metric == ALL else split(found, "value")
 
 

@@ -12,7 +12,7 @@ from analysis.numbers.measures import MEASURES, Measure
 from analysis.numbers.slices import Slice, families_of
 from analysis.tables.columns import COMPARED, comparison_columns, comparison_texts
 from analysis.tables.notes import effects_note, n_note, unbalanced_note, verdict_notes
-from analysis.tables.table import Table, table_of
+from analysis.tables.table import Table, empty_table, table_of
 
 FRAME = ("judge", "kin", "method", "settings", "a", "b", "measure", *COMPARED)
 
@@ -38,7 +38,7 @@ def metric_against_metric(cell: Sequence[Slice]) -> Table:
     title = "Metric against metric, paired on prompt and seed"
     if not rows:
         empty = "No two metrics were run by the same method at the same settings and judged: nothing to compare."
-        return table_of(cell, 2, "versus", title, pd.DataFrame(columns=list(FRAME)), pd.DataFrame(), [empty])
+        return empty_table(cell, 2, "versus", title, FRAME, empty)
     notes = [
         "Both sides at the same settings, on the same prompts and seeds. a − b; win, tie, loss: pairs in which a "
         f"is better, equal, worse. {n_note(cell, 'pairs')}",

@@ -48,7 +48,9 @@ def test_the_cases_are_the_largest_the_middle_and_the_smallest_gain_in_bindings(
     assert [(one.title, one.exhibit.prompt, one.gained) for one in first.cases] == [
         ("Clearest", "gains all", 4), ("Typical", "keeps one", 0), ("Worst", "loses all", -4),
     ]  # fmt: skip
-    assert "all 5 cases (a prompt and a seed each) are ordered by the bindings gained" in first.rule
+    assert (
+        "the 5 cases that have every metric (a prompt and a seed each) are ordered by the bindings gained" in first.rule
+    )
 
 
 def test_equal_cases_are_ordered_by_the_gain_in_score():
