@@ -93,8 +93,8 @@ def report(
 ) -> None:
     """Writes everything. margin: a difference of shares up to this counts as none; None: the usual one.
 
-    Raises BadInput if the store has no whole trial, if a claim or people's labels cannot be used, or if the README lacks
-    its marks."""
+    Raises BadInput if the store has no whole trial, if a claim or people's labels cannot be used, or if the README
+    lacks its marks."""
     from analysis.claims import claims
     from analysis.claims.written import claims_frame, claims_markdown
     from analysis.data import labelled, load
