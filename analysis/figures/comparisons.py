@@ -20,6 +20,7 @@ from analysis.figures.style import (
     SMALL,
     TIE,
     Drawing,
+    bars_note,
     legend_above,
     method_markers,
     metric_colors,
@@ -53,16 +54,18 @@ def settings(one: Slice) -> Drawing | None:
     figure, axes = panels(len(metrics), 2.4, sharey=True)
     counts = sorted(reno["iterations"].unique())
     shades = dict(zip(counts, sns.color_palette("viridis", len(counts) + 1)[:-1], strict=True))
+    drawn = []
     for axis, metric in zip(axes, metrics, strict=True):
         rows = reno[reno["metric"] == metric]
         rates = sorted(rows["lr"].unique())
         before = level(rows.drop_duplicates(["prompt", "seed"]), FULLY_BOUND, "initial").interval.value
         axis.axhline(before, color=INK, linestyle=":", linewidth=1)
         for place, (count, part) in enumerate(rows.groupby("iterations")):
-            found = {lr: level(of_lr, FULLY_BOUND).interval for lr, of_lr in part.groupby("lr")}
+            found = {lr: level(of_lr, FULLY_BOUND) for lr, of_lr in part.groupby("lr")}
+            drawn += found.values()
             x = [rates.index(lr) + 0.12 * (place - (len(counts) - 1) / 2) for lr in found]
-            y = [interval.value for interval in found.values()]
-            bars = _errors(list(found.values()))
+            y = [one.value for one in found.values()]
+            bars = _errors([one.interval for one in found.values()])
             axis.errorbar(x, y, bars, color=shades[count], marker="o", markersize=4, capsize=2)
         axis.set_xticks(range(len(rates)), [f"{lr:g}" for lr in rates])
         axis.set_xlim(-0.4, len(rates) - 0.6)
@@ -75,7 +78,7 @@ def settings(one: Slice) -> Drawing | None:
         for count in counts
     ]
     legend_above(figure, [*marks, Line2D([], [], color=INK, linestyle=":", linewidth=1, label="before")])
-    return Drawing(figure, "Bars are 95% intervals over prompts.")
+    return Drawing(figure, bars_note(drawn))
 
 
 def before_after(one: Slice) -> Drawing | None:
@@ -224,9 +227,10 @@ def cost_quality(one: Slice) -> Drawing | None:
     metrics = one.metrics_of(rows)
     colors, markers = metric_colors(one.metrics), method_markers(one.methods)
     figure, axis = plt.subplots(figsize=(COLUMN, 2.4))
-    methods, taken = [], []
+    methods, taken, drawn = [], [], []
     for method, metric, _, part in one.configurations(rows):
-        interval = level(part, FULLY_BOUND).interval
+        drawn.append(level(part, FULLY_BOUND))
+        interval = drawn[-1].interval
         taken.append(part["seconds"].median())
         axis.errorbar(
             taken[-1:], [interval.value], _errors([interval]), color=colors[metric], marker=markers[method],
@@ -243,7 +247,7 @@ def cost_quality(one: Slice) -> Drawing | None:
         for method in dict.fromkeys(methods)
     ]
     legend_above(figure, shapes)
-    return Drawing(figure, "A mark is a method, a metric and its settings. Bars are 95% intervals over prompts.")
+    return Drawing(figure, f"A mark is a method, a metric and its settings. {bars_note(drawn)}")
 
 
 def _scale_seconds(axis, shortest: float, longest: float) -> str:

@@ -11,6 +11,7 @@ from analysis.data import Results
 from analysis.figures.style import FAINT, INK, PAGE, SMALL, Drawing, metric_colors, plain
 from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import usual
+from analysis.text import noise_name
 from reno.letters.lines import lines_of, width_of
 
 ROWS = 8
@@ -45,9 +46,8 @@ def contact_sheet(one: Slice, results: Results, rows: int = ROWS, seed: int = 0)
         text = figure.add_subplot(grid[line, start])
         text.axis("off")
         words = "\n".join(lines_of(plain(prompt), lambda line: width_of(line) <= 12, most=4))
-        text.text(
-            1, 0.5, f"{words}\nseed\n{noise_seed}", ha="right", va="center", fontsize=SMALL, transform=text.transAxes
-        )
+        noise = noise_name(prompt, noise_seed).replace(", ", "\n")
+        text.text(1, 0.5, f"{words}\n{noise}", ha="right", va="center", fontsize=SMALL, transform=text.transAxes)
         for column, which in enumerate(("before", *metrics)):
             part = chosen[metrics[0] if which == "before" else which]
             trial = part[(part["prompt"] == prompt) & (part["seed"] == noise_seed)].iloc[0]

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from analysis.data import Results
-from analysis.figures.style import COLUMN, FAINT, INK, PAGE, Drawing, legend_above, metric_colors, panels
+from analysis.figures.style import COLUMN, FAINT, INK, PAGE, Drawing, bars_note, legend_above, metric_colors, panels
 from analysis.numbers.effects import PAIR, level, noises
 from analysis.numbers.measures import FULLY_BOUND, Measure
 from analysis.numbers.slices import Slice, families_of
@@ -55,7 +55,9 @@ def curves(one: Slice, results: Results) -> Drawing | None:
         axis.set_ylabel(f"{metric} score")
         axis.set_xlabel("iteration")
     legend_above(figure, [Line2D([], [], color=INK, linestyle=dashes[lr], label=f"lr {lr:g}") for lr in rates])
-    note = f"Line: mean over {noises(reno).in_words}. Band: 95% interval over prompts. "
+    started = noises(reno)
+    said = "Band: 95% interval over prompts. " if started.prompts > 1 else ""
+    note = f"Line: mean over {started.in_words}. {said}"
     return Drawing(figure, note + f"The longest runs are shown: {listed(longest)}.")
 
 
@@ -85,7 +87,7 @@ def score_against_judge(one: Slice, results: Results) -> Drawing | None:
         return None
     colors = metric_colors(one.metrics)
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.4), sharex=True)
-    chosen, still = [], []
+    chosen, still, judged = [], [], []
     apart = 0.012 * reno["iterations"].max()  # so that marks of two metrics do not hide each other
     for place, metric in enumerate(metrics):
         rows = reno[reno["metric"] == metric]
@@ -101,11 +103,12 @@ def score_against_judge(one: Slice, results: Results) -> Drawing | None:
             left.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.15, linewidth=0)
         else:
             still.append(metric)
-        budgets = [(0, level(longest, FULLY_BOUND, "initial").interval)]
-        budgets += [(int(count), level(part, FULLY_BOUND).interval) for count, part in rows.groupby("iterations")]
+        budgets = [(0, level(longest, FULLY_BOUND, "initial"))]
+        budgets += [(int(count), level(part, FULLY_BOUND)) for count, part in rows.groupby("iterations")]
+        judged += [one for _, one in budgets]
         x = np.array([count for count, _ in budgets]) + apart * place
-        y = np.array([interval.value for _, interval in budgets])
-        ends = np.array([[interval.low, interval.high] for _, interval in budgets])
+        y = np.array([one.value for _, one in budgets])
+        ends = np.array([[one.interval.low, one.interval.high] for _, one in budgets])
         errors = np.abs(np.where(np.isfinite(ends), ends, y[:, None]) - y[:, None]).T
         right.errorbar(
             x, y, errors, color=colors[metric], marker="o", markersize=4, capsize=2, linestyle="--", linewidth=1
@@ -118,8 +121,8 @@ def score_against_judge(one: Slice, results: Results) -> Drawing | None:
     legend_above(figure, [Line2D([], [], color=colors[metric], label=f"optimising {metric}") for metric in metrics])
     note = (
         "Left: the gain of the best image so far, in the metric's own score. Right: what the judge says of the best "
-        "image of runs of each length; it saw no image between the marks. Bands and bars are 95% intervals over "
-        f"prompts. Learning rates: {', '.join(chosen)}."
+        "image of runs of each length; it saw no image between the marks. "
+        f"{bars_note(judged, 'Bands and bars')} Learning rates: {', '.join(chosen)}."
     )
     return Drawing(figure, note + _without_sd(still))
 
@@ -132,7 +135,7 @@ def gain_and_binding(one: Slice) -> Drawing | None:
         return None
     colors = metric_colors(one.metrics)
     figure, axis = plt.subplots(figsize=(COLUMN, 2.4))
-    drawn, still, few = [], [], []
+    drawn, still, few, changes = [], [], [], []
     for metric in metrics:
         rows = reno[reno["metric"] == metric]
         unit = rows.drop_duplicates(list(PAIR))["score_initial"].std()
@@ -147,7 +150,8 @@ def gain_and_binding(one: Slice) -> Drawing | None:
         x, y, errors = [], [], []
         for _, part in rows.groupby(quarter):
             moved = part.assign(**{"moved/best": part["bound/best"] - part["bound/initial"]})
-            interval = level(moved, MOVED).interval
+            changes.append(level(moved, MOVED))
+            interval = changes[-1].interval
             x.append(gain[part.index].mean())
             y.append(interval.value)
             ends = np.nan_to_num([interval.value - interval.low, interval.high - interval.value])
@@ -163,7 +167,7 @@ def gain_and_binding(one: Slice) -> Drawing | None:
     legend_above(figure, drawn)
     note = (
         "ReNO's trials of all settings, in quarters of their gain in score: if more score were more binding, the lines "
-        "would rise. Bars are 95% intervals over prompts."
+        f"would rise. {bars_note(changes)}"
     )
     note += f" Not drawn, because there are fewer than {FEWEST_TRIALS} trials: {listed(few)}." if few else ""
     return Drawing(figure, note + _without_sd(still))

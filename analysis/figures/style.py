@@ -12,9 +12,13 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure as Canvas
 
+from analysis.numbers.effects import Level
+from analysis.numbers.statistics import FEWEST_PROMPTS, LEVEL
+from analysis.text import listed
 from reno.letters.fonts import Fonts, of_this_machine
 
 COLUMN, PAGE = 3.4, 7.0
@@ -41,6 +45,14 @@ class Drawing:
     def wide(self) -> bool:
         """It is wider than a paper's column."""
         return bool(self.canvas.get_figwidth() > COLUMN)
+
+
+def bars_note(levels: Sequence[Level], name: str = "Bars") -> str:
+    """What the error bars of these values are, and why there are none where there are none."""
+    over = list(dict.fromkeys(one.over for one in levels if np.isfinite(one.interval.low)))
+    if not over:
+        return f"There are no error bars: fewer than {FEWEST_PROMPTS} prompts."
+    return f"{name} are {LEVEL:.0%} intervals over {listed(over, 'or')}."
 
 
 def metric_colors(metrics: Sequence[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import chosen, reported, usual
 from analysis.report.outcomes import JudgedChanges, judged_changes
 from analysis.tables import cells
+from analysis.text import noise_name
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Exhibit:
     """By metric, a row of TRIAL_COLUMNS: its trial at the settings that are shown first."""
     places: dict[str, int]
     """Of each metric, its place in the order of all metrics of the store, which decides its colour."""
+
+    @property
+    def noise(self) -> str:
+        """The initial noise in words."""
+        return noise_name(self.prompt, self.seed)
 
     @property
     def base(self) -> pd.Series:

@@ -22,8 +22,10 @@ from analysis.text import listed, number
 
 ORDERED = (
     "How they were chosen: the {count} cases that have every metric (a prompt and a seed each) are ordered by {by}. "
-    "The clearest is the first, the typical one the middle, the worst the last."
+    "The clearest is the first, the typical one the middle, {last} the last."
 )
+MOST_NAMED = 3
+"""Settings that are named in the table; of more, their number."""
 BY_BINDINGS = (
     "the bindings gained, which are those right after minus those right before, summed over the metrics; equal cases "
     "are ordered by the gain in score, in standard deviations of the initial images"
@@ -36,7 +38,7 @@ class Case:
     """One prompt and seed of the strip."""
 
     title: str
-    """Clearest, Typical or Worst; empty if it is the only one."""
+    """Clearest, Typical and Worst, or Smallest gain where all of it is right after; empty if it is the only one."""
     exhibit: Exhibit
     gained: int | None
     """Bindings that became right less those that became wrong, over all metrics; None if no judge looked."""
@@ -78,12 +80,16 @@ def opening(
     return Opening(
         where=f"{one.models} · {prompts} · {judge} · {len(results.trials)} trials",
         cases=chosen,
-        rule=ORDERED.format(count=count, by=by) if len(chosen) > 1 else "",
+        rule=_rule(chosen, count, by),
         sentence=_sentence(one, effects),
         measure="images with every attribute on its object" if one.judge else "the metric's own score",
         rows=tuple(_row(metric, trials[metric], effect) for metric, effect in effects.items()),
         basis=f"Trials: {'; '.join(compared[metric].basis for metric in effects)}." if effects else "",
     )
+
+
+def _rule(chosen: Sequence[Case], count: int, by: str) -> str:
+    return ORDERED.format(count=count, by=by, last=f"the {chosen[-1].title.lower()}") if len(chosen) > 1 else ""
 
 
 def _measure(one: Slice, metric: str) -> Measure | None:
@@ -95,16 +101,27 @@ def _measure(one: Slice, metric: str) -> Measure | None:
 
 
 def _row(metric: str, rows: pd.DataFrame, effect: Effect) -> dict[str, str]:
-    settings = list(dict.fromkeys(rows["settings"]))
     return {
         "optimised": metric,
-        "settings": settings[0] if len(settings) == 1 else f"{len(settings)} settings, pooled",
+        "settings": pooled(list(dict.fromkeys(rows["settings"]))),
         "before": number(effect.b),
         "after": number(effect.a),
         "change [95%]": bracketed(effect.difference),
         "prompts": str(effect.prompts),
         "images": str(len(rows)),
     }
+
+
+def pooled(names: Sequence[str]) -> str:
+    """All, if they are few; what they have in common is said once: `50 it., lr 0.01 and lr 0.05 together`."""
+    if len(names) == 1:
+        return names[0]
+    if len(names) > MOST_NAMED:
+        return f"{len(names)} settings together"
+    parts = [name.split(", ") for name in names]
+    common = [part for part in parts[0] if all(part in own for own in parts)]
+    apart = [", ".join(part for part in own if part not in common) for own in parts]
+    return f"{', '.join([*common, listed([one or 'default' for one in apart])])} together"
 
 
 def _sentence(one: Slice, effects: dict[str, Effect]) -> str:
@@ -136,11 +153,18 @@ def _chosen(here: Sequence[Exhibit], judged: JudgedChanges) -> tuple[tuple[Case,
         key=lambda k: (-(gained[k] or 0) if known else 0, -scores[k], whole[k].prompt, whole[k].seed),
     )
     by = BY_BINDINGS if known else BY_SCORE
+    last = "Smallest gain" if order and _all_right(whole[order[-1]], judged) else "Worst"
     if len(order) < 3:
-        named = zip(("Clearest", "Worst") if len(order) == 2 else ("",), order, strict=False)
+        named = zip(("Clearest", last) if len(order) == 2 else ("",), order, strict=False)
     else:
-        named = zip(("Clearest", "Typical", "Worst"), (order[0], order[len(order) // 2], order[-1]), strict=True)
+        named = zip(("Clearest", "Typical", last), (order[0], order[len(order) // 2], order[-1]), strict=True)
     return tuple(Case(title, whole[k], gained[k]) for title, k in named), by, len(whole)
+
+
+def _all_right(one: Exhibit, judged: JudgedChanges) -> bool:
+    """A judge looked, and every binding is right after, with every metric."""
+    seen = [judged.get(one.judge, {}).get(row["trial"], BeforeAndAfter()) for row in one.trials.values()]
+    return all(each.after and all(binding.bound for binding in each.after) for each in seen)
 
 
 def _gained(one: Exhibit, said: dict[str, BeforeAndAfter]) -> int | None:

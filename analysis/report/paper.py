@@ -111,7 +111,7 @@ def _case(one: Strip, beside: Path) -> dict[str, Any]:
         file = beside.with_name(f"{beside.name}_{place}.png")
         if picture.image:
             picture.image.save(file)
-        said = [picture.title, picture.right, picture.settings]
+        said = [picture.title, picture.right, picture.wrong, picture.settings]
         pictures.append({"file": file.name if picture.image else "", "said": [text for text in said if text]})
     prompt = " ".join(lines_of(visible(one.prompt), lambda line: width_of(line) <= LINE, most=3))
     return {"title": one.title, "prompt": prompt, "pictures": pictures}

@@ -88,7 +88,7 @@ def analysis_text(prompt: str, shown: Sequence[Exhibit], judged: JudgedChanges) 
         for one in several:
             lines += [
                 "",
-                f"Seed {one.seed}",
+                f"{one.noise[:1].upper()}{one.noise[1:]}",
                 f"  before: {in_words(own.get(one.base['trial'], BeforeAndAfter()).before)}",
             ]
             for metric, row in one.trials.items():

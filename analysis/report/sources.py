@@ -18,6 +18,7 @@ from analysis.report.unasked import Unasked, unasked
 from analysis.report.words import of_prompts
 from analysis.tables import cells
 from analysis.tables.notes import cautions
+from analysis.text import noise_name
 from reno.letters.harmless import typed
 from reno.spec.errors import BadInput, few
 from reno.store.records import BatchRecord, Origin, Provenance
@@ -155,7 +156,8 @@ def _missing(results: Results) -> Iterator[str]:
         )
     named = [
         f"{row.state}: {row.models}, {row.method} with {row.metric}, {row.settings or 'settings not recorded'}, "
-        f"“{row.prompt}”, seed {row.seed}" + (f" ({row.reason})" if row.state == "failed" and row.reason else "")
+        f"“{row.prompt}”, {noise_name(row.prompt, row.seed)}"
+        + (f" ({row.reason})" if row.state == "failed" and row.reason else "")
         for row in absent.itertuples()
     ]
     if results.damaged and results.in_folders:

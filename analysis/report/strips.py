@@ -32,6 +32,8 @@ class Picture:
     """None if it cannot be read."""
     right: str
     """`1 of 2 right`; empty if no judge looked."""
+    wrong: str
+    """`wrong: gold heart`, the bindings that do not hold; empty if all do, or no judge looked."""
     whole: bool
     """Every binding is right."""
     words: str
@@ -77,6 +79,7 @@ def _picture(
         color=color,
         image=results.shown(trial, lambda stored: enlarged(Image.fromarray(stored.image(image)), SIDE)),
         right=f"{right} of {len(said)} right" if said else "",
+        wrong=f"wrong: {', '.join(one.name for one in said if not one.bound)}" if right < len(said) else "",
         whole=bool(said) and right == len(said),
         words=in_words(said),
     )

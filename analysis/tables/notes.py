@@ -139,6 +139,8 @@ def _mixed(one: Slice) -> list[str]:
 def interval_note(intervals: Sequence[str], over: Sequence[str] = ()) -> str:
     """How the intervals of a table were made, from their kinds, and what they are over."""
     kinds = set(intervals)
+    if kinds == {"none"}:
+        return f"There are no intervals: fewer than {FEWEST_PROMPTS} prompts."
     said = {
         "score": "score intervals (Wilson's of a share, Tango's of a difference of shares)",
         "BCa": "bootstrapped over prompts (BCa)",

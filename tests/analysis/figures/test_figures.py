@@ -12,10 +12,11 @@ from analysis.__main__ import main
 from analysis.data import load
 from analysis.data.frames import tidy
 from analysis.figures import CAPTIONS, figures_of, write_figures
-from analysis.figures.comparisons import before_after, cost_quality, cross_matrix, wins
+from analysis.figures.comparisons import before_after, cost_quality, cross_matrix, settings, wins
 from analysis.figures.curves import band, by_prompt, score_against_judge
 from analysis.figures.style import FAINT, INK, MARKERS, method_markers, metric_colors, style
 from analysis.numbers.slices import slices
+from analysis.numbers.statistics import FEWEST_PROMPTS
 from analysis.tables import all_tables, cells, cross_metric, metric_against_metric
 from reno.config.prompt_sets import load_prompts
 from reno.spec.prompts import Binding, Prompt
@@ -166,6 +167,20 @@ def test_figures_of_little_are_left_out_and_not_broken(record):
                 if (drawing := draw()) is not None:
                     drawing.canvas.canvas.draw()
                     plt.close(drawing.canvas)
+
+
+def test_a_note_promises_no_intervals_where_there_are_none(record):
+    def notes_of(prompts):
+        records = [record(f"prompt {k}", metric=metric) for k in range(prompts) for metric in ("clip", "blip")]
+        (one,) = slices(tidy(records))
+        with style():
+            drawings = [settings(one), cost_quality(one)]
+        for drawing in drawings:
+            plt.close(drawing.canvas)
+        return [drawing.note for drawing in drawings]
+
+    assert all("95% intervals over prompts" in note for note in notes_of(FEWEST_PROMPTS))
+    assert all("There are no error bars" in note for note in notes_of(FEWEST_PROMPTS - 1))
 
 
 def test_colours_and_marks_follow_the_order_of_the_store_and_all_differ():

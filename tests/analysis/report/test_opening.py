@@ -10,10 +10,13 @@ from analysis.claims import claims
 from analysis.data.frames import tidy
 from analysis.numbers.slices import slices
 from analysis.report.exhibits import changes_of, exhibits
-from analysis.report.opening import opening
+from analysis.report.opening import opening, pooled
+from analysis.report.strips import strip_of
 from analysis.report.unasked import OF_PHOTOGRAPHS, OF_THE_TESTBED, unasked
 from analysis.report.words import explained, of_prompts
+from analysis.text import noise_name
 from reno.config.conf import Conf
+from reno.spec.trial import own_seed
 from tests.analysis.conftest import GONE, RIGHT, SWAPPED, make_record
 
 CASES = {
@@ -70,6 +73,46 @@ def test_one_case_has_no_rank_and_two_are_the_clearest_and_the_worst():
     assert [one.title for one in opened(records_of(two)).cases] == ["Clearest", "Worst"]
     first = opened(records_of({"gains all": CASES["gains all"]}))
     assert [one.title for one in first.cases] == [""] and first.rule == ""
+
+
+def test_the_last_case_is_not_called_the_worst_where_nothing_is_wrong_after():
+    cases = {"gains all": CASES["gains all"], "gains one": ((RIGHT, GONE), (RIGHT, RIGHT))}
+    first = opened(records_of(cases))
+    assert [one.title for one in first.cases] == ["Clearest", "Smallest gain"]
+    assert first.rule.endswith("the typical one the middle, the smallest gain the last.")
+
+
+def test_the_wrong_bindings_are_named_below_a_picture():
+    results = tidy(records_of(CASES))
+    cut = slices(results)
+    shown = exhibits(cut)
+    judged = changes_of(results, shown)
+    cases = opening(results, cut, claims(cut), shown, judged).cases
+    wrong = {case.title: [picture.wrong for picture in strip_of(results, case, judged).pictures] for case in cases}
+    assert wrong == {
+        "Clearest": ["wrong: color0 thing0, color1 thing1", "", ""],
+        "Typical": ["wrong: color1 thing1"] * 3,
+        "Worst": ["", "wrong: color0 thing0, color1 thing1", "wrong: color0 thing0, color1 thing1"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["50 it., lr 0.01"], "50 it., lr 0.01"),
+        (["50 it., lr 0.01", "50 it., lr 0.05"], "50 it., lr 0.01 and lr 0.05 together"),
+        (["50 it.", "50 it., lr 0.05"], "50 it., default and lr 0.05 together"),
+        ([f"lr {k}" for k in range(4)], "4 settings together"),
+    ],
+)
+def test_settings_that_are_pooled_are_named(names, said):
+    assert pooled(names) == said
+
+
+def test_a_noise_of_the_prompts_own_is_called_by_the_seed_that_was_typed():
+    assert noise_name("a red car", own_seed("a red car", 3)) == "own noise, seed 3"
+    assert noise_name("a red cup", own_seed("a red car", 3)) == f"seed {own_seed('a red car', 3)}"
+    assert noise_name("a red car", 42) == "seed 42"
 
 
 def test_a_case_without_one_of_the_metrics_is_not_chosen():
