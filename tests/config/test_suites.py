@@ -216,7 +216,8 @@ def test_a_job_has_its_suite_and_a_prompt_beside_it_is_refused(compose):
 
 @pytest.mark.parametrize(("study", "knob"), [("suites_testbed", "suite"), ("clip_vs_blip", "prompts")])
 def test_the_advice_for_a_prompt_beside_a_study_that_sets_others_can_be_followed(study, knob, tmp_path, capsys):
-    words = ["-m", f"+experiments={study}", "prompt=a red car", f"results={tmp_path / 'r'}", "dry_run=true"]
+    few = ["metric=clip", "method=none", "lr=0.01", "iterations=25"]  # of the study's many jobs
+    words = ["-m", f"+experiments={study}", *few, "prompt=a red car", f"results={tmp_path / 'r'}", "dry_run=true"]
     assert main(words) == 2
     said = capsys.readouterr().err.splitlines()[0]
     assert said.endswith(f"where a study sets the other, type prompt=null or {knob}=null")
