@@ -28,7 +28,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed bench bench-gpu damage mutants lint clean
+.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed bench bench-gpu damage mutants docs lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,13 @@ mutants: setup ## mutation testing: faults put into the code one at a time, over
 	mkdir -p mutants/tiny
 	RENO_TINY="$$PWD/mutants/tiny" OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(ARGS)
 	@$(BIN)/mutmut results
+
+docs: setup ## README.md and docs/ as a site, build/site/index.html; every link is checked
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@rm -rf build/pages build/site
+	@$(BIN)/python scripts/stage_docs.py build/pages
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open build/site/index.html"
 
 lint: setup ## style, obvious mistakes, and which room may import which
 	$(BIN)/python -m ruff check .

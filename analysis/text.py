@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 from collections.abc import Sequence
@@ -11,11 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from reno.letters.harmless import visible
-from reno.spec.trial import own_seed
 
 MISSING = "–"
-MOST_SEEDS = 64
-"""Seeds 0, 1, ... that are tried to name a noise of a prompt's own."""
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -83,11 +79,3 @@ def number(value: float, digits: int = 2, signed: bool = False) -> str:
 def listed(words: Sequence[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def noise_name(prompt: str, seed: int) -> str:
-    """`seed 42`; for a noise of the prompt's own `own noise, seed 0`: the seed that was typed, not the ten digits that
-    follow from it and from the prompt."""
-    typed = next((typed for typed in range(MOST_SEEDS) if own_seed(prompt, typed) == seed), None)
-    return f"seed {seed}" if typed is None else f"own noise, seed {typed}"

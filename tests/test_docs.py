@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+import yaml
 
 from analysis.__main__ import PAGE as REPORT
 from reno.check import PAGE as CHECK
@@ -28,6 +29,8 @@ from reno.run import main as run
 from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE
 from reno.spec.errors import BadInput
 from reno.store.store import Store
+from scripts.stage_docs import main as stage_docs
+from scripts.stage_docs import stage
 
 ROOT = Path(__file__).resolve().parent.parent
 README, HOUSE = ROOT / "README.md", ROOT / "docs" / "house.md"
@@ -280,3 +283,26 @@ def test_the_walk_of_a_trial_is_the_walk_that_a_trial_takes(tmp_path, monkeypatc
     assert status == 0
     assert [place for place in walk if place not in reached] == []
     assert walk == sorted(walk, key=reached.__getitem__)
+
+
+def test_the_site_has_every_page_and_all_that_pages_link_to(tmp_path, capsys):
+    assert stage_docs([str(tmp_path / "site")]) == 0
+    staged = {str(path.relative_to(tmp_path / "site")) for path in (tmp_path / "site").rglob("*") if path.is_file()}
+    assert {"README.md", "CONTRIBUTING.md", "docs/answer.png", *(f"docs/{page.name}" for page in PAGES[2:])} <= staged
+    nav = yaml.safe_load(re.sub(r"!!python\S+", "", (ROOT / "mkdocs.yml").read_text()))["nav"]
+    listed = {
+        page for entry in nav for pages in entry.values() for page in ([pages] if isinstance(pages, str) else pages)
+    }
+    assert listed == {page for page in staged if page.startswith("docs/") and page.endswith(".md")} | {
+        "README.md", "CONTRIBUTING.md",
+    }  # fmt: skip
+    with pytest.raises(BadInput, match="give a new folder"):
+        stage_docs([str(tmp_path / "site")])
+
+
+def test_a_page_that_links_to_nothing_is_not_staged(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("[a page](docs/gone.md) and `[no](link.md)`\n")
+    with pytest.raises(BadInput, match=r"a page links to docs/gone\.md, which is not there"):
+        stage(tmp_path, tmp_path / "site")
+    assert not (tmp_path / "site").exists()

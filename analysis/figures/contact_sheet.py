@@ -11,8 +11,8 @@ from analysis.data import Results
 from analysis.figures.style import FAINT, INK, PAGE, SMALL, Drawing, metric_colors, plain
 from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import usual
-from analysis.text import noise_name
 from reno.letters.lines import lines_of, width_of
+from reno.spec.trial import noise_name
 
 ROWS = 8
 """Prompts a sheet."""

@@ -12,7 +12,7 @@ from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import chosen, reported, usual
 from analysis.report.outcomes import JudgedChanges, judged_changes
 from analysis.tables import cells
-from analysis.text import noise_name
+from reno.spec.trial import noise_name
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from analysis.report.unasked import Unasked, unasked
 from analysis.report.words import of_prompts
 from analysis.tables import cells
 from analysis.tables.notes import cautions
-from analysis.text import noise_name
 from reno.letters.harmless import typed
 from reno.spec.errors import BadInput, few
+from reno.spec.trial import noise_name
 from reno.store.records import BatchRecord, Origin, Provenance
 
 MOST_NAMED = 20

@@ -14,6 +14,7 @@ from reno.letters.fonts import FIRST, Fonts, of_this_machine
 from reno.letters.lines import lines_of
 from reno.screen.words import number
 from reno.spec.errors import BadInput
+from reno.spec.trial import noise_name
 from reno.store.staging import write_whole
 from reno.store.stored import Stored
 
@@ -111,7 +112,8 @@ def _draw_trial(sheet: Sheet, trial: Stored, metric: str, left: int, top: int) -
     for place, line in enumerate(lines):
         sheet.write(left, top + PICTURE + 4 + 18 * place, line, INK, 15)
     before, after = (number(scores.get(metric)) for scores in (record.scores.initial, record.scores.best))
-    text = f"seed {record.spec.seed} · {metric} {before} → {after} at iteration {record.best_iteration}"
+    noise = noise_name(record.spec.prompt, record.spec.seed)
+    text = f"{noise} · {metric} {before} → {after} at iteration {record.best_iteration}"
     sheet.write(left, top + PICTURE + 4 + 18 * len(lines), text, FAINT, 13)
     verdict, colour = _verdict(trial)
     sheet.write(left, top + PICTURE + 21 + 18 * len(lines), verdict, colour, 13)

@@ -26,6 +26,7 @@ from reno.running.plan import Plan
 from reno.screen.words import count, duration, number
 from reno.spec.errors import why_not_written
 from reno.spec.prompts import Prompt
+from reno.spec.trial import noise_name, typed_seed
 from reno.store.records import JudgedTrial
 from reno.store.stored import Stored
 
@@ -118,7 +119,7 @@ class Screen(Listener):
         for trial in self.plan.trials:
             if trial.id in outcome.failed:
                 reason = outcome.failed[trial.id]
-                warn(f"failed: {trial.prompt.text} · seed {trial.seed}: {reason}")
+                warn(f"failed: {trial.prompt.text} · {noise_name(trial.prompt.text, trial.seed)}: {reason}")
         self.say(_ending(self.plan, trials, outcome))
         self._say_unjudged(trials, judged)
         self.say(f"results        {self.plan.job.results / 'trials'}")
@@ -243,9 +244,9 @@ def _table(plan: Plan, trials: Sequence[Stored], judged: Sequence[dict[str, Judg
     for trial, said in zip(trials, judged, strict=False):
         scores, spec = trial.record.scores, trial.record.spec
         score = f"{number(scores.initial.get(metric))} -> {number(scores.best.get(metric))}"
-        table.add_row(
-            visible(spec.prompt), str(spec.seed), score, *(_bound(trial, said.get(judge)) for judge in judges)
-        )
+        typed = typed_seed(spec.prompt, spec.seed)
+        seed = str(spec.seed) if typed is None else f"{typed} (own)"
+        table.add_row(visible(spec.prompt), seed, score, *(_bound(trial, said.get(judge)) for judge in judges))
     return table
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reno.letters.fonts import Fonts, of_this_machine
 from reno.screen.contact_sheet import BAD, FAINT, GAP, GOOD, INK, Sheet, picture_of, resized
+from reno.spec.trial import noise_name
 from reno.store.stored import Stored
 
 SIDE = 160  # pixels of a picture
@@ -61,7 +62,7 @@ def _draw_row(
     sheet: Sheet, trials: Sequence[Stored], noise: Noise, judge: str | None, corner: tuple[int, int], width: int
 ) -> None:
     first, top = corner
-    (line,) = sheet.lines(f"{noise[0]} · seed {noise[1]}", 14, width, most=1)
+    (line,) = sheet.lines(f"{noise[0]} · {noise_name(*noise)}", 14, width, most=1)
     sheet.write(first, top, line, INK, 14)
     for column, (trial, which) in enumerate([(trials[0], "initial"), *((trial, "best") for trial in trials)]):
         left = first + column * (SIDE + GAP)

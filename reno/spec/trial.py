@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from reno.spec.prompts import Prompt
 ALGORITHM = 1
 """Version of the code that turns a spec into numbers. Raise it with every change that shifts results, so that trials
 from before and after the change never get the same id."""
+
+MOST_SEEDS = 64
+"""Typed seeds that a prompt's own noise is looked for among."""
 
 LOSS_SCALE = {"float16": 4096.0}
 """By the models' dtype: the loss is multiplied by this before its gradient is taken, and the gradient is divided by it.
@@ -63,3 +67,15 @@ def own_seed(text: str, seed: int) -> int:
     """The seed of a prompt's own noise, below 2^32. It depends only on the text and the seed, so it is the same in
     every job."""
     return int.from_bytes(hashlib.sha256(f"{seed} {text}".encode("utf-8", "surrogatepass")).digest()[:4], "big")
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def typed_seed(text: str, seed: int) -> int | None:
+    """The seed below MOST_SEEDS that was typed for a noise of the prompt's own; None if this is not its noise."""
+    return next((typed for typed in range(MOST_SEEDS) if own_seed(text, typed) == seed), None)
+
+
+def noise_name(text: str, seed: int) -> str:
+    """`seed 42`; for a noise of the prompt's own `own noise, seed 0`, not the ten digits that follow from it."""
+    typed = typed_seed(text, seed)
+    return f"seed {seed}" if typed is None else f"own noise, seed {typed}"

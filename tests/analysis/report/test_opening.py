@@ -14,9 +14,8 @@ from analysis.report.opening import opening, pooled
 from analysis.report.strips import strip_of
 from analysis.report.unasked import OF_PHOTOGRAPHS, OF_THE_TESTBED, unasked
 from analysis.report.words import explained, of_prompts
-from analysis.text import noise_name
 from reno.config.conf import Conf
-from reno.spec.trial import own_seed
+from reno.spec.trial import noise_name, own_seed
 from tests.analysis.conftest import GONE, RIGHT, SWAPPED, make_record
 
 CASES = {
