@@ -111,14 +111,19 @@ def _in_order(path: Path) -> list[tuple[int, int | str]]:
 
 
 def _names(jobs: Sequence[tuple[JobRecord, Stored]]) -> list[str]:
-    """Of each job the words that differ between them; its number too where these words are those of another job."""
+    """Of each job the words that differ between them, of its settings those that differ between jobs of its method; its
+    number too where these words are those of another job."""
     described = [list(_described(*job)) for job in jobs]
     differing = [place for place in range(4) if len({words[place] for words in described}) > 1]
     settings = [words.pop().split(" · ") for words in described]
-    shared = set.intersection(*map(set, settings)) if settings else set()
+    methods = [record.labels.method for record, _ in jobs]
+    shared = {
+        method: set.intersection(*(set(own) for own, of in zip(settings, methods, strict=True) if of == method))
+        for method in methods
+    }
     names = []
-    for words, own in zip(described, settings, strict=True):
-        parts = [words[place] for place in differing if place < 3] + [one for one in own if one not in shared]
+    for words, own, method in zip(described, settings, methods, strict=True):
+        parts = [words[place] for place in differing if place < 3] + [one for one in own if one not in shared[method]]
         names.append(" · ".join(parts) or words[1])
     return [f"{name} · job {place}" if names.count(name) > 1 else name for place, name in enumerate(names)]
 

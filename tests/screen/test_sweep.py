@@ -135,3 +135,18 @@ def test_where_the_shell_finds_another_python_the_next_commands_name_this_one(sw
     monkeypatch.setattr(sys, "executable", str(Path.cwd() / "my env" / "bin" / "python"))
     commands = [command for command, _ in next_commands(ended_jobs(swept[0]))]
     assert all(command.startswith("'my env/bin/python' -m ") for command in commands)
+
+
+def test_the_settings_that_all_jobs_of_a_method_share_are_not_in_their_names(swept):
+    job = ended_jobs(swept[0])[0]
+
+    def of(method, **settings):
+        trial = job.trials[0]
+        spec = replace(trial.record.spec, method={"name": method, **settings})
+        record = replace(job.record, labels=replace(job.record.labels, method=method))
+        return record, dataclasses.replace(trial, record=replace(trial.record, spec=spec))
+
+    pairs = [of("walk", iterations=5, options={"width": width}) for width in (0.1, 0.2)] + [of("none", iterations=0)]
+    walk, wider, none = _names(pairs)
+    assert (walk.endswith(" · width 0.1"), wider.endswith(" · width 0.2")) == (True, True)
+    assert none.startswith("none on ") and " · " not in none
