@@ -154,6 +154,7 @@ def _run_job(job: JobSpec, folder: Path, group: str) -> int:
     from reno.running.plan import make_plan
     from reno.running.pool import ModelPool
     from reno.running.runner import Runner
+    from reno.running.unable import spare_judges
     from reno.running.unloaded import Unloaded
     from reno.screen.log import JobLog
     from reno.screen.screen import Screen
@@ -169,7 +170,7 @@ def _run_job(job: JobSpec, folder: Path, group: str) -> int:
         _kept.extend([ModelPool(), Unloaded(load_own=False)])
     pool, unloaded = _kept
     plan, store = make_plan(job), Store(job.results)
-    plan = fit_prompts(plan, unloaded.too_long(plan))
+    plan = spare_judges(fit_prompts(plan, unloaded.too_long(plan)), unloaded)
     listeners = [JobLog(), Screen(), Tracking(tracking)]
     command = os.environ.get(COMMAND, "")
     runner = Runner(plan, store, pool, listeners, folder=folder, group=job.study or group, command=command)
@@ -220,13 +221,14 @@ def _foresee(job, seen, unloaded) -> None:
     """Shows what one job would run. Raises BadInput for what it would refuse."""
     from reno.running.long_prompts import fit_prompts
     from reno.running.plan import make_plan
+    from reno.running.unable import spare_judges
     from reno.screen.forecast import show_forecast
     from reno.tracking import TrackingSpec
     from reno.weights.checkpoints import foresee
 
     TrackingSpec.from_knobs(job.tracking)
     plan = make_plan(job, foresee)
-    plan = fit_prompts(plan, unloaded.too_long(plan))
+    plan = spare_judges(fit_prompts(plan, unloaded.too_long(plan)), unloaded)
     found = seen.look(plan)
     if len(found.finished) < len(plan.trials):  # else a run loads nothing either
         unloaded.check_judges(plan)

@@ -44,9 +44,10 @@ def tiny(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def knobs(tiny) -> list[str]:
-    """Knobs that run models=sd_turbo on the tiny checkpoints, in two iterations, on one thread."""
+    """Knobs that run models=sd_turbo on the tiny checkpoints, in two iterations, on one thread, without judges."""
     paths = [f"models.checkpoints.{name}.path={tiny / name}" for name in NAMES if name != "sd_turbo"]
-    return ["models=sd_turbo", f"models.generator.path={tiny / 'sd_turbo'}", *paths, "iterations=2", "threads=1"]
+    own = [f"models.generator.path={tiny / 'sd_turbo'}", *paths]
+    return ["models=sd_turbo", *own, "iterations=2", "threads=1", "evaluators=[]"]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from benchmarks.setting import Setting, prompts
 from benchmarks.timing import say
 from reno.device.residence import out_of_memory
 from reno.running.batch import run_batch
-from reno.running.fit.cards import CONTEXT, GIB, margin
+from reno.running.fit.cards import CONTEXT, GIB, margin_of
 from reno.running.fit.prediction import predict
 
 ITERATIONS = 50
@@ -41,8 +41,9 @@ def of_metric(setting: Setting, metric: str) -> list[Row]:
     done = trial(ITERATIONS)
     seconds = time.perf_counter() - started
     allocated, reserved = done.device_bytes / GIB, torch.cuda.max_memory_reserved(device) / GIB
-    peak = found.peak(1) / GIB
-    granted = peak + (margin(found, 1) - CONTEXT) / GIB  # the context is not the allocator's
+    peak = found.optimising(1) / GIB
+    spare = margin_of(found.optimising(1), found.weight_bytes) - CONTEXT  # the context is not the allocator's
+    granted = peak + spare / GIB
     held = _reserved_within(granted, device, lambda: trial(2))
     say(f"{metric}: {seconds:.1f} s; {granted:.2f} GiB granted, {'too little' if held is None else f'{held:.2f} held'}")
     return [

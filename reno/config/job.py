@@ -37,6 +37,7 @@ from reno.spec.job import (
     Execution,
     GeneratorSpec,
     JobSpec,
+    JudgeNeeds,
     MethodSettings,
     MetricSpec,
     MetricTerm,
@@ -71,6 +72,8 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     suite = asked and asked[1]
     read, prompt_set = (asked[0], suite.name) if asked else _prompts(values["prompt"], values["prompts"], conf)
     read = limited(read, values["limit"], values["limit_seed"])
+    usual_judges = not closed and not config.typed & {"evaluators", "models.evaluators"}
+    usual_judges &= values["evaluators"] == models.take("evaluators", None)
     seconds, size = models.take("reference_seconds", None), models.take("reference_bytes", None)
     job = JobSpec(
         prompts=read.prompts,
@@ -85,6 +88,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         metric=_metric(Section(values["metric"], "metric", config.references), checkpoints, conf),
         recorded=tuple(named_metric(name, checkpoints, conf) for name in names("record", values["record"])),
         evaluators=tuple(evaluator(name, checkpoints, conf) for name in names("evaluators", values["evaluators"])),
+        usual_judges=usual_judges,
         settings=_settings(values, config.references),
         batch_size=_batch_size(values["batch_size"]),
         device=device_name(values["device"]),
@@ -291,7 +295,16 @@ def evaluator(name: str, checkpoints: Checkpoints, conf: Conf) -> EvaluatorSpec:
     section = Section(conf.named("evaluators", "evaluator", name).values, f"evaluator {name}")
     own = section.section("checkpoints", {}).values
     models = tuple(checkpoints.choose(model, values or {}) for model, values in own.items())
-    return EvaluatorSpec(section.text("name"), section.text("kind"), section.rest(), models)
+    needs, ours = section.take("needs", None), any(m.checkpoint.path != own[m.name].get("path") for m in models)
+    needs = None if needs is None or ours else _needs(Section(needs, f"{section.where}.needs"))
+    return EvaluatorSpec(section.text("name"), section.text("kind"), section.rest(), models, needs)
+
+
+def _needs(section: Section) -> JudgeNeeds:
+    names = ("gb", "gib", "tflop")
+    found = JudgeNeeds(*(number(f"{section.where}.{name}", section.take(name), at_least=0.0) for name in names))
+    section.end()
+    return found
 
 
 # --- Method -----------------------------------------------------------------------------------------------------------

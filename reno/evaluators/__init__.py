@@ -22,12 +22,14 @@ of a module elsewhere. A copy of the file with another threshold is another judg
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import torch
 
+from reno.device.residence import bring, send_away
 from reno.spec.judgements import Verdict
 from reno.spec.prompts import Prompt
 
@@ -42,6 +44,9 @@ class Evaluator:
     name: str
     kin: str = "none"
     """The metric family that it is related to and may favour: the kind of a metric, or `none`."""
+    device: torch.device = torch.device("cpu")
+    parts: tuple[torch.nn.Module, ...] = ()
+    """The modules that are on the device only while it judges. What is not listed stays where `load` put it."""
 
     @staticmethod
     def asks(prompt: Prompt) -> bool:
@@ -57,6 +62,28 @@ class Evaluator:
     def judge(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:
         """Judges images (B, 3, H, W) in [0, 1] against their B prompts, without a graph."""
         raise TypeError(f"{type(self).__name__} has no judge(images, prompts)")
+
+    def bring(self) -> None:
+        """Moves its modules to the device."""
+        bring(self.device, self.parts)
+
+    def leave(self) -> None:
+        """Moves its modules to host memory, until the next `bring`."""
+        send_away(self.device, self.parts)
+
+    @contextlib.contextmanager
+    def on_device(self) -> Iterator[None]:
+        """A context in which it can judge. Before and after, its weights take no memory of a GPU."""
+        try:
+            self.bring()
+            yield
+        finally:
+            self.leave()
+
+    def work_hardest(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> None:
+        """Does as much as `judge` does at most with such images, to foretell its memory. A judge whose work depends on
+        what it sees overrides this: when memory is foretold, images hold nothing."""
+        self.judge(images, prompts)
 
 
 def checked_verdicts(evaluator: Evaluator, images: torch.Tensor, prompts: Sequence[Prompt]) -> list[Verdict]:

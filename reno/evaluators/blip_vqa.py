@@ -50,6 +50,7 @@ class BlipVqa(Evaluator):
 
         self.name, self.threshold, self.device = name, threshold, device
         self.model = load_model(BlipForQuestionAnswering, folder, torch.float32, device)
+        self.parts = (self.model,)
         self.tokenizer = load_tokenizer(folder)
         self.preprocess = Preprocessing.from_folder(folder)
         vision, text = self.model.config.vision_config, self.model.config.text_config

@@ -124,6 +124,15 @@ class Detector(Evaluator):
     ):
         self.name, self.finder, self.reader = name, finder, reader
         self.threshold, self.colors = threshold, tuple(colors)
+        self.device, self.parts = finder.device, finder.parts
+
+    def bring(self) -> None:
+        super().bring()
+        self.reader.clip.bring()  # its text encoder is on the device only while it reads
+
+    def leave(self) -> None:
+        super().leave()
+        self.reader.clip.leave()
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raises BadInput for an attribute that is not a known colour, or an object that the finder cannot look for."""
@@ -144,6 +153,14 @@ class Detector(Evaluator):
             self.check_prompt(prompt)
         found = self.finder.find(images, [_objects(prompt) for prompt in prompts])
         return [self._verdict(*each) for each in zip(images, prompts, found, strict=True)]
+
+    def work_hardest(self, images: torch.Tensor, prompts: Sequence[Prompt]) -> None:
+        """Looks for the objects, and reads the colours of as many detections as count, each as large as the image."""
+        self.finder.find(images, [_objects(prompt) for prompt in prompts])
+        whole = (0, 0, images.shape[-1], images.shape[-2])
+        for image, prompt in zip(images, prompts, strict=True):
+            found = [Detection(name, 1.0, whole) for name in _objects(prompt) for _ in range(MOST)]
+            self.reader.read(image, found, self.colors)
 
     def _verdict(self, image: torch.Tensor, prompt: Prompt, found: Sequence[Detection]) -> Verdict:
         """The verdict on one image (3, H, W). A prompt may call one object of the finder's by several names."""

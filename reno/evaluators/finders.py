@@ -57,6 +57,9 @@ def coco_name(name: str) -> str:
 class Finder(Protocol):
     counts: bool
     """Whether each object is found once, so that its detections can be counted."""
+    device: torch.device
+    parts: tuple[torch.nn.Module, ...]
+    """The modules that have to be on the device while it looks."""
 
     def known_as(self, name: str) -> str:
         """The name that its detections of this object have."""
@@ -106,6 +109,8 @@ def query(name: str) -> str:
 class ObjectNames:
     """Which objects a finder can look for, without its weights."""
 
+    device, parts = torch.device("cpu"), ()
+
     def __init__(self, labels: Sequence[str] | None, reader: TextReader):
         """labels: None for a finder of any words."""
         self._labels, self._reader = labels, reader
@@ -136,6 +141,7 @@ class Segmenter:
         from transformers import Mask2FormerForUniversalSegmentation
 
         self.model = load_model(Mask2FormerForUniversalSegmentation, folder, torch.float32, device)
+        self.parts = (self.model,)
         self.preprocess = Preprocessing.from_folder(folder)
         if image_size is not None:
             self.preprocess = replace(self.preprocess, size=image_size, crop=None)
@@ -197,6 +203,7 @@ class WordDetector:
 
         kind = transformers.Owlv2ForObjectDetection if square else transformers.OwlViTForObjectDetection
         self.model = load_model(kind, folder, torch.float32, device)
+        self.parts = (self.model,)
         self.tokenizer = load_tokenizer(folder)
         self.preprocess = Preprocessing.from_folder(folder)
         own = self.model.config.vision_config.image_size

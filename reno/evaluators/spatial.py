@@ -128,6 +128,7 @@ class SpatialJudge(Evaluator):
 
     def __init__(self, name: str, finder: Finder | ObjectNames, threshold: float):
         self.name, self.finder, self.threshold = name, finder, threshold
+        self.device, self.parts = finder.device, finder.parts
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raises BadInput for an object that the finder cannot look for."""

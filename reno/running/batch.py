@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from reno import methods
-from reno.evaluators import checked_verdicts, not_finite
+from reno.evaluators import Evaluator, checked_verdicts, not_finite
 from reno.methods import Problem, Step, TermScores, lost_in, try_these, wider_dtype
 from reno.metrics import WeightedSum
 from reno.running.noise import NoiseSource
@@ -26,6 +26,9 @@ from reno.spec.trial import LOSS_SCALE, TrialSpec
 from reno.store.files import TraceRow
 from reno.store.records import SCORED
 from reno.weights.images import from_uint8, to_uint8
+
+JUDGED_AT_ONCE = 4
+"""Images that a judge sees in one call, so that its memory does not grow with the batch."""
 
 
 @dataclass
@@ -268,19 +271,25 @@ def _scores_of(metric: WeightedSum, texts: list[str], images: _KeptImages) -> di
 
 
 def _judge(trials: list[Progress], models: Models) -> None:
-    """Judges the initial and the best images. They are rounded to uint8 as in the store, so that a later judgement of
-    the stored images is the same."""
+    """Judges the initial and the best images, one judge after the other; each is on the device only meanwhile. Images
+    are rounded to uint8 as in the store, so that a later judgement of the stored images is the same."""
     whole = [progress for progress in trials if progress.failure is None]
     for evaluator in models.evaluators:
         judged = [progress for progress in whole if evaluator.asks(progress.trial.prompt)]
         if not judged:
             continue
-        prompts = [progress.trial.prompt for progress in judged]
-        initial = from_uint8(np.stack([progress.frames[0] for progress in judged]))
-        best = from_uint8(np.stack([progress.frames[progress.best] for progress in judged]))
-        verdicts = zip(
-            checked_verdicts(evaluator, initial, prompts), checked_verdicts(evaluator, best, prompts), strict=True
-        )
-        for progress, (before, after) in zip(judged, verdicts, strict=True):
-            progress.verdicts[evaluator.name] = (evaluator.kin, before, after)
-            progress.failure = progress.failure or not_finite(evaluator, before) or not_finite(evaluator, after)
+        with evaluator.on_device():
+            for start in range(0, len(judged), JUDGED_AT_ONCE):
+                _judge_together(evaluator, judged[start : start + JUDGED_AT_ONCE])
+
+
+def _judge_together(evaluator: Evaluator, judged: Sequence[Progress]) -> None:
+    prompts = [progress.trial.prompt for progress in judged]
+    initial = from_uint8(np.stack([progress.frames[0] for progress in judged]))
+    best = from_uint8(np.stack([progress.frames[progress.best] for progress in judged]))
+    verdicts = zip(
+        checked_verdicts(evaluator, initial, prompts), checked_verdicts(evaluator, best, prompts), strict=True
+    )
+    for progress, (before, after) in zip(judged, verdicts, strict=True):
+        progress.verdicts[evaluator.name] = (evaluator.kin, before, after)
+        progress.failure = progress.failure or not_finite(evaluator, before) or not_finite(evaluator, after)

@@ -124,11 +124,12 @@ def judge_all(
         judge = pool.evaluator(judging.located, device)
         bench = _Bench(judge, judging, store, provenance)
         try:
-            tell(judging, 0)
-            for start in range(0, len(judging.waiting), request.batch_size):
-                batch = judging.waiting[start : start + request.batch_size]
-                bench.judge(batch)
-                tell(judging, start + len(batch))
+            with judge.on_device():
+                tell(judging, 0)
+                for start in range(0, len(judging.waiting), request.batch_size):
+                    batch = judging.waiting[start : start + request.batch_size]
+                    bench.judge(batch)
+                    tell(judging, start + len(batch))
         except KeyboardInterrupt:
             judging.outcome.interrupted = True
             return

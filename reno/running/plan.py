@@ -16,7 +16,7 @@ from reno import methods
 from reno.device.choice import choose_device, choose_dtype
 from reno.evaluators import JUDGING, Evaluator
 from reno.spec.errors import BadInput, did_you_mean
-from reno.spec.job import EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, MetricTerm, NamedCheckpoint
+from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, JobSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.spec.prompts import Prompt
 from reno.spec.trial import TrialSpec, digest
 from reno.store.store import Store
@@ -99,6 +99,8 @@ class LocatedEvaluator:
     spec: EvaluatorSpec
     checkpoints: dict[str, Located]
     """By the model's name."""
+    unable: frozenset[str] = frozenset()
+    """The texts of prompts that it does not judge although they ask for something, as the user was told."""
 
     @property
     def module(self) -> ModuleType:
@@ -106,7 +108,11 @@ class LocatedEvaluator:
 
     def asks(self, prompt: Prompt) -> bool:
         """Whether the judge looks at images of this prompt."""
-        return getattr(self.module, "asks", Evaluator.asks)(prompt)
+        return prompt.text not in self.unable and getattr(self.module, "asks", Evaluator.asks)(prompt)
+
+    def able(self, prompts: Iterable[Prompt]) -> list[Prompt]:
+        """The prompts without those that it leaves out."""
+        return [prompt for prompt in prompts if prompt.text not in self.unable]
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -168,7 +174,7 @@ def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None)
     generator = locate_generator(job.generator, find)
     metric = locate_metric(job.metric, find)
     recorded = tuple(locate_metric(spec, find) for spec in job.recorded)
-    judges = tuple(locate_evaluator(spec, find) for spec in job.evaluators)
+    judges = _judges(job, find)
     allowed = tuple(getattr(generator.module, "DTYPES", ()))
     dtype = choose_dtype(job.dtype, device_type or choose_device(job.device).type, allowed)
     method = methods.identity(job.settings)
@@ -206,6 +212,24 @@ def locate_evaluator(spec: EvaluatorSpec, find: Find = locate) -> LocatedEvaluat
     load = module_of("evaluator", spec.kind, "reno.evaluators").load
     check_options(f"evaluator {spec.name}", spec.options, load, ("name", "checkpoints", "device"))
     return LocatedEvaluator(spec, {model.name: _found(model, find) for model in spec.models})
+
+
+def _judges(job: JobSpec, find: Find) -> tuple[LocatedEvaluator, ...]:
+    """The job's judges. Raises BadInput that says how to go without, if the weights of one cannot be had."""
+
+    def find_or_offer(checkpoint: Checkpoint, knob: str, folders: Sequence[str] = ("",)) -> Located:
+        try:
+            return find(checkpoint, knob, folders)
+        except BadInput as error:
+            raise BadInput(f"the judge {name} has no weights: {error}; or go without judges: evaluators=[]") from None
+
+    judges = []
+    for spec in job.evaluators:
+        name = spec.name
+        asks = getattr(module_of("evaluator", spec.kind, "reno.evaluators"), "asks", Evaluator.asks)
+        if not job.usual_judges or any(asks(prompt) for prompt in job.prompts):  # else nothing need be fetched for it
+            judges.append(locate_evaluator(spec, find_or_offer))
+    return tuple(judges)
 
 
 def _as_trained(spec: MetricSpec) -> MetricSpec:
@@ -291,7 +315,7 @@ def damaged_judgements(finished: Iterable[Stored]) -> list[str]:
 def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run: int) -> tuple[float, str] | None:
     """The wall seconds that `to_run` trials will take, and the source of the estimate; None if there is none.
 
-    The source is stored trials of the same models, metric and method, else the models' `reference_seconds`.
+    The source is stored trials of the same models, metric and method, else the models' `reference_seconds`, on a CPU.
     """
     wanted = (plan.generator.identity, plan.metric.identity, plan.job.settings.method)
     rates = []
@@ -303,6 +327,6 @@ def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run:
             rates.append(record.timings.batch_seconds / record.timings.images / record.provenance.batch.side_by_side)
     if rates:
         return to_run * plan.images * median(rates), f"from {len(rates)} stored trials"
-    if plan.job.reference_seconds is None:
+    if plan.job.reference_seconds is None or choose_device(plan.job.device).type != "cpu":
         return None
     return to_run * plan.images * plan.job.reference_seconds, "from reference_seconds in conf/models"

@@ -60,14 +60,16 @@ class ModelPool:
         for prompt in plan.job.prompts:
             for reader in () if prompt.cut else (generator, metric, *recorded.values()):
                 reader.check_prompt(prompt.text)
-        for evaluator in evaluators:
-            check_judged(evaluator, plan.job.prompts)
+        for located, evaluator in zip(plan.evaluators, evaluators, strict=True):
+            check_judged(evaluator, located.able(plan.job.prompts))
         self._make_room(generator, metric)
         execution = _run_as(plan.job.execution, generator, metric)
         return Models(generator, metric, recorded, evaluators, execution)
 
-    def evaluator(self, located: LocatedEvaluator, device: torch.device) -> Evaluator:
-        """A judge, loaded now or by an earlier job. Raises BadInput."""
+    def evaluator(self, located: LocatedEvaluator, device: torch.device, leave: bool = True) -> Evaluator:
+        """A judge, loaded now or by an earlier job. It judges within its `on_device`. Raises BadInput.
+
+        leave: whether its weights leave the device once they are loaded."""
         spec = located.spec
         key = (spec.name, json.dumps(located.identity, sort_keys=True), device)
         if key not in self._judges:
@@ -75,7 +77,9 @@ class ModelPool:
             load = located.module.load
             loaded = load(spec.name, checkpoints=folders, device=device, **spec.options)
             self._judges[key] = _of_class(loaded, Evaluator, f"evaluator {spec.name}")
-            self._judges[key].asks = located.asks  # the module's word, which a plan knows without the weights
+            if leave:
+                self._judges[key].leave()
+        self._judges[key].asks = located.asks  # the plan's word: another job may ask it of other prompts
         return self._judges[key]
 
     def generator(self, located: LocatedGenerator, dtype: torch.dtype, device: torch.device) -> Generator:

@@ -118,10 +118,9 @@ def largest_that_fits(plan: Plan, models: Models, most: int) -> int:
 
 
 def as_loaded(plan: Plan, models: Models) -> Plan:
-    """The plan with the execution of its loaded models. Compiled blocks are rehearsed without compilation. Judges are
-    left out: they see finished images, without a graph."""
+    """The plan with the execution of its loaded models. Compiled blocks are rehearsed without compilation."""
     execution = dataclasses.replace(models.execution, compile=False)
-    return dataclasses.replace(plan, job=dataclasses.replace(plan.job, execution=execution), evaluators=())
+    return dataclasses.replace(plan, job=dataclasses.replace(plan.job, execution=execution))
 
 
 # --- What is fastest --------------------------------------------------------------------------------------------------

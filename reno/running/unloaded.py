@@ -55,10 +55,12 @@ class Unloaded:
     def check_judges(self, plan: Plan) -> None:
         """Raises BadInput, with the sentence of a run, for an image size or a prompt that a judge would refuse."""
         size = getattr(self._generator(plan), "image_size", None)
-        for judge in filter(None, map(self._judge, plan.evaluators)):
-            if size:
+        for located in plan.evaluators:
+            judge = self.judge(located)
+            if judge is not None and size:
                 judge.check_size(*size)
-            check_judged(judge, plan.job.prompts)
+            if judge is not None:
+                check_judged(judge, located.able(plan.job.prompts))
 
     def _generator(self, plan: Plan) -> Any:
         located = plan.generator
@@ -78,7 +80,8 @@ class Unloaded:
                     lambda term=term, checkpoint=checkpoint: self._pool.term(term, checkpoint, dtype, META),
                 )
 
-    def _judge(self, located: LocatedEvaluator) -> Any:
+    def judge(self, located: LocatedEvaluator) -> Any:
+        """What checks a judge's prompts and sizes; None if it cannot be asked."""
         spec = located.spec
         return self._reader(
             Part(f"judge {spec.name}", located.module, located.checkpoints, spec.options),

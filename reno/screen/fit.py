@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 
 from reno.letters.console import PatientConsole
-from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE, largest_batch, margin
+from reno.running.fit.cards import CARDS, CONTEXT, GIB, REACHED, SHARE, largest_batch, margin_of, seconds_on_a_t4
 from reno.running.fit.prediction import Prediction
 from reno.spec.job import JobSpec
 
@@ -22,16 +22,27 @@ def show_prediction(job: JobSpec, found: Prediction) -> None:
         f"{checkpointing} checkpointing, batch {batch}"
     )
     console.print(_peak(found, batch))
+    if found.judging:
+        console.print(_judges(found, batch))
+    for name, why in found.unknown.items():
+        console.print(f"the judge {name} is not in this: its memory cannot be foretold ({why})")
     console.print(_cards(found, batch))
     console.print(
         f"The margin: {CONTEXT / GIB:g} GiB for the device's context and libraries (assumed), and {SHARE:.0%} of the "
         "activations for memory inside one operation and for the allocator's rounding (measured on one GPU)."
     )
+    if found.judging:
+        console.print(
+            "Judges are on a GPU only after the optimisation, one at a time; a job needs the larger of the two. Their "
+            f"seconds on a T4 are predicted, at {REACHED:.0%} of its peak, for the two images of a trial and at most; "
+            "moving the weights to the GPU and back is not in them. evaluators=[] turns the judges off."
+        )
 
 
 def _peak(found: Prediction, batch: int) -> Table:
-    peak, spare = found.peak(batch), margin(found, batch)
-    table = Table("at the peak", "GiB", box=box.SIMPLE_HEAD, pad_edge=False)
+    peak = found.optimising(batch)
+    spare = margin_of(peak, found.weight_bytes)
+    table = Table("while the noise is optimised", "GiB", box=box.SIMPLE_HEAD, pad_edge=False)
     table.columns[1].justify = "right"
     for part, size in found.weights.items():
         table.add_row(f"  weights of {part}", f"{size / GIB:.3f}")
@@ -42,6 +53,23 @@ def _peak(found: Prediction, batch: int) -> Table:
     table.add_row("margin", f"{spare / GIB:.3f}")
     table.add_section()
     table.add_row("total", f"{(peak + spare) / GIB:.3f}")
+    return table
+
+
+def _judges(found: Prediction, batch: int) -> Table:
+    table = Table(
+        "afterwards, while a judge judges", "its weights, GB", "all tensors, GiB", "with margin, GiB",
+        "s a trial on a T4",
+        box=box.SIMPLE_HEAD, pad_edge=False,
+    )  # fmt: skip
+    for column in table.columns[1:]:
+        column.justify = "right"
+    _, *phases = found.phases(batch)
+    for judge, (peak, weights) in zip(found.judging, phases, strict=True):
+        total = peak + margin_of(peak, weights)
+        seconds = seconds_on_a_t4(judge.flops, "float32")
+        numbers = f"{judge.weights / 1e9:.2f}", f"{peak / GIB:.3f}", f"{total / GIB:.3f}", f"{seconds:.1f}"
+        table.add_row(f"  {judge.name}", *numbers)
     return table
 
 

@@ -8,7 +8,9 @@ from reno.letters.console import PatientConsole
 from reno.letters.harmless import visible
 from reno.letters.output import say, warn
 from reno.letters.sizes import in_bytes
+from reno.running.fit.cards import seconds_on_a_t4
 from reno.running.forecast import Forecast, Foresight
+from reno.running.plan import Plan
 from reno.screen.screen import name_of, prompt_notes
 from reno.screen.words import count, duration
 from reno.spec.errors import few
@@ -39,6 +41,9 @@ def show_forecast(found: Forecast) -> None:
     if to_do and found.size is not None:
         line += f"; about {in_bytes(found.size)} of results"
     say(line)
+    if to_do:
+        for line in judges_lines(plan):
+            say(line)
     for wanted in plan.to_fetch:
         say(f"to fetch first: {wanted}")
     if plan.to_fetch:
@@ -47,6 +52,20 @@ def show_forecast(found: Forecast) -> None:
         say(note)
     for sentence in few(found.damaged, "damaged ones"):
         warn(f"warning: {sentence}")
+
+
+def judges_lines(plan: Plan) -> list[str]:
+    """What the judges of real images need, a line, if their files say it; none for other judges."""
+    needs = {judge.spec.name: judge.spec.needs for judge in plan.evaluators if judge.spec.needs}
+    if not needs:
+        return []
+    weights, most = sum(one.gb for one in needs.values()), max(one.gib for one in needs.values())
+    seconds = sum(seconds_on_a_t4(1e12 * one.tflop, "float32") for one in needs.values())
+    return [
+        f"judges after the optimisation: {', '.join(needs)}; {weights:.1f} GB of weights, on a GPU {most:.1f} GiB "
+        f"beside the loop's weights and {seconds:.0f} s a trial on a T4, at most (predicted); evaluators=[] turns them "
+        "off"
+    ]
 
 
 def show_total(seen: Foresight, refused: int) -> None:

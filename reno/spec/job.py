@@ -117,6 +117,18 @@ class MethodSettings:
 
 
 @dataclass(frozen=True)
+class JudgeNeeds:
+    """What a judge takes with its published weights, as its file says. It decides nothing."""
+
+    gb: float
+    """10^9 bytes of weights."""
+    gib: float
+    """The most that it holds on a GPU beside the weights of the loop, 2^30 bytes."""
+    tflop: float
+    """Floating-point operations for the two images of a trial, at most, 10^12; in float32."""
+
+
+@dataclass(frozen=True)
 class EvaluatorSpec:
     """A judge: its kind, its weights and its options."""
 
@@ -126,6 +138,8 @@ class EvaluatorSpec:
     options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the kind's `load`."""
     models: tuple[NamedCheckpoint, ...] = ()
+    needs: JudgeNeeds | None = None
+    """None for weights of the user's own, or where the file does not say."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +193,9 @@ class JobSpec:
     """Seconds per image with these models, for the estimate of a first dry run; None: unknown."""
     reference_bytes: float | None = None
     """Bytes that a trial with these models writes per image, likewise."""
+    usual_judges: bool = False
+    """Whether the judges are those that the models come with. They leave out a prompt that they cannot judge, and a
+    note says so. A judge that was asked for refuses it, and so does the judge of a closed world."""
 
     def seeds_for(self, prompt: Prompt) -> tuple[int, ...]:
         """The seeds of one prompt's trials, one for each of `seeds`."""

@@ -17,7 +17,15 @@ from tests.weights.stand_in_hub import Repository, StandInHub, commit
 
 TURBO = Conf().named("models", "models", "sd_turbo").values["generator"]
 CLIP = Conf().named("metric", "metric", "clip").values["checkpoints"]["clip"]
-WORDS = ["models=sd_turbo", "record=[]", "iterations=1", "prompt=a red car", "threads=1", "tracking=disabled"]
+WORDS = [
+    "models=sd_turbo",
+    "record=[]",
+    "evaluators=[]",
+    "iterations=1",
+    "prompt=a red car",
+    "threads=1",
+    "tracking=disabled",
+]
 
 
 def served(folder: Path, revision: str, plain: str = "") -> Repository:

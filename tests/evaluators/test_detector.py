@@ -76,6 +76,7 @@ class Finds:
     """A finder that was told what is there."""
 
     counts = True
+    device, parts = torch.device("cpu"), ()
 
     def __init__(self, *found):
         self.found = list(found)

@@ -252,6 +252,49 @@ def test_a_recorded_metric_that_fails_leaves_and_the_optimised_one_comes_back():
     assert recorded.moves == ["bring", "leave"] and own.moves == ["bring"]
 
 
+def test_each_judge_is_on_the_device_once_after_the_loop_and_leaves_before_the_next():
+    moves = []
+
+    class Watched(Looking):
+        def __init__(self, name, generator):
+            super().__init__()
+            self.name, self.generator = name, generator
+
+        def bring(self):
+            super().bring()
+            moves.append(f"{self.name} comes after {self.generator.made} images")
+
+        def leave(self):
+            super().leave()
+            moves.append(f"{self.name} leaves")
+
+    generator = Numbered()
+    judges = [Watched("a", generator), Watched("b", generator)]
+    done = ran(trials(2), models_of(Scripted(lambda *_: 1.0), generator, judges=judges), settings(2))
+    assert moves == ["a comes after 3 images", "a leaves", "b comes after 3 images", "b leaves"]
+    assert done.trials[0].verdicts.keys() == {"a", "b"}
+
+
+def test_a_judge_that_fails_leaves():
+    class Failing(Looking):
+        def judge(self, images, prompts):
+            raise MemoryError
+
+    judge = Failing()
+    with pytest.raises(MemoryError):
+        ran(trials(1), models_of(Scripted(lambda *_: 1.0), judges=[judge]), settings(1))
+    assert judge.moves == ["bring", "leave"]
+
+
+def test_a_judge_sees_a_few_images_at_once_and_each_trial_gets_its_own_verdicts():
+    """Eleven trials: four, four and three; `Looking` checks that each image is of its prompt."""
+    judge = Looking()
+    done = ran(trials(11), models_of(Scripted(lambda trial, iteration: iteration), judges=[judge]), settings(1))
+    assert [len(call) for call in judge.calls] == [4, 4, 4, 4, 3, 3]
+    for number, trial in enumerate(done.trials):
+        assert trial.verdicts["looker"] == ("clip", said(number, 0), said(number, 1))
+
+
 def test_recorded_metrics_score_without_a_graph():
     enabled = []
 

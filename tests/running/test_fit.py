@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,11 +12,12 @@ from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.words import parse
 from reno.memory import main
-from reno.running.fit.cards import CARDS, GIB, largest_batch, margin
+from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE, largest_batch, needed, seconds_on_a_t4
 from reno.running.fit.live_bytes import LiveBytes
-from reno.running.fit.prediction import predict
+from reno.running.fit.prediction import Judging, Prediction, _modules, predict, predict_judging
 from reno.running.fit.rehearsal import META, plan_without_weights, rehearsal
 from reno.running.pool import ModelPool
+from reno.spec.job import Execution
 
 
 def job_of(*knobs):
@@ -110,21 +112,102 @@ def test_no_part_that_only_reads_or_is_only_recorded_waits_on_a_gpu(compose, tmp
         assert there == [{"vision_model", "visual_projection"}, set()]
 
 
+@pytest.mark.parametrize("name", ["blip_vqa", "detector", "detector_open", "detector_spatial"])
+def test_a_judges_weights_are_on_a_gpu_only_while_it_judges(compose, tmp_path, name):
+    plan = plan_without_weights(compose(f"evaluators={name}", "record=[]"), "cuda", tmp_path)
+
+    def on_the_gpu() -> set[str]:
+        return {type(part).__name__ for part in modules if any(weight.is_meta for weight in part.parameters())}
+
+    with rehearsal("cuda"):
+        judge = ModelPool().evaluator(plan.evaluators[0], META)
+        modules = [module for _, module in _modules(judge)]
+        assert modules and not on_the_gpu()
+        with judge.on_device():
+            assert on_the_gpu()
+        assert not on_the_gpu()
+        with pytest.raises(KeyError), judge.on_device():
+            raise KeyError
+        assert not on_the_gpu()
+
+
 @pytest.mark.slow
 def test_the_largest_batch_fits_with_its_margin_and_one_more_does_not(compose):
     found = predict(compose("metric=clip", "prompt=a red car"), "cuda")
     for memory in (GIB, 1.5 * GIB):
         largest = largest_batch(found, memory, most=10**6)
-        assert found.peak(largest) + margin(found, largest) <= memory
-        assert found.peak(largest + 1) + margin(found, largest + 1) > memory
+        assert needed(found, largest) <= memory < needed(found, largest + 1)
     assert largest_batch(found, 0.1 * GIB) == 0
 
 
 @pytest.mark.slow
 def test_the_command_prints_the_table(knobs, capsys):
-    assert main([*knobs, "metric=clip", "dtype=float16", "batch_size=2"]) == 0
+    assert main([*knobs, "metric=clip", "dtype=float16", "batch_size=2", "evaluators=[blip_vqa]"]) == 0
     printed = capsys.readouterr().out
-    assert all(word in printed for word in ("weights of unet", "all tensors", "float16", "batch 2", *CARDS))
+    words = ("weights of unet", "all tensors", "float16", "batch 2", "judge", "blip_vqa", "evaluators=[] turns", *CARDS)
+    assert all(word in printed for word in words)
+
+
+JUDGES = "evaluators=[blip_vqa,detector_open]"
+
+
+@pytest.mark.slow
+def test_judges_are_a_phase_of_their_own_on_a_gpu_and_always_there_on_the_cpu(compose):
+    words = ("metric=clip", "record=[]", "prompt=a red car and a blue cup", "dtype=float32")
+    bare = predict(compose(*words), "cuda")
+    judged = predict(compose(*words, JUDGES), "cuda")
+    assert judged.weights == bare.weights
+    assert judged.alone - bare.alone < 100  # bytes: nothing of a judge while noise is optimised but a scalar of CLIP's
+    assert [judge.name for judge in judged.judging] == ["blip_vqa", "detector_open"] and not judged.unknown
+    for judge in judged.judging:
+        assert judge.alone > judged.weight_bytes and judge.flops > 0
+    (_, loop), *phases = judged.phases(1)
+    assert [weights - loop for _, weights in phases] == [judge.weights for judge in judged.judging]
+    on_cpu = predict(compose(*words, JUDGES), "cpu")
+    assert {"blip_vqa", "detector_open"} <= set(on_cpu.weights)
+    assert [weights for _, weights in on_cpu.phases(1)] == [on_cpu.weight_bytes] * 3
+
+
+def test_the_peak_is_the_larger_of_the_two_phases():
+    """Hand-worked: 10 bytes of weights; the loop takes 30, then 40, 50, ... bytes; the judge 45 and 60."""
+    judge = Judging("judge", weights=25, alone=45, side_by_side=60, flops=0)
+    pair, another = np.array([40]), np.array([10])
+    found = Prediction("float32", Execution(), (64, 64), {"unet": 10}, 30, pair, another, (judge,))
+    assert [found.peak(batch) for batch in (1, 2, 4, 5)] == [45, 60, 60, 70]
+    assert found.phases(2) == [(40, 10), (60, 35)]
+    assert needed(found, 2) == 60 + CONTEXT + int(SHARE * 25)
+    assert needed(found, 5) == 70 + CONTEXT + int(SHARE * 60)
+
+
+@pytest.mark.slow
+def test_a_judge_of_the_users_that_needs_values_is_named_and_the_rest_predicted(compose, monkeypatch):
+    from reno.evaluators import blip_vqa
+
+    def judge(self, images, prompts):
+        raise RuntimeError("there are no values")
+
+    monkeypatch.setattr(blip_vqa.BlipVqa, "judge", judge)
+    found = predict(compose("record=[]", "prompt=a red car", JUDGES), "cuda")
+    assert "there are no values" in found.unknown["blip_vqa"]
+    assert [judge.name for judge in found.judging] == ["detector_open"]
+
+
+def test_a_t4s_seconds_are_its_operations_by_its_rate():
+    assert seconds_on_a_t4(0.29 * 8.1e12, "float32") == pytest.approx(1.0)
+    assert seconds_on_a_t4(0.29 * 65e12, "float16") == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_needs_that_the_judges_files_say_are_those_predicted():
+    """Of the published sizes, at SD-Turbo's 512 x 512, with a prompt of two bindings."""
+    job = job_of("models=sd_turbo", "prompt=a red car and a blue cup")
+    judging, unknown = predict_judging(job.evaluators, job.prompts, (512, 512), "cuda")
+    assert not unknown and len(judging) == len(job.evaluators) == 2
+    for spec, found in zip(job.evaluators, judging, strict=True):
+        assert spec.needs.gb == pytest.approx(found.weights / 1e9, abs=0.01)
+        assert spec.needs.gib == pytest.approx(found.side_by_side / GIB, abs=0.06)
+        assert spec.needs.tflop == pytest.approx(found.flops / 1e12, abs=0.06)
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,8 @@ def _check_judge(request: CheckRequest, located: LocatedEvaluator, done: set[tup
         done.add(key)
         yield _processing(name, own, folders[name], _reads_words(judge, name))
         model = judge.model if isinstance(judge, BlipVqa) else judge.finder.model
-        yield from _check_published(request, name, model, lambda options: judge, located.checkpoints[name])
+        with judge.on_device():
+            yield from _check_published(request, name, model, lambda options: judge, located.checkpoints[name])
 
 
 def _processings(judge: Evaluator, names: list[str]) -> dict[str, Preprocessing]:

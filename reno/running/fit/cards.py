@@ -24,11 +24,32 @@ Measured for SD-Turbo with CLIP ViT-B/32 in float16 on an H200, by lowering the 
 0.2 and not with 0.15, four side by side with 0.3 and not with 0.25."""
 
 
-def margin(prediction: Prediction, batch: int) -> int:
-    """Bytes to leave free beside the tensors of a batch."""
-    return CONTEXT + int(SHARE * (prediction.peak(batch) - prediction.weight_bytes))
+T4_FLOPS = {"float32": 8.1e12, "float16": 65e12}
+"""A T4's peak, operations a second, as its maker states it."""
+REACHED = 0.29
+"""Share of the peak that a loop reaches. Measured on an H200 for SD-Turbo in float16, 16 trials side by side
+(docs/cost.md: 29.4 images a second, each of 9.65 TFLOP, of 989 TFLOP/s). Assumed of a T4, and of float32."""
+
+
+def seconds_on_a_t4(flops: float, dtype: str) -> float:
+    """Seconds that so many operations take. A prediction: it was not measured on a T4."""
+    return flops / (REACHED * T4_FLOPS[dtype])
+
+
+def needed(prediction: Prediction, batch: int) -> int:
+    """Bytes that a batch needs with its margin: the larger of what the optimisation and the judges need."""
+    return max(peak + margin_of(peak, weights) for peak, weights in prediction.phases(batch))
+
+
+def margin_of(peak: int, weights: int) -> int:
+    """Bytes to leave free beside tensors that take `peak` bytes, of which `weights` are weights."""
+    return CONTEXT + int(SHARE * (peak - weights))
 
 
 def largest_batch(prediction: Prediction, memory: float, most: int = 4096) -> int:
     """The largest batch, up to `most`, that fits into `memory` bytes with its margin; 0 if not even one trial does."""
-    return prediction.largest_batch((memory - CONTEXT + SHARE * prediction.weight_bytes) / (1 + SHARE), most)
+    fits, too_many = 0, most + 1
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        fits, too_many = (middle, too_many) if needed(prediction, middle) <= memory else (fits, middle)
+    return fits

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from reno import methods
-from reno.running.batch import run_batch
+from reno.evaluators import Evaluator
+from reno.running.batch import JUDGED_AT_ONCE, run_batch
 from reno.running.fit.live_bytes import LiveBytes
-from reno.running.fit.rehearsal import META, plan_without_weights, rehearsal
-from reno.running.plan import Plan
+from reno.running.fit.rehearsal import META, plan_without_weights, rehearsal, without_weights
+from reno.running.plan import LocatedEvaluator, Plan, locate_evaluator
 from reno.running.pool import ModelPool, Models
-from reno.spec.job import Execution, JobSpec
+from reno.spec.errors import BadInput, typed_line
+from reno.spec.job import EvaluatorSpec, Execution, JobSpec
+from reno.spec.prompts import Prompt
+from reno.store.records import JUDGED
 from reno.store.staging import scratch
 
 ITERATIONS = 2
@@ -22,39 +28,65 @@ ITERATIONS = 2
 
 
 @dataclass(frozen=True)
+class Judging:
+    """What one judge takes after the optimisation, when its weights are on the device beside those of the loop."""
+
+    name: str
+    weights: int
+    """Bytes of its weights, also of those that are on the device only for a part of its work."""
+    alone: int
+    """Peak bytes of all tensors on the device, for a batch of one."""
+    side_by_side: int
+    """Peak bytes for a larger batch; the images are judged JUDGED_AT_ONCE at a time."""
+    flops: int
+    """Floating-point operations for the two images of a trial, at most; in float32."""
+
+    def peak(self, batch: int) -> int:
+        return self.alone if batch == 1 else self.side_by_side
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """Bytes that the tensors of a job take on its device."""
+    """Bytes that the tensors of a job take on its device. The job has two phases: the optimisation, then the judges,
+    one after the other."""
 
     dtype: str
     execution: Execution
     image_size: tuple[int, int]
     """(height, width) in pixels."""
     weights: dict[str, int]
-    """Bytes of the weights by part, while the noise is optimised."""
+    """Bytes of the weights by part, while the noise is optimised. On the CPU also those of judges: nothing leaves."""
     alone: int
     """Peak bytes of a batch of one."""
     pair: np.ndarray
     """Bytes alive after each allocation of a batch of two trials."""
     another: np.ndarray
     """Bytes that each further trial adds to each entry of `pair`."""
+    judging: tuple[Judging, ...] = ()
+    unknown: dict[str, str] = field(default_factory=dict)
+    """The judges that could not be rehearsed, by name, each with the reason. They are not in `judging`."""
 
     @property
     def weight_bytes(self) -> int:
         return sum(self.weights.values())
 
-    def peak(self, batch: int) -> int:
-        """The most bytes alive at once with `batch` trials side by side, weights included. Every entry of the timeline
-        is an affine function of the batch size; which entry is the largest may change. A batch of one is rehearsed
-        separately, because it skips some copies."""
+    def optimising(self, batch: int) -> int:
+        """The most bytes alive at once while `batch` trials are optimised side by side, weights included. Every entry
+        of the timeline is an affine function of the batch size; which entry is the largest may change. A batch of one
+        is rehearsed separately, because it skips some copies."""
         return self.alone if batch == 1 else int((self.pair + (batch - 2) * self.another).max())
 
-    def largest_batch(self, allowed: float, most: int = 4096) -> int:
-        """The largest batch, up to `most`, whose peak is at most `allowed` bytes; 0 if there is none."""
-        fits, too_many = 0, most + 1
-        while too_many - fits > 1:
-            middle = (fits + too_many) // 2
-            fits, too_many = (middle, too_many) if self.peak(middle) <= allowed else (fits, middle)
-        return fits
+    def peak(self, batch: int) -> int:
+        """The most bytes alive at once in either phase."""
+        return max(peak for peak, _ in self.phases(batch))
+
+    def phases(self, batch: int) -> list[tuple[int, int]]:
+        """The peak bytes of the optimisation and of each judge, and how many of them are weights."""
+        judges = [
+            (judge.peak(batch), self.weight_bytes + (0 if judge.name in self.weights else judge.weights))
+            for judge in self.judging
+        ]
+        return [(self.optimising(batch), self.weight_bytes), *judges]
 
 
 def predict(job: JobSpec, device_type: str) -> Prediction:
@@ -66,14 +98,88 @@ def predict(job: JobSpec, device_type: str) -> Prediction:
 
 def rehearse(plan: Plan, device_type: str) -> Prediction:
     """Rehearses a plan whose checkpoints are on this disk. Only their configurations are read."""
-    plan = dataclasses.replace(plan, job=_shortened(plan.job))
+    loop = dataclasses.replace(plan, job=_shortened(plan.job), evaluators=())
     with rehearsal(device_type) as live:
-        models = ModelPool().load(plan, META)
-        alone, pair, three = (_timeline(plan, models, live, batch) for batch in (1, 2, 3))
-        weights = _weights_by_part(plan, models)
+        judges, unknown = _load_judges(plan.evaluators, live)
+        models = ModelPool().load(loop, META)
+        size = models.generator.image_size
+        alone, pair, three = (_timeline(loop, models, live, batch) for batch in (1, 2, 3))
+        weights = _weights_by_part(models, judges)
+        judging = _rehearse_judges(judges, unknown, plan.job.prompts, size, live)
     assert len(pair) == len(three), "a batch of three runs other operations than a batch of two"
-    size = models.generator.image_size
-    return Prediction(plan.dtype, models.execution, size, weights, int(alone.max()), pair, three - pair)
+    numbers = int(alone.max()), pair, three - pair
+    return Prediction(plan.dtype, models.execution, size, weights, *numbers, judging, unknown)
+
+
+def predict_judging(
+    specs: Sequence[EvaluatorSpec], prompts: Sequence[Prompt], size: tuple[int, int], device_type: str
+) -> tuple[tuple[Judging, ...], dict[str, str]]:
+    """What judges take by themselves, without the models of the loop: they need not be on this disk. size: (height,
+    width) of the images in pixels. The second value: the judges that could not be rehearsed, with the reason."""
+    with scratch("judges") as folder, rehearsal(device_type) as live:
+        found, unknown = [], {}
+        for spec in specs:
+            try:
+                found.append(locate_evaluator(spec, without_weights(folder)))
+            except BadInput as error:
+                unknown[spec.name] = str(error)
+        judges, failed = _load_judges(found, live)
+        unknown |= failed
+        return _rehearse_judges(judges, unknown, prompts, size, live), unknown
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """A judge on META, and the bytes of its weights."""
+
+    evaluator: Evaluator
+    weights: int
+
+
+def _load_judges(judges: Sequence[LocatedEvaluator], live: LiveBytes) -> tuple[list[_Judge], dict[str, str]]:
+    """Judges whose weights have left the device, if they can; and those that could not be loaded, with the reason."""
+    loaded, unknown, pool = [], {}, ModelPool()
+    for located in judges:
+        before = live.now
+        try:
+            evaluator = pool.evaluator(located, META, leave=False)
+        except BadInput:
+            raise
+        except Exception as error:  # a module of the user's may need values
+            unknown[located.spec.name] = typed_line(error)
+            continue
+        loaded.append(_Judge(evaluator, live.now - before))
+        evaluator.leave()
+    return loaded, unknown
+
+
+def _rehearse_judges(
+    judges: Sequence[_Judge], unknown: dict[str, str], prompts: Sequence[Prompt], size: tuple[int, int], live: LiveBytes
+) -> tuple[Judging, ...]:
+    """Rehearses judges, beside what is alive, on images of `size`. Adds those that could not be rehearsed to
+    `unknown`."""
+    found = []
+    for judge in judges:
+        asked = [prompt for prompt in prompts if judge.evaluator.asks(prompt)]
+        if not asked:
+            continue
+        try:
+            found.append(_rehearsed(judge, max(asked, key=lambda prompt: len(prompt.bindings)), size, live))
+        except Exception as error:  # a module of the user's may need values
+            unknown[judge.evaluator.name] = typed_line(error)
+    return tuple(found)
+
+
+def _rehearsed(judge: _Judge, prompt: Prompt, size: tuple[int, int], live: LiveBytes) -> Judging:
+    """One judge at its hardest, with the prompt that has the most bindings."""
+    peaks = []
+    for images in (1, JUDGED_AT_ONCE):
+        live.restart()
+        with judge.evaluator.on_device(), FlopCounterMode(display=False) as counter:
+            judge.evaluator.work_hardest(torch.zeros(images, 3, *size), [prompt] * images)
+        peaks.append(max(live.timeline))
+    per_image = counter.get_total_flops() // JUDGED_AT_ONCE
+    return Judging(judge.evaluator.name, judge.weights, *peaks, len(JUDGED) * per_image)
 
 
 def _shortened(job: JobSpec) -> JobSpec:
@@ -81,25 +187,23 @@ def _shortened(job: JobSpec) -> JobSpec:
 
 
 def _timeline(plan: Plan, models: Models, live: LiveBytes, batch: int) -> np.ndarray:
-    """Bytes alive after each allocation of a batch that repeats the longest prompt. Judges are left out: they see
-    finished images, without a graph."""
+    """Bytes alive after each allocation of a batch that repeats the longest prompt, without judges."""
     longest = max(plan.trials, key=lambda trial: len(trial.prompt.text))
-    unjudged = dataclasses.replace(models, evaluators=())
     live.restart()
-    for _ in run_batch([longest] * batch, plan.job.settings, plan.job.metric.name, unjudged):
+    for _ in run_batch([longest] * batch, plan.job.settings, plan.job.metric.name, models):
         pass
     return np.array(live.timeline, dtype=np.int64)
 
 
-def _weights_by_part(plan: Plan, models: Models) -> dict[str, int]:
+def _weights_by_part(models: Models, judges: Sequence[_Judge]) -> dict[str, int]:
     """Bytes of parameters and buffers on META, by part. A tensor that two parts share is counted for the first only."""
     counted: set[int] = set()
     parts = {name: _bytes(module, counted) for name, module in _modules(models.generator)}
     for metric in (models.metric, *models.recorded.values()):
         for name, term in zip(metric.names, metric.terms, strict=True):
             parts.setdefault(name, sum(_bytes(module, counted) for _, module in _modules(term)))
-    for judge in models.evaluators:
-        parts[judge.name] = sum(_bytes(module, counted) for _, module in _modules(judge))
+    for judge in judges:  # on the CPU nothing leaves
+        parts[judge.evaluator.name] = sum(_bytes(module, counted) for _, module in _modules(judge.evaluator))
     return {name: size for name, size in parts.items() if size}
 
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reno.device.residence import meta_acts_as
 from reno.running.fit.live_bytes import LiveBytes
-from reno.running.plan import Plan, make_plan
+from reno.running.plan import Find, Plan, make_plan
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint, JobSpec
 from reno.weights.architectures import NAMES, architecture
@@ -85,10 +85,16 @@ def plan_without_weights(job: JobSpec, device_type: str, scratch: Path) -> Plan:
     """The plan of a job on a device of that kind. Its checkpoints are folders with configurations: the user's own, or
     folders written to `scratch` for the published checkpoints that are known. Raises BadInput for an unknown one."""
 
+    return make_plan(job, without_weights(scratch), device_type)
+
+
+def without_weights(scratch: Path) -> Find:
+    """A function that finds a checkpoint's configurations, as `plan_without_weights` does."""
+
     def find(checkpoint: Checkpoint, knob: str, folders: tuple[str, ...] = ("",)) -> Located:
         return _locate(checkpoint, knob, scratch)
 
-    return make_plan(job, find, device_type)
+    return find
 
 
 def _locate(checkpoint: Checkpoint, knob: str, scratch: Path) -> Located:
