@@ -58,10 +58,10 @@ def _peak(found: Prediction, batch: int) -> Table:
 
 def _judges(found: Prediction, batch: int) -> Table:
     table = Table(
-        "afterwards, while a judge judges", "its weights, GB", "all tensors, GiB", "with margin, GiB",
-        "s a trial on a T4",
+        "afterwards", "weights, GB", "all tensors, GiB", "with margin", "s a trial, T4",
         box=box.SIMPLE_HEAD, pad_edge=False,
     )  # fmt: skip
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     _, *phases = found.phases(batch)
@@ -69,7 +69,7 @@ def _judges(found: Prediction, batch: int) -> Table:
         total = peak + margin_of(peak, weights)
         seconds = seconds_on_a_t4(judge.flops, "float32")
         numbers = f"{judge.weights / 1e9:.2f}", f"{peak / GIB:.3f}", f"{total / GIB:.3f}", f"{seconds:.1f}"
-        table.add_row(f"  {judge.name}", *numbers)
+        table.add_row(f"  judged by {judge.name}", *numbers)
     return table
 
 
