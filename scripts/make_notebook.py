@@ -35,7 +35,7 @@ CELLS = (
 
 This notebook optimises the noise of SD-Turbo against CLIP and BLIP, lets two judges say whether each colour landed on
 its object, and makes the report. It runs on Colab and on Kaggle, on one T4 GPU: *Runtime > Change runtime type > T4*
-(Kaggle: *Settings > Accelerator*).
+(Kaggle: *Settings > Accelerator*, and *Internet* on).
 
 The sweep is `+experiments=colab`: 2 metrics x 2 learning rates x 12 prompts, 50 iterations each. It needs 9.5 GiB of
 the T4's 14.56 GiB, downloads 7.9 GB of weights, writes 250 MB, and takes between half an hour and an hour. These

@@ -138,7 +138,7 @@ class Runner:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            advice = _for_less_memory(self.plan.dtype, device.type, checkpointing=True)
+            advice = _for_less_memory(self.plan, device.type, checkpointing=True)
             raise BadInput(f"the models do not fit in the memory of {device} in {self.plan.dtype}; {advice}") from None
 
     # --- Batches ----------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class Runner:
         reason = broken.reason
         if broken.out_of_memory:
             device_type = models.generator.device.type
-            advice = _for_less_memory(self.plan.dtype, device_type, bool(models.execution.checkpointing))
+            advice = _for_less_memory(self.plan, device_type, bool(models.execution.checkpointing))
             where = f"out of memory on {surroundings.device} even with one trial at a time"
             reason = f"{where} ({broken.reason}); {advice}"
         for trial in batch.trials:
@@ -282,11 +282,12 @@ class Runner:
                 self._warn(f"changes.patch could not be written ({why_not_written(error)})")
 
 
-def _for_less_memory(dtype: str, device_type: str, checkpointing: bool) -> str:
+def _for_less_memory(plan: Plan, device_type: str, checkpointing: bool) -> str:
     """What the user can still change if even one trial does not fit."""
     knobs = [] if checkpointing else ["checkpointing=true"]
-    if dtype not in ("float16", "bfloat16"):
+    if plan.dtype not in ("float16", "bfloat16"):
         knobs.append("dtype=float16" if device_type == "cuda" else "dtype=bfloat16")
+    knobs += ["evaluators=[] (and reno.evaluate later)"] if plan.evaluators else []
     return "try " + ", ".join([*knobs, "a smaller metric or generator", "or a device with more memory"])
 
 

@@ -240,6 +240,18 @@ def test_a_trial_that_does_not_fit_alone_fails_with_what_to_change(run, tmp_path
         assert "try checkpointing=true, dtype=bfloat16, a smaller metric" in reason
 
 
+def test_a_judge_that_does_not_fit_is_among_what_to_change(run, tmp_path, monkeypatch):
+    from reno.evaluators import blip_vqa
+
+    def judge(self, images, prompts):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(blip_vqa.BlipVqa, "judge", judge)
+    outcome = run("prompt=a red car", "iterations=0", "record=[]", "evaluators=blip_vqa")
+    (reason,) = outcome.failed.values()
+    assert "dtype=bfloat16, evaluators=[] (and reno.evaluate later), a smaller metric" in reason
+
+
 def test_a_batch_that_runs_out_half_way_is_tracked_anew(run, monkeypatch):
     """The run that showed the first steps ends as failed, and the trial's run begins again."""
     told = []
