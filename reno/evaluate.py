@@ -6,8 +6,8 @@
     python -m reno.evaluate evaluators=detector images=FOLDER results=DIR name=sd_turbo    # pictures made elsewhere
 
 Judgements are added to DIR/judgements; the trials do not change. Trials that the judge has judged already, with the
-same weights, settings and version, are skipped, so the same command goes on where an interrupted one stopped. Nothing
-is sent to Weights & Biases.
+same weights, settings and version, are skipped, so the same command goes on where an interrupted one stopped. Trials
+that have a run in Weights & Biases get the judgements there too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from reno.config.programs import as_called
 from reno.config.sections import Section
 from reno.config.suites import asked_suite
 from reno.config.words import Words
-from reno.letters.output import say
+from reno.letters.output import say, warn
 from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import BadInput
 from reno.spec.prompts import Prompt
@@ -57,12 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(words: Words) -> int:
-    request = request_of(words)
+    from reno.config.compose import composed
+
+    values = composed(PAGE, words).values
+    request, tracking = request_of(values, words.conf), tracking_of(values)
     quieten_libraries()
     from reno.running.judging import judge_all, plan_judgings
     from reno.running.pool import ModelPool
     from reno.screen.judging import JudgingBar, show_judging
     from reno.store.store import Store
+    from reno.tracking.judgements import show_judgements
 
     if request.images is not None:
         from reno.running.given import find_pictures, store_pictures
@@ -76,27 +80,41 @@ def _evaluate(words: Words) -> int:
     for judging in judgings:
         show_judging(judging)
     say(f"judgements     {request.results / 'judgements'}")
+    for line in show_judgements(newly_judged(judgings), tracking, request.results, warn):
+        say(line)
     report = shlex.join(["python", "-m", "analysis", f"results={request.results}"])
     say(f"report         {as_called(report)}")
     return max(judging.outcome.status for judging in judgings)
 
 
-def request_of(words: Words):
-    """The command's words as a reno.running.judging.Request. Raises BadInput, or an error that `explain` knows."""
-    from reno.config.compose import composed
+def tracking_of(values: dict[str, Any]):
+    """The command's values as a reno.tracking.TrackingSpec. Raises BadInput."""
+    from reno.tracking import TrackingSpec
+
+    return TrackingSpec.from_knobs(Section(values["tracking"], "tracking").values)
+
+
+def newly_judged(judgings) -> list:
+    """The stored trials that one of the judges has judged now, each once."""
+    judged = {trial_id for judging in judgings for trial_id in judging.outcome.done}
+    waiting = {trial.id: trial for judging in judgings for trial in judging.waiting}
+    return [trial for trial_id, trial in waiting.items() if trial_id in judged]
+
+
+def request_of(values: dict[str, Any], conf: Conf):
+    """The command's values as a reno.running.judging.Request. Raises BadInput."""
     from reno.running.judging import Request
 
-    values = composed(PAGE, words).values
     chosen = names("evaluators", values["evaluators"])
     if not chosen:
         raise BadInput("evaluators is empty; name a judge, for example evaluators=blip_vqa")
     models = Section(values["models"], "models")
-    checkpoints = Checkpoints(models.section("checkpoints", {}), False, words.conf)
+    checkpoints = Checkpoints(models.section("checkpoints", {}), False, conf)
     models.end()
-    judges = tuple(evaluator(name, checkpoints, words.conf) for name in chosen)
+    judges = tuple(evaluator(name, checkpoints, conf) for name in chosen)
     checkpoints.given.end()  # refuses a checkpoint that no chosen judge loads
     images = None if values["images"] is None else folder("images", values["images"])
-    prompts, prompt_set = _prompts(values, images, words.conf)
+    prompts, prompt_set = _prompts(values, images, conf)
     return Request(
         judges,
         folder("results", values["results"]),

@@ -161,8 +161,10 @@ def _run_job(job: JobSpec, folder: Path, group: str) -> int:
     from reno.store.store import Store
     from reno.tracking import TrackingSpec
     from reno.tracking.listener import Tracking
+    from reno.tracking.surroundings import check_sweep
 
     tracking = TrackingSpec.from_knobs(job.tracking)
+    check_sweep(tracking)
     if job.dry_run:
         _foresee(job, Foresight(), Unloaded())  # a file of choices said so; what is typed never comes here
         return 0
@@ -224,9 +226,10 @@ def _foresee(job, seen, unloaded) -> None:
     from reno.running.unable import spare_judges
     from reno.screen.forecast import show_forecast
     from reno.tracking import TrackingSpec
+    from reno.tracking.surroundings import check_sweep
     from reno.weights.checkpoints import foresee
 
-    TrackingSpec.from_knobs(job.tracking)
+    check_sweep(TrackingSpec.from_knobs(job.tracking))
     plan = make_plan(job, foresee)
     plan = spare_judges(fit_prompts(plan, unloaded.too_long(plan)), unloaded)
     found = seen.look(plan)

@@ -120,7 +120,8 @@ def test_a_command_that_runs_or_predicts_a_job_makes_a_job(words, mine):
 
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.evaluate"))
 def test_a_command_that_judges_names_known_judges(words, mine):
-    assert request_of(parse(EVALUATE, words[3:])).judges
+    words = parse(EVALUATE, words[3:])
+    assert request_of(composed(EVALUATE, words).values, words.conf).judges
 
 
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.check"))

@@ -2,8 +2,9 @@
 
     results = load_wandb("entity/project")        # also: python -m analysis results=wandb:entity/project
 
-A trial's run has trial.json in its summary (reno/tracking/cards.py) and what its job planned in its config. A store
-knows what W&B does not: trials of batches that never started, the commands, and the prompt sets that asked for a
+The provenance in the config of a trial's run holds what its job planned and, once it has ended, trial.json
+(reno/tracking/cards.py). In runs of older versions the config itself and the summary hold them. A store knows what W&B
+does not: trials of batches that never started, the commands, and the prompt sets that asked for a
 trial again after it had run. Traces and images are fetched when a figure or the page needs them, frames never.
 """
 
@@ -39,7 +40,7 @@ PAGE = 200
 
 
 class RunConfig(SharedIdentity, kw_only=True):
-    """The config of a trial's run."""
+    """What the config of a trial's run holds of its job's plan."""
 
     prompt: str
     seed: int
@@ -75,6 +76,11 @@ class Tracked(Results):
 
     def history(self, trial: str) -> list[dict[str, Any]]:
         """The rows of a trial's iterations. Raises BadInput if they cannot be fetched."""
+        return [row for row in self.rows_of(trial) if row.get("loss") is not None]
+
+    def rows_of(self, trial: str) -> list[dict[str, Any]]:
+        """The rows of a trial: its iterations, and one with the images before and after. Raises BadInput as
+        `history`."""
         if trial not in self.rows:
             try:
                 rows = [row for row in self.runs[trial].scan_history() if row.get("iteration") is not None]
@@ -82,6 +88,20 @@ class Tracked(Results):
                 raise BadInput(f"the history of run {trial} cannot be read ({first_line(error)})") from error
             self.rows[trial] = sorted(rows, key=lambda row: row["iteration"])
         return self.rows[trial]
+
+    def images_of(self, trial: str) -> dict[str, str]:
+        """The files of a trial's initial and best image that the run has, by image. Raises BadInput as `history`."""
+        best = self.records[trial].best_iteration
+        found = {}
+        for row in self.rows_of(trial):
+            named = (("initial", row.get("before")), ("best", row.get("after")))
+            at = row.get("image")
+            named += (
+                ("initial", at if row["iteration"] == 0 else None),
+                ("best", at if row["iteration"] == best else None),
+            )
+            found |= {which: image["path"] for which, image in named if image and which not in found}
+        return found
 
     def traces(self, trials: Iterable[str], columns: Sequence[str] = TRACED) -> pd.DataFrame:
         parts, unread = [], []
@@ -115,13 +135,9 @@ class TrackedTrial:
 
     def image(self, which: str) -> np.ndarray:
         """The `initial` or `best` image, uint8 (H, W, 3). Raises BadInput if W&B does not have it."""
-        wanted = self.record.best_iteration if which == "best" else 0
-        path = next((r["image"]["path"] for r in self.results.history(self.id)
-                     if r["iteration"] == wanted and r.get("image")), None)  # fmt: skip
+        path = self.results.images_of(self.id).get(which)
         if path is None:
-            raise BadInput(
-                f"run {self.id} has no image at iteration {wanted}; it was logged with tracking.images=false"
-            )
+            raise BadInput(f"run {self.id} has no {which} image; it was logged with tracking.images=false")
         try:
             with scratch("image") as folder:
                 self.results.runs[self.id].file(path).download(root=str(folder), replace=True).close()
@@ -148,8 +164,8 @@ def load_wandb(path: str, api: Any = None) -> Tracked:
         record = _record(run, config)
         if record is None:
             broken[run.id] = (
-                f"the run {run.id} in {path} is left out: it finished, but its summary does not have its trial; an "
-                "older version logged it; to log it anew, run its command again with an empty RESULTS/wandb"
+                f"the run {run.id} in {path} is left out: it finished, but does not have its trial; an older "
+                "version logged it; to log it anew, run its command again with an empty RESULTS/wandb"
             )
         else:
             records[run.id] = record
@@ -158,7 +174,10 @@ def load_wandb(path: str, api: Any = None) -> Tracked:
     if not records:
         states = pd.Series([run.state for run, _ in runs], dtype=object).value_counts().to_dict()
         counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none at all"
-        raise BadInput(f"{place} holds no whole trial; its runs are: {counts}")
+        raise BadInput(
+            f"{place} holds no whole trial; its runs are: {counts} (jobs that ran with tracking.level=summary have no "
+            "runs of their trials; make the report of their results folder)"
+        )
     ordered = [records[trial] for trial in sorted(records)]
     results = tidy(ordered, _jobs(runs, records), root=Path(place), broken=broken, unread=notes)
     return Tracked(
@@ -188,16 +207,20 @@ def _fetch(path: str, api: Any) -> list[tuple[Any, RunConfig]]:
 
 def _config(run: Any) -> RunConfig | None:
     """None if the run is of something else than a trial."""
+    config = dict(run.config)
+    told = config.get("provenance")
+    if isinstance(told, dict) and isinstance(told.get("spec"), dict):
+        config = {**told["spec"], "provenance": told, **{key: told[key] for key in ("labels", "claims") if key in told}}
     try:
-        return RunConfig.from_json(dict(run.config))
+        return RunConfig.from_json(config)
     except ValueError:
         return None
 
 
 def _record(run: Any, config: RunConfig) -> TrialRecord | None:
-    """The trial's record, from the run's summary and config; None if they do not have it."""
+    """The trial's record, from the run's config, or its summary in older versions; None if they do not have it."""
     try:
-        values = json.loads(run.summary_metrics["record"])
+        values = json.loads(config.provenance.get("record") or run.summary_metrics["record"])
         record = TrialRecord.from_json({**values, "provenance": config.provenance})
     except (KeyError, TypeError, ValueError):
         return None

@@ -27,7 +27,7 @@ from analysis.tables import Table
 from analysis.tables.files import table_stem
 from analysis.text import file_name
 from reno.letters.harmless import cell
-from reno.tracking import TrackingSpec, TrialCard, make_tracker
+from reno.tracking import RunCard, TrackingSpec, make_tracker
 from reno.tracking.shown import Grid, Picture
 
 MOST_TRIALS = 200
@@ -52,7 +52,7 @@ def log_summary_run(
     study = study_of(results)
     models = sorted(results.trials["models"].unique())
     sets = sorted(map(str, results.members["prompt_set"].unique()))
-    card = TrialCard(
+    card = RunCard(
         id=hashlib.sha256(json.dumps([REPORT, study, models, sets]).encode()).hexdigest(),
         name=f"report of {study}",
         group=study,

@@ -1,4 +1,4 @@
-"""Weights & Biases: a view of the results store, one run per trial, that does not delay the trials.
+"""Weights & Biases: a view of the results store, a run for each trial or one for the job, that delays no trial.
 
 The store is the source of truth. If Weights & Biases fails, the job prints one warning and loses no trial; `logged`
 tells which stored trials to show again. The job uses a `Tracker` and never wandb itself:
@@ -9,7 +9,10 @@ tells which stored trials to show again. The job uses a `Tracker` and never wand
     tracker.finish(card.id, {"score/best": 31.2})
     print("\n".join(tracker.close()))
 
-listener.py cards.py   a job's trials, as calls of a tracker
+listener.py     a job, as calls of a tracker
+cards.py jobs.py   what is shown of a trial, and of a job
+surroundings.py what W&B's environment variables ask for
+judgements.py   judgements that are made later
 tracker.py      the tracker: passes each call to a thread
 background.py   the thread: passes each call to a process
 apart.py        the process
@@ -21,7 +24,7 @@ folder.py       the files on disk
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,9 +34,11 @@ import numpy as np
 from reno.spec.errors import BadInput, did_you_mean
 from reno.tracking.folder import logged
 
-__all__ = ["NullTracker", "Tracker", "TrackingSpec", "TrialCard", "check_place", "logged", "make_tracker"]
+__all__ = ["NullTracker", "RunCard", "Tracker", "TrackingSpec", "check_place", "logged", "make_tracker"]
 
+MOST_OF_A_TAG = 64
 MODES = ("auto", "online", "offline", "disabled")
+LEVELS = ("all", "summary")
 
 
 def check_place(knob: str, name: object) -> None:
@@ -49,12 +54,18 @@ class TrackingSpec:
 
     mode: str = "auto"
     """online, offline, disabled, or auto: the mode of WANDB_MODE, else online if a key is configured, else offline."""
-    project: str = "reno"
-    """The W&B project."""
+    project: str | None = None
+    """The W&B project; None: that of WANDB_PROJECT or of W&B's settings file, else reno."""
     entity: str | None = None
-    """The W&B user or team; None: the default of the API key."""
+    """The W&B user or team; None: that of WANDB_ENTITY, else the default of the API key."""
+    tags: tuple[str, ...] = ()
+    """Tags of every run, besides its own; empty: those of WANDB_TAGS. A text is one tag."""
+    level: str = "all"
+    """all: a run for each trial. summary: one run for the job, with a table of its trials."""
     images: bool = True
-    """Log the image of each iteration."""
+    """Log images."""
+    images_every: int = 1
+    """Log the image of each so many iterations; those before and after are always logged."""
     timeout: float = 30
     """Seconds one W&B call may take before tracking is given up."""
 
@@ -69,50 +80,80 @@ class TrackingSpec:
         return cls(**knobs)
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            hint = did_you_mean(self.mode, list(MODES)) or f"; it is one of {', '.join(MODES)}"
-            raise BadInput(f"tracking.mode={self.mode!r} is not known{hint}")
-        check_place("tracking.project", self.project)
-        if self.entity is not None:
-            check_place("tracking.entity", self.entity)
+        object.__setattr__(self, "tags", _checked_tags(self.tags))
+        for knob, known in (("mode", MODES), ("level", LEVELS)):
+            value = getattr(self, knob)
+            if value not in known:
+                hint = did_you_mean(value, list(known)) or f"; it is one of {', '.join(known)}"
+                raise BadInput(f"tracking.{knob}={value!r} is not known{hint}")
+        for knob in ("project", "entity"):
+            if getattr(self, knob) is not None:
+                check_place(f"tracking.{knob}", getattr(self, knob))
         if not isinstance(self.images, bool):
             raise BadInput(f"tracking.images={self.images!r} must be true or false")
+        if not isinstance(self.images_every, int) or isinstance(self.images_every, bool) or self.images_every < 1:
+            raise BadInput(
+                f"tracking.images_every={self.images_every!r} must be a whole number of iterations, 1 or more"
+            )
         number = isinstance(self.timeout, int | float) and not isinstance(self.timeout, bool)
         if not number or not math.isfinite(self.timeout) or self.timeout <= 0:
             raise BadInput(f"tracking.timeout={self.timeout!r} must be seconds above 0, such as 30")
 
 
+def _checked_tags(tags: object) -> tuple[str, ...]:
+    """One tag or a list of them. Raises BadInput for what W&B would refuse, which would cost every run."""
+    listed = [tags] if isinstance(tags, str) else tags
+    if not isinstance(listed, Sequence):
+        raise BadInput(f"tracking.tags={tags!r} must be a tag or a list of tags: tracking.tags=[pilot,colors]")
+    for tag in listed:
+        if not isinstance(tag, str) or not tag.strip() or len(tag) > MOST_OF_A_TAG or not tag.isprintable():
+            raise BadInput(f"tracking.tags holds {tag!r}; a tag is a text of 1 to {MOST_OF_A_TAG} characters")
+    return tuple(listed)
+
+
 @dataclass(frozen=True)
-class TrialCard:
-    """A trial, as a tracker needs it to start its run."""
+class RunCard:
+    """A trial or a job, as a tracker needs it to start its run."""
 
     id: str
-    """The trial's identity, 64 hexadecimal digits; the W&B run has the same id."""
+    """The run's id in W&B: a trial's identity, 64 hexadecimal digits; or a job's id."""
     name: str
     """A short readable name."""
     group: str
     """The study or sweep."""
     job_type: str
-    """The metric's name."""
+    """A trial's metric; `job` for a job."""
     config: dict
-    """The complete spec and its provenance, as JSON values."""
+    """What one filters and groups runs by, as JSON values, and `provenance` with everything else."""
     tags: tuple[str, ...] = ()
+    axis: str = "iteration"
+    """The key of a row that stands on the x axis."""
+    sweep: str | None = None
+    """The id of the W&B sweep that asked for this run."""
 
 
 class Tracker(Protocol):
-    """Shows the trials of a job. No method raises or hangs; many trials may be open at once."""
+    """Shows runs. No method raises or hangs; many runs may be open at once."""
 
-    def start(self, card: TrialCard) -> None:
-        """Open the trial's run. It replaces what an earlier process left of it."""
+    def start(self, card: RunCard) -> None:
+        """Open a run. It replaces what an earlier process left of it."""
 
-    def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
-        """Add one row at `iteration`: numbers, or pictures and tables of `shown.py`; values of None are left out.
-        image: uint8 (H, W, 3) or None."""
+    def log(self, run_id: str, at: int, values: dict[str, Any], image: np.ndarray | None) -> None:
+        """Add one row, `at` on the run's axis: numbers, or pictures and tables of `shown.py`; values of None are left
+        out. image: uint8 (H, W, 3) or None."""
+
+    def keep(self, run_id: str, name: str, kind: str, files: dict[str, Path]) -> None:
+        """Add files to the run as an artifact. files: by their names in the artifact."""
 
     def finish(
-        self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
+        self, run_id: str, summary: dict[str, Any], failed: str | None = None, record: str | None = None
     ) -> None:
-        """End the trial's run with its summary; `failed` is the reason if the trial did not succeed."""
+        """End the run with its summary. failed: the reason if it did not succeed. record: a text that the config's
+        provenance is to hold."""
+
+    def amend(self, run_id: str, summary: dict[str, Any], record: str) -> None:
+        """Replace values of the summary, and the record, of a run that has ended. A run that cannot be reached is
+        shown again when its job's command runs again."""
 
     def close(self) -> list[str]:
         """Wait, for a limited time, until all calls are made. Returns lines for the user that say where the runs
@@ -122,15 +163,21 @@ class Tracker(Protocol):
 class NullTracker:
     """A tracker that shows nothing."""
 
-    def start(self, card: TrialCard) -> None:
+    def start(self, card: RunCard) -> None:
         pass
 
-    def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
+    def log(self, run_id: str, at: int, values: dict[str, Any], image: np.ndarray | None) -> None:
+        pass
+
+    def keep(self, run_id: str, name: str, kind: str, files: dict[str, Path]) -> None:
         pass
 
     def finish(
-        self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
+        self, run_id: str, summary: dict[str, Any], failed: str | None = None, record: str | None = None
     ) -> None:
+        pass
+
+    def amend(self, run_id: str, summary: dict[str, Any], record: str) -> None:
         pass
 
     def close(self) -> list[str]:
@@ -138,7 +185,8 @@ class NullTracker:
 
 
 def make_tracker(settings: TrackingSpec, results: Path, warn: Callable[[str], None]) -> Tracker:
-    """The tracker that `settings` asks for, with its runs in `results`/wandb. wandb is imported when a trial starts.
+    """The tracker that `settings` asks for, with its runs in `results`/wandb, or in WANDB_DIR. wandb is imported when a
+    run starts.
 
     warn: called with one sentence for each thing that goes wrong with tracking, on the thread that uses the tracker.
     """

@@ -25,8 +25,12 @@ from reno.tracking.background import Refused
 from reno.tracking.shown import described
 
 if TYPE_CHECKING:
-    from reno.tracking import TrackingSpec, TrialCard
+    from reno.tracking import RunCard, TrackingSpec
 
+OF_ONE_RUN = (
+    "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RESUME", "WANDB_RUN_GROUP", "WANDB_JOB_TYPE",
+)  # fmt: skip
+"""Variables that W&B would take for each run of the process. The cards say which run they are for."""
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -74,14 +78,20 @@ class RunsApart:
         self._process: subprocess.Popen | None = None
         self._places: list[str] = []
 
-    def start(self, card: TrialCard) -> None:
+    def start(self, card: RunCard) -> None:
         self._ask("start", dataclasses.asdict(card))
 
-    def log(self, trial_id: str, row: dict[str, Any], pixels: np.ndarray | None) -> None:
-        self._ask("log", trial_id, row, pixels=pixels)
+    def log(self, run_id: str, row: dict[str, Any], pixels: np.ndarray | None) -> None:
+        self._ask("log", run_id, row, pixels=pixels)
 
-    def finish(self, trial_id: str, summary: dict[str, Any], failed: str | None) -> None:
-        self._ask("finish", trial_id, summary, failed)
+    def keep(self, run_id: str, name: str, kind: str, files: dict[str, str]) -> None:
+        self._ask("keep", run_id, name, kind, files)
+
+    def finish(self, run_id: str, summary: dict[str, Any], failed: str | None, record: str | None) -> None:
+        self._ask("finish", run_id, summary, failed, record)
+
+    def amend(self, run_id: str, summary: dict[str, Any], record: str) -> None:
+        self._ask("amend", run_id, summary, record)
 
     def close(self) -> None:
         self._ask("close")
@@ -144,12 +154,13 @@ class RunsApart:
 
 def _launch() -> subprocess.Popen:
     path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {name: value for name, value in os.environ.items() if name not in OF_ONE_RUN}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "reno.tracking.apart"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # W&B's output would be written over the progress bar
-        env={**os.environ, "PYTHONPATH": path},
+        env={**environment, "PYTHONPATH": path},
         start_new_session=True,  # Ctrl-C must reach only the job, which then closes the open runs
     )
 
@@ -163,7 +174,7 @@ def _surroundings() -> tuple:
 
 def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
     """Reads calls and makes them, until the stream ends."""
-    from reno.tracking import TrackingSpec, TrialCard
+    from reno.tracking import RunCard, TrackingSpec
     from reno.tracking.runs import Runs
 
     def say(kind: str, what: Any) -> None:
@@ -182,7 +193,7 @@ def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
                     lambda step: say("step", step), lambda text: say("notice", text),
                 )  # fmt: skip
             elif name == "start":
-                runs.start(TrialCard(**arguments[0]))
+                runs.start(RunCard(**arguments[0]))
             elif name == "log":
                 pixels = None
                 if shape:
@@ -190,7 +201,7 @@ def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
                 runs.log(*arguments, pixels)
             else:
                 getattr(runs, name)(*arguments)
-            say("done", runs.places() if name in ("finish", "close") else None)
+            say("done", runs.places() if name in ("finish", "amend", "close") else None)
         except BaseException as error:  # also a SystemExit that the library raises
             runs.abandon()
             say("failed", typed_line(error))

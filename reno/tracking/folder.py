@@ -1,8 +1,9 @@
 """Tracking's files on disk, under RESULTS/wandb: the runs that wandb writes, and two small files of this program.
 
-offline-run-<time>-<trial id>/   a run, for `wandb sync` to upload; `run-...` if it was online
-logged/<trial id>.json           written when the trial's run is whole; says where it is
-open/<trial id>                  locked by the process that has the trial's run open
+offline-run-<time>-<run id>/   a run, for `wandb sync` to upload; `run-...` if it was online; in WANDB_DIR/wandb if
+                               that is set
+logged/<run id>.json           written when the run is whole; says where it is
+open/<run id>                  locked by the process that has the run open
 """
 
 from __future__ import annotations
@@ -20,36 +21,51 @@ except ImportError:  # Windows: two processes on one trial are then not kept apa
     fcntl = None  # type: ignore[assignment]
 
 
-def logged(results: Path, trial_id: str) -> bool:
-    """Whether the trial's W&B run was finished whole; if not, the trial can be shown again from the store."""
-    return _marker(results, trial_id).is_file()
+def logged(results: Path, run_id: str) -> bool:
+    """Whether the W&B run was finished whole; if not, a trial can be shown again from the store."""
+    return _marker(results, run_id).is_file()
 
 
-def mark_logged(results: Path, trial_id: str, where: dict[str, str | None]) -> None:
-    """Record, atomically, that the trial's run is whole. Raises OSError."""
-    marker = _marker(results, trial_id)
+def mark_logged(results: Path, run_id: str, where: dict[str, str | None]) -> None:
+    """Record, atomically, that the run is whole. Raises OSError."""
+    marker = _marker(results, run_id)
     marker.parent.mkdir(parents=True, exist_ok=True)
     draft = marker.with_suffix(f".{os.getpid()}.tmp")
     draft.write_text(json.dumps(where, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, marker)
 
 
-def discard(results: Path, trial_id: str) -> None:
-    """Remove the files of the trial's earlier run; a sync would upload the trial twice. Raises OSError."""
-    _marker(results, trial_id).unlink(missing_ok=True)
-    ours = re.compile(rf"(offline-)?run-\d{{8}}_\d{{6}}-{re.escape(trial_id)}(-\d+)?")
-    for directory in (results / "wandb").iterdir():
+def where(results: Path, run_id: str) -> dict[str, str | None]:
+    """What `mark_logged` recorded of a run; empty if that cannot be read."""
+    try:
+        found = json.loads(_marker(results, run_id).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def forget(results: Path, run_id: str) -> None:
+    """Let the run count as not logged: the trial is shown again when its job's command runs again. Raises OSError."""
+    _marker(results, run_id).unlink(missing_ok=True)
+
+
+def discard(results: Path, runs: Path, run_id: str) -> None:
+    """Remove the files of an earlier run of this id from the folder `runs`; a sync would upload both. Raises
+    OSError."""
+    forget(results, run_id)
+    ours = re.compile(rf"(offline-)?run-\d{{8}}_\d{{6}}-{re.escape(run_id)}(-\d+)?")
+    for directory in runs.iterdir() if runs.is_dir() else ():
         if ours.fullmatch(directory.name):
             shutil.rmtree(directory)
 
 
-def claim(results: Path, trial_id: str) -> IO | None:
-    """Lock the trial's run for this process; None if another process has it open. Raises OSError.
+def claim(results: Path, run_id: str) -> IO | None:
+    """Lock the run for this process; None if another process has it open. Raises OSError.
 
     The lock ends with the process, even if it is killed. Without it, two workers that race to the same trial would
     delete each other's run directory.
     """
-    path = results / "wandb" / "open" / trial_id
+    path = results / "wandb" / "open" / run_id
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         lock = path.open("w")
@@ -67,10 +83,10 @@ def claim(results: Path, trial_id: str) -> IO | None:
         lock.close()  # its last owner removed it between our open and our lock
 
 
-def release(results: Path, trial_id: str, lock: IO) -> None:
+def release(results: Path, run_id: str, lock: IO) -> None:
     """Release the lock. Does nothing if it was released before."""
     if not lock.closed:
-        (results / "wandb" / "open" / trial_id).unlink(missing_ok=True)
+        (results / "wandb" / "open" / run_id).unlink(missing_ok=True)
         lock.close()
 
 
@@ -81,5 +97,5 @@ def _same_file(path: Path, file: IO) -> bool:
         return False
 
 
-def _marker(results: Path, trial_id: str) -> Path:
-    return Path(results) / "wandb" / "logged" / f"{trial_id}.json"
+def _marker(results: Path, run_id: str) -> Path:
+    return Path(results) / "wandb" / "logged" / f"{run_id}.json"

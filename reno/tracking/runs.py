@@ -1,4 +1,4 @@
-"""The calls of wandb: one run per trial, many open at once, online or offline.
+"""The calls of wandb: runs of trials and of jobs, many open at once, online or offline.
 
 They are made in the process that `apart.py` starts. Online mode needs a key and a server; without either, the runs are
 written to disk, for `wandb sync`.
@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import re
 import shlex
 import shutil
 import sys
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from reno.spec.errors import typed_line
 from reno.tracking import folder
-from reno.tracking.shown import for_wandb
+from reno.tracking.shown import caption, for_wandb
 
 if TYPE_CHECKING:
-    from reno.tracking import TrackingSpec, TrialCard
+    from reno.tracking import RunCard, TrackingSpec
+
+PROJECT = "reno"
+"""The project where neither the knob nor W&B's own settings name one."""
 
 OWN_LIMIT = 0.8  # share of the timeout for W&B's own limits: they end first and give a reason
 
@@ -43,6 +49,12 @@ QUIET = {
 _server_failed = False  # in this process: so that the next job of a sweep does not wait for the same server again
 
 
+class OpenRun(NamedTuple):
+    run: Any
+    claim: IO
+    card: RunCard
+
+
 class Runs:
     """The runs of one job."""
 
@@ -58,11 +70,13 @@ class Runs:
         self._step = step
         self._notice = notice
         self._mode = ""  # online, offline or disabled, once connected
-        self._open: dict[str, tuple[Any, IO]] = {}  # trial id -> its run, its lock
-        self._offline = 0  # runs finished offline
+        self._found: Any = None  # W&B's own settings: of its environment variables and files
+        self._open: dict[str, OpenRun] = {}
+        self._offline: dict[Path, int] = {}  # the folder -> runs finished there, offline
         self._online: dict[str, int] = {}  # the project's URL -> runs finished there
+        self._to_show_again = 0
 
-    def start(self, card: TrialCard) -> None:
+    def start(self, card: RunCard) -> None:
         if not self._mode:
             self._connect(self._settings.mode)
         if self._mode == "disabled" or card.id in self._open:
@@ -70,31 +84,29 @@ class Runs:
         self._step("opening the folder for W&B")
         claim = folder.claim(self._results, card.id)
         if claim is None:
-            return  # another process has this trial open and logs it
+            return  # another process has this run open and logs it
         try:
-            folder.discard(self._results, card.id)
+            folder.discard(self._results, self._place / "wandb", card.id)
             try:
                 run = self._init(card)
             except Exception as error:
                 if self._mode == "offline":
                     raise
                 self._go_offline(typed_line(error))
-                folder.discard(self._results, card.id)
+                folder.discard(self._results, self._place / "wandb", card.id)
                 run = self._init(card)
         except BaseException:
             folder.release(self._results, card.id, claim)
             raise
-        self._open[card.id] = run, claim
+        self._open[card.id] = OpenRun(run, claim, card)
         self._step("run.define_metric")
-        run.define_metric("iteration")
-        run.define_metric("*", step_metric="iteration")
+        run.define_metric(card.axis)
+        run.define_metric("*", step_metric=card.axis)
 
-    def log(self, trial_id: str, row: dict[str, Any], pixels: np.ndarray | None) -> None:
-        if trial_id not in self._open:
+    def log(self, run_id: str, row: dict[str, Any], pixels: np.ndarray | None) -> None:
+        if run_id not in self._open:
             return
-        run, _ = self._open[trial_id]
         self._step("run.log")
-        row = {name: for_wandb(value) for name, value in row.items()}
         if pixels is not None:
             import wandb
             from PIL import Image
@@ -102,15 +114,28 @@ class Runs:
             # wandb.Image would stretch an array that holds only 0 and 1; it leaves a PIL image as it is.
             image = Image.fromarray(pixels)
             image.save = functools.partial(image.save, compress_level=1)  # less than half the time
-            row = {**row, "image": wandb.Image(image)}
-        run.log(row)
+            row = {**row, "image": wandb.Image(image, caption=caption(row["iteration"], row.get("score")))}
+        self._open[run_id].run.log({name: for_wandb(value) for name, value in row.items()})
 
-    def finish(self, trial_id: str, summary: dict[str, Any], failed: str | None) -> None:
-        if trial_id not in self._open:
+    def keep(self, run_id: str, name: str, kind: str, files: dict[str, str]) -> None:
+        if run_id not in self._open:
             return
-        run, claim = self._open.pop(trial_id)
+        import wandb
+
+        self._step("run.log_artifact")
+        artifact = wandb.Artifact(_artifact_name(name), type=kind)
+        for inside, path in files.items():
+            artifact.add_file(path, name=inside)
+        self._open[run_id].run.log_artifact(artifact)
+
+    def finish(self, run_id: str, summary: dict[str, Any], failed: str | None, record: str | None) -> None:
+        if run_id not in self._open:
+            return
+        run, claim, card = self._open.pop(run_id)
         try:
             self._step("run.finish")
+            if record is not None:
+                _set_record(run, card.config["provenance"], record)
             run.summary.update(summary if failed is None else {**summary, "failed": failed})
             where = self._where(run)
             try:
@@ -122,18 +147,50 @@ class Runs:
                 self._go_offline(f"a run was not uploaded in {limit:g} s (a larger tracking.timeout allows more)")
                 return
             if failed is None:
-                folder.mark_logged(self._results, trial_id, where)
+                folder.mark_logged(self._results, run_id, where)
         finally:
-            folder.release(self._results, trial_id, claim)
+            folder.release(self._results, run_id, claim)
         if where["mode"] == "online":
             self._online[run.project_url] = self._online.get(run.project_url, 0) + 1
         else:
-            self._offline += 1
+            place = Path(run.sync_dir).parent
+            self._offline[place] = self._offline.get(place, 0) + 1
+
+    def amend(self, run_id: str, summary: dict[str, Any], record: str) -> None:
+        """The store has the judgement all the same: a run that cannot be changed is shown again from there."""
+        if not self._mode:
+            self._connect(self._settings.mode)
+        if self._mode == "disabled":
+            return
+        where = folder.where(self._results, run_id)
+        if self._mode != "online" or where.get("mode") != "online":
+            folder.forget(self._results, run_id)
+            self._to_show_again += 1
+            return
+        import wandb
+
+        self._step("wandb.init")
+        entity, project = urllib.parse.unquote(where["url"]).split("/")[-4:-2]
+        try:
+            run = wandb.init(
+                reinit="create_new", id=run_id, resume="must", project=project, entity=entity, dir=str(self._place),
+                mode="online", settings=self._quiet(),
+            )  # fmt: skip
+            _set_record(run, run.config.get("provenance", {}), record)
+            run.summary.update(summary)
+            self._step("run.finish")
+            run.finish()
+        except Exception as error:
+            folder.forget(self._results, run_id)
+            self._to_show_again += 1
+            self._go_offline(typed_line(error))
+            return
+        self._online[run.project_url] = self._online.get(run.project_url, 0) + 1
 
     def close(self) -> None:
         """End the runs of interrupted trials, and W&B's service, so that nothing can hang at exit."""
-        for trial_id in list(self._open):
-            self.finish(trial_id, {}, failed="interrupted")
+        for run_id in list(self._open):
+            self.finish(run_id, {}, failed="interrupted", record=None)
         if self._mode:
             import wandb
 
@@ -143,20 +200,24 @@ class Runs:
     def places(self) -> list[str]:
         """Where the finished runs are, one line for each place."""
         lines = [f"Weights & Biases: {_counted(number)} at {url}" for url, number in self._online.items()]
-        if self._offline:
-            sync = "wandb" if shutil.which("wandb") else f"{shlex.quote(sys.executable)} -m wandb"
-            path = self._results / "wandb"
+        sync = "wandb" if shutil.which("wandb") else f"{shlex.quote(sys.executable)} -m wandb"
+        for path, number in self._offline.items():
             lines.append(
-                f"Weights & Biases: {_counted(self._offline)} offline in {path}; "
+                f"Weights & Biases: {_counted(number)} offline in {path}; "
                 f"to upload: {sync} sync {shlex.quote(str(path))}"
+            )
+        if self._to_show_again:
+            lines.append(
+                f"Weights & Biases: {_counted(self._to_show_again)} cannot be changed from here; the command of their "
+                "job, run again, shows them anew with the judgements"
             )
         return lines
 
     def abandon(self) -> None:
         """Release every lock, after a call that failed."""
-        for trial_id, (_, claim) in self._open.items():
+        for run_id, open_run in self._open.items():
             with contextlib.suppress(OSError):  # it would hide why the call failed
-                folder.release(self._results, trial_id, claim)
+                folder.release(self._results, run_id, open_run.claim)
         self._open.clear()
 
     def _connect(self, mode: str) -> None:
@@ -166,8 +227,10 @@ class Runs:
 
         self._step("wandb.setup")
         chosen = {} if mode == "auto" else {"mode": mode}
-        found = wandb.setup(wandb.Settings(**QUIET, **chosen)).settings.mode
-        self._mode = {"dryrun": "offline", "offline": "offline", "disabled": "disabled"}.get(found, "online")
+        self._found = wandb.setup(wandb.Settings(**QUIET, **chosen)).settings
+        self._mode = {"dryrun": "offline"}.get(self._found.mode, self._found.mode)
+        if self._mode not in ("offline", "disabled"):
+            self._mode = "online"
         if self._mode == "online" and _server_failed:
             self._mode = "offline"
         if self._mode == "online":
@@ -183,28 +246,40 @@ class Runs:
             except Exception as error:  # a malformed key
                 self._go_offline(typed_line(error))
 
-    def _init(self, card: TrialCard) -> Any:
+    @property
+    def _place(self) -> Path:
+        """The folder in whose wandb/ the runs are written."""
+        return Path(os.environ.get("WANDB_DIR") or self._results)
+
+    def _quiet(self, **more: Any) -> Any:
         import wandb
 
         limit = OWN_LIMIT * self._settings.timeout
+        return wandb.Settings(**QUIET, **more, init_timeout=limit, finish_timeout=limit, finish_timeout_raises=True)
+
+    def _init(self, card: RunCard) -> Any:
+        import wandb
+
         self._step("wandb.init")
+        found = self._found
+        tags = {*card.tags, *(self._settings.tags or found.run_tags or ())}
         return wandb.init(
             reinit="create_new",
             id=card.id,
-            name=_label(card.name, 128),
+            name=_label(f"{found.run_name} · {card.name}" if found.run_name else card.name, 128),
             group=_label(card.group, 128),
             job_type=_label(card.job_type, 64),
-            tags=sorted({label for tag in card.tags if (label := _label(tag, 64))}),
+            tags=sorted({label for tag in tags if (label := _label(tag, 64))}),
             config=card.config,
-            project=self._settings.project,
-            entity=self._settings.entity,
-            dir=str(self._results),
+            project=self._settings.project or found.project or PROJECT,
+            entity=self._settings.entity or found.entity,
+            dir=str(self._place),
             mode=self._mode,
-            settings=wandb.Settings(**QUIET, init_timeout=limit, finish_timeout=limit, finish_timeout_raises=True),
+            settings=self._quiet(**({"sweep_id": card.sweep} if card.sweep else {})),
         )
 
     def _go_offline(self, why: str) -> None:
-        """Keep the remaining trials offline. Runs that are open online are dropped; a later job shows them again from
+        """Keep the remaining runs offline. Those that are open online are dropped; a later job shows trials again from
         the store.
 
         The service is restarted, because it treats the id of a run that failed to start as still in use.
@@ -228,6 +303,15 @@ class Runs:
 def _label(text: str, limit: int) -> str | None:
     """A text as a name in W&B: one line of at most `limit` characters; None, W&B's default, if it is empty."""
     return " ".join(text.split())[:limit] or None
+
+
+def _artifact_name(text: str) -> str:
+    """A text as the name of an artifact: letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:100].strip("-") or "results"
+
+
+def _set_record(run: Any, provenance: dict[str, Any], record: str) -> None:
+    run.config.update({"provenance": {**provenance, "record": record}}, allow_val_change=True)
 
 
 def _counted(number: int) -> str:

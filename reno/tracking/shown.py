@@ -22,6 +22,11 @@ class Grid:
     rows: list[list[Any]]
 
 
+def caption(iteration: int, score: float | None) -> str:
+    """The words below an image of the optimisation."""
+    return f"iteration {iteration}" + ("" if score is None else f", score {score:.3f}")
+
+
 def described(value: Any) -> Any:
     """A picture, table or NumPy number as JSON values; the `default` of `json.dumps`."""
     if isinstance(value, Picture):

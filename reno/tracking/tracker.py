@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from reno.tracking.apart import RunsApart
 from reno.tracking.background import Background
 
 if TYPE_CHECKING:
-    from reno.tracking import TrackingSpec, TrialCard
+    from reno.tracking import RunCard, TrackingSpec
 
 CLOSE_TIMEOUTS = 10  # closing the tracker may take this many timeouts
 
@@ -27,32 +27,42 @@ def forget_hang() -> None:
 
 
 class WandbTracker:
-    """A `Tracker` that shows the trials in Weights & Biases."""
+    """A `Tracker` that shows runs in Weights & Biases."""
 
     def __init__(self, settings: TrackingSpec, results: Path, warn: Callable[[str], None]) -> None:
         self._results = results
         self._warn = warn
         self._images = settings.images
+        self._axes: dict[str, str] = {}
         self._notices: deque[str] = deque()
         self._background = Background("reno-tracking", settings.timeout)
         self._runs = RunsApart(settings, results, self._background.step, self._notices.append)
         self._background.failure = _hung or None
         self._told = bool(_hung)
 
-    def start(self, card: TrialCard) -> None:
+    def start(self, card: RunCard) -> None:
+        self._axes[card.id] = card.axis
         self._do(lambda: self._runs.start(card))
 
-    def log(self, trial_id: str, iteration: int, values: dict[str, float | None], image: np.ndarray | None) -> None:
-        row = {"iteration": iteration, **{name: value for name, value in values.items() if value is not None}}
+    def log(self, run_id: str, at: int, values: dict[str, Any], image: np.ndarray | None) -> None:
+        row = {self._axes[run_id]: at, **{name: value for name, value in values.items() if value is not None}}
         # A copy: the caller may draw the next image into the same memory.
         pixels = np.array(image, dtype=np.uint8) if self._images and image is not None else None
-        self._do(lambda: self._runs.log(trial_id, row, pixels))
+        self._do(lambda: self._runs.log(run_id, row, pixels))
+
+    def keep(self, run_id: str, name: str, kind: str, files: dict[str, Path]) -> None:
+        told = {inside: str(Path(path).absolute()) for inside, path in files.items()}
+        self._do(lambda: self._runs.keep(run_id, name, kind, told))
 
     def finish(
-        self, trial_id: str, summary: dict[str, float | int | bool | str | None], failed: str | None = None
+        self, run_id: str, summary: dict[str, Any], failed: str | None = None, record: str | None = None
     ) -> None:
-        told = {name: value for name, value in summary.items() if value is not None}
-        self._do(lambda: self._runs.finish(trial_id, told, failed))
+        told = _without_none(summary)
+        self._do(lambda: self._runs.finish(run_id, told, failed, record))
+
+    def amend(self, run_id: str, summary: dict[str, Any], record: str) -> None:
+        told = _without_none(summary)
+        self._do(lambda: self._runs.amend(run_id, told, record))
 
     def close(self) -> list[str]:
         if self._background.started:
@@ -89,3 +99,7 @@ class WandbTracker:
                 f"Weights & Biases is given up, the trials go on: {self._background.failure}; "
                 f"results are stored in {self._results} all the same"
             )
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -27,7 +27,8 @@ UNREAD = [
     ("stop.patiense=3", "stop.patiense is not a knob; stop has patience, score, seconds; did you mean 'patience'?"),
     (
         "tracking.projet=x",
-        "tracking.projet is not a knob; tracking has mode, project, entity, images, timeout; did you mean 'project'?",
+        "tracking.projet is not a knob; tracking has mode, project, entity, tags, level, images, images_every, "
+        "timeout; did you mean 'project'?",
     ),
     ("optimizer.momentun=.8", "optimizer adam has no setting 'momentun'; it has betas, eps"),
     ("optimizer.ep=1", "optimizer adam has no setting 'ep'; it has betas, eps; did you mean 'eps'?"),

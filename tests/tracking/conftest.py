@@ -25,8 +25,9 @@ def init(id, dir, **_):
     calls = {name: call(name) for name in ("define_metric", "log", "finish")}
     return Settings(**calls, summary={}, sync_dir=f"{dir}/wandb/offline-run-{id}")
 
-Image = lambda image: image
-setup = call("setup", Settings(settings=Settings(mode="offline")))
+Image = lambda image, caption: image
+found = Settings(mode="offline", run_name=None, run_tags=None, project=None, entity=None)
+setup = call("setup", Settings(settings=found))
 login = call("login", False)
 teardown = call("teardown")
 """

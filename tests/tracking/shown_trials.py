@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reno.tracking import TrialCard
+from reno.tracking import RunCard
 
 KEY = "0123456789abcdef0123456789abcdef01234567"  # has the form of a key, and belongs to nobody
 IDS = [digit * 64 for digit in "abc"]
@@ -19,9 +19,9 @@ CONFIG = {
 }
 
 
-def card(trial_id: str, **changes) -> TrialCard:
+def card(trial_id: str, **changes) -> RunCard:
     values = {"name": "gold bench", "group": "study", "job_type": "clip", "config": CONFIG, "tags": ("dev",)}
-    return TrialCard(trial_id, **{**values, **changes})
+    return RunCard(trial_id, **{**values, **changes})
 
 
 def picture(iteration: int) -> np.ndarray:

@@ -137,7 +137,8 @@ def test_knobs_that_there_are_not_are_named():
     with pytest.raises(BadInput) as refused:
         TrackingSpec.from_knobs({"mode": "offline", "projet": "x"})
     assert str(refused.value) == (
-        "tracking.projet is not a knob; tracking has mode, project, entity, images, timeout; did you mean 'project'?"
+        "tracking.projet is not a knob; tracking has mode, project, entity, tags, level, images, images_every, "
+        "timeout; did you mean 'project'?"
     )
 
 

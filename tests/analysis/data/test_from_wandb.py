@@ -24,7 +24,7 @@ from analysis.tables.headline import headline
 from reno.spec.errors import BadInput
 from reno.store.records import BatchMate
 from reno.store.stored import read_trial
-from reno.tracking.cards import summary_values
+from reno.tracking.cards import numbers_of, record_text
 
 FRAMES = ("trials", "judged", "scores", "members", "absent")
 
@@ -54,16 +54,22 @@ class RecordedServer:
         return {"project": {"internalId": "1", "runCount": len(self.nodes), "readOnly": False, "runs": runs}}
 
 
-def node(record, state="finished", summary=None, job_type=None):
-    """A run as the server answers: config and summary are JSON texts, and a whole float comes back without its .0."""
+def node(record, state="finished", summary=None, job_type=None, older=False):
+    """A run as the server answers: config and summary are JSON texts, and a whole float comes back without its .0.
+
+    older: as versions logged it whose config was the spec, and whose summary held the record."""
     values = record.to_json()
-    config = {
-        **values["spec"], "bindings": values["bindings"], "labels": values["labels"], "series": "a line",
-        "provenance": values["provenance"],
-    }  # fmt: skip
+    whole = state == "finished" and summary is None
+    told = {"bindings": values["bindings"], "labels": values["labels"]}
+    text = {"record": record_text(record, record.judgements)} if whole else {}
+    if older:
+        config = {**values["spec"], **told, "series": "a line", "provenance": values["provenance"]}
+        summary = summary or text
+    else:
+        provenance = {**values["provenance"], "spec": values["spec"], **told, **text}
+        config = {"metric": values["labels"]["metric"], "lr": 5.0, "series": "a line", "provenance": provenance}
+        summary = summary or (numbers_of(record, record.judgements) if whole else {})
     config = json.loads(json.dumps(config), parse_float=lambda text: json.loads(text.removesuffix(".0")))
-    if summary is None:
-        summary = summary_values(record) if state == "finished" else {}
     return {
         "id": "UnVuOnYx", "name": record.id, "displayName": "x", "state": state, "group": "s",
         "jobType": job_type or record.labels.metric, "tags": [], "createdAt": "2026-01-01T00:00:00",
@@ -88,9 +94,10 @@ def folder_of_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
 
 
-def test_the_frames_are_those_of_the_store(store):
+@pytest.mark.parametrize("older", [False, True])
+def test_the_frames_are_those_of_the_store(store, older):
     records = [read_trial(path).record for path in sorted((store / "trials").iterdir())]
-    server = RecordedServer([node(record) for record in reversed(records)], page=25)
+    server = RecordedServer([node(record, older=older) for record in reversed(records)], page=25)
     from_wandb, stored = load_wandb("lab/study", server), load(store)
     names = [name for name in FRAMES if name != "absent"]
     own = set(stored.trials["trial"])
@@ -115,6 +122,7 @@ def test_failed_crashed_stopped_and_missing_runs_are_counted(record, job):
         node(trials[5], summary={"score/clip/best": 3.0}),
         *map(node, others),
         node(record(seed=9), job_type="report"),
+        {**node(record(seed=9), job_type="job"), "config": json.dumps({"metric": {"value": "clip"}})},
         {**node(record(seed=10)), "config": "{}"},
     ]  # trials[6] never started
     results = load_wandb("lab/study", RecordedServer(nodes))
@@ -139,7 +147,7 @@ def served(store, monkeypatch):
     """served(folders): the project of these trials, by id; what is asked of a run is answered from its folder.
 
     The runs whose history was asked for are in `served.asked`, those whose history cannot be had in
-    `served.unreadable`."""
+    `served.unreadable`; of every `served.every`th iteration there is an image."""
     asked, unreadable = [], set()
 
     def folder(run):
@@ -150,16 +158,21 @@ def served(store, monkeypatch):
         if run.id in unreadable:
             raise public.runs.CommError("the server is away")
         for row in read_trial(folder(run)).trace().to_dict("records"):
-            image = {"_type": "image-file", "path": f"media/images/image_{row['iteration']:.0f}_x.png"}
+            image = picture(f"image_{row['iteration']:.0f}_x.png") if row["iteration"] % serve.every == 0 else None
             yield {"_step": 1, "image": image, **{name: v for name, v in row.items() if v == v}}
         yield {"_step": 99, "other": "a row of no iteration"}
+        best = read_trial(folder(run)).record.best_iteration
+        yield {"iteration": best, **{key: picture(f"{key}_51_x.png") for key in ("before", "after")}}
+
+    def picture(name):
+        return {"_type": "image-file", "path": f"media/images/{name}"}
 
     class File:
         def __init__(self, run, name):
             self.run, self.name = run, name
 
         def download(self, root, replace):
-            which = "initial" if "image_0_" in self.name else "best"
+            which = "initial" if "image_0_" in self.name or "before" in self.name else "best"
             target = Path(root) / self.name
             target.parent.mkdir(parents=True)
             shutil.copy(folder(self.run) / f"{which}.png", target)
@@ -170,7 +183,7 @@ def served(store, monkeypatch):
 
     monkeypatch.setattr(public.Run, "scan_history", history)
     monkeypatch.setattr(public.Run, "file", lambda run, name: File(run, name))
-    serve.asked, serve.unreadable = asked, unreadable
+    serve.asked, serve.unreadable, serve.every = asked, unreadable, 1
     return serve
 
 
@@ -190,6 +203,15 @@ def test_traces_and_images_are_fetched_when_they_are_wanted(store, served):
     assert served.asked.count(next(iter(folders))) == 1
     with pytest.raises(BadInput, match=r"cannot be read .*the server is away"):
         results.stored(unreadable).image("best")
+
+
+def test_the_images_are_there_where_only_every_nth_iteration_was_logged(store, served):
+    path = next(path for path in sorted((store / "trials").iterdir()) if read_trial(path).record.best_iteration % 7)
+    served.every = 7
+    results = served({path.name: path})
+    for which in ("initial", "best"):
+        np.testing.assert_array_equal(results.stored(path.name).image(which), read_trial(path).image(which))
+    assert len(results.history(path.name)) == len(read_trial(path).trace())
 
 
 def test_a_project_has_a_report_with_the_first_and_the_best_image(store, served, tmp_path):
