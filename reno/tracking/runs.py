@@ -33,6 +33,7 @@ PROJECT = "reno"
 OWN_LIMIT = 0.8  # share of the timeout for W&B's own limits: they end first and give a reason
 
 QUIET = {
+    "program": "reno.run",  # else this process's
     "silent": True,
     "console": "off",  # the terminal's output is not part of a trial
     "symlink": False,  # a reader of the folder would take `latest-run` for another run

@@ -16,6 +16,7 @@ CONFIG = {
     "optimizer": {"name": "adam", "lr": 0.01},
     "seed": 42,
     "clip": None,
+    "provenance": {"spec": "of a trial"},
 }
 
 

@@ -145,3 +145,47 @@ def test_a_trial_open_in_another_worker_is_left_to_it(results):
     assert len(mine.close()) == 1
     assert len(directories(results)) == 1
     assert logged(results, IDS[0])
+
+
+VARIABLES = {
+    "WANDB_PROJECT": "theirs",
+    "WANDB_ENTITY": "team",
+    "WANDB_NAME": "pilot",
+    "WANDB_TAGS": "one,two",
+    "WANDB_NOTES": "why it ran",
+}
+
+
+def offline_run(results, monkeypatch, **knobs):
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    tracker = make_tracker(TrackingSpec(mode="offline", **knobs), results, pytest.fail)
+    show(tracker, IDS[:1], iterations=1)
+    return tracker.close()
+
+
+def test_wandbs_variables_are_heeded(results, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_RESUME", "must")  # of another run than this one
+    lines = offline_run(results, monkeypatch)
+    (directory,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert not directories(results) and f"1 run offline in {tmp_path / 'wandb'}" in lines[0]
+    (run,) = read_back(directory)["run"]
+    assert (run["project"], run["entity"], run["notes"]) == ("theirs", "team", "why it ran")
+    assert run["display_name"] == "pilot · gold bench"
+    assert run["tags"] == ["dev", "one", "two"]
+    assert logged(results, IDS[0])
+
+
+def test_a_knob_wins_over_wandbs_variable(results, monkeypatch):
+    offline_run(results, monkeypatch, project="mine", entity="us", tags=("mine",))
+    (run,) = read_back(*directories(results))["run"]
+    assert (run["project"], run["entity"], run["tags"]) == ("mine", "us", ["dev", "mine"])
+
+
+def test_images_say_their_iteration_and_score(results):
+    tracker = make_tracker(TrackingSpec(mode="offline"), results, pytest.fail)
+    show(tracker, IDS[:1], iterations=2)
+    tracker.close()
+    rows = [record["item"] for record in read_back(*directories(results))["history"]]
+    assert [row["image.caption"] for row in rows] == ["iteration 0, score 10.000", "iteration 1, score 11.000"]

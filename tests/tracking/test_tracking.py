@@ -122,6 +122,12 @@ def test_disabled_is_the_null_tracker_and_needs_no_wandb(results, monkeypatch):
         ({"project": "a/b"}, "tracking.project"),
         ({"entity": "a#b"}, "tracking.entity"),
         ({"images": "yes"}, "true or false"),
+        ({"images_every": 0}, "images_every=0 must be a whole number"),
+        ({"images_every": True}, "images_every=True must be"),
+        ({"level": "sumary"}, "did you mean 'summary'"),
+        ({"tags": 3}, "a tag or a list of tags"),
+        ({"tags": ["a", ""]}, "1 to 64 characters"),
+        ({"tags": ["a" * 65]}, "1 to 64 characters"),
         ({"timeout": 0}, "above 0"),
         ({"timeout": float("nan")}, "above 0"),
         ({"timeout": "30"}, "above 0"),
@@ -149,3 +155,8 @@ def test_every_choice_in_conf_is_a_tracking_spec(mode):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         chosen = compose(overrides=[f"+tracking={mode}"]).tracking
     assert TrackingSpec(**chosen) == TrackingSpec(mode=mode)
+
+
+def test_a_tag_may_be_one_text():
+    assert TrackingSpec(tags="pilot").tags == ("pilot",)
+    assert TrackingSpec(tags=["a", "b"]).tags == ("a", "b")
