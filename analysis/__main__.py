@@ -53,9 +53,9 @@ def _report(words: Words) -> int:
 
     values = composed(PAGE, words).values
     one_of("track", values["track"], MODES)
-    check_place("project", values["project"])
-    if values["entity"] is not None:
-        check_place("entity", values["entity"])
+    for place in ("project", "entity"):
+        if values[place] is not None:
+            check_place(place, values[place])
     tracking = TrackingSpec(values["track"], values["project"], values["entity"], timeout=IMAGES_TIMEOUT)
     readme, labels = (None if values[name] is None else folder(name, values[name]) for name in ("readme", "labels"))
     margin = number("margin", values["margin"], above=0, below=1)
@@ -139,7 +139,8 @@ def report(
         say(f"the answer is in {readme} as well")
     say(f"{pics} has the images in words; on paper: {paper}; open {page}")
     beside = root if root.is_dir() else out  # with the store's runs, for one `wandb sync`
-    for line in log_summary_run(results, tables, figures, found, tracking, beside, warn):
+    kept = {path.relative_to(out).as_posix(): path for path in (*files, out / "claims.csv") if path.suffix == ".csv"}
+    for line in log_summary_run(results, tables, figures, found, kept, tracking, beside, warn):
         say(line)
     for sentence in few(list(results.not_shown.values()), "of these", MOST_NAMED):
         warn(f"not shown: {sentence}")

@@ -47,6 +47,7 @@ PAGE = Page(
     examples="exit status  0 all trials are judged, 1 some failed, 2 the input cannot be used, 130 interrupted\n",
     resumes=True,
     lists=("evaluators",),
+    detailed=("tracking",),
     texts=("results", "images", "name", "suites"),
 )
 

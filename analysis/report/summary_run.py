@@ -1,6 +1,7 @@
-"""A study's report in Weights & Biases: one run with its tables, images before and after, figures and verdicts.
+"""A study's report in Weights & Biases: one run with its tables, images before and after, figures and verdicts, and an
+artifact `results-STUDY` with the tables as CSV, of which W&B keeps every version.
 
-    lines = log_summary_run(results, tables, figures, found, TrackingSpec(mode="auto"), folder, warn=print)
+    lines = log_summary_run(results, tables, figures, found, files, TrackingSpec(mode="auto"), folder, warn=print)
 
 The run has the job_type `report` and the study as its group, as the study's trials have. Its id comes from the study,
 so that a report made again takes the place of the previous one.
@@ -12,7 +13,7 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,13 @@ def log_summary_run(
     tables: Sequence[Table],
     figures: Sequence[Figure],
     found: Sequence[Claim],
+    files: Mapping[str, Path],
     tracking: TrackingSpec,
     folder: Path,
     warn: Callable[[str], None],
 ) -> list[str]:
-    """Logs the run; answers with lines that say where it is. folder: the run is kept in its wandb/.
+    """Logs the run; answers with lines that say where it is. files: the tables' files, by their names in the artifact,
+    which the run has as its output. folder: the run is kept in its wandb/.
 
     Whatever goes wrong with W&B costs a warning: the report is written already."""
     if tracking.mode == "disabled":
@@ -63,6 +66,7 @@ def log_summary_run(
     tracker = make_tracker(tracking, folder, warn)
     tracker.start(card)
     tracker.log(card.id, 0, logged_values(results, tables, figures), None)
+    tracker.keep(card.id, f"results {study}", "results", dict(files))
     tracker.finish(card.id, summary_of(results, found))
     return tracker.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import yaml
@@ -51,6 +52,8 @@ class Page:
     """Whether -m sweeps over several values of a knob, separated by commas."""
     resumes: bool = False
     """Whether the same command goes on where an interrupted one stopped."""
+    detailed: tuple[str, ...] = ()
+    """Knobs whose choices all have the same keys; help lists those too, as `tracking.tags`."""
     studies: bool = False
     """Whether +experiments=NAME chooses a study."""
 
@@ -61,13 +64,14 @@ class Page:
         chosen = [item for item in values.pop("defaults", []) if isinstance(item, dict)]
         groups = [name for item in chosen for name in item if not name.startswith("override ")]
         values.pop("hydra", None)
-        lines = {match[1]: match for match in LINE.finditer(text)}
-        found = []
-        for name in (*groups, *values):
-            match = lines.get(name)
-            default, said = (match[2] or "", match[3] or "") if match else ("", "")
-            found.append(Knob(name, default, said, name in groups))
-        return found
+        return _knobs_in(text, (*groups, *values), groups)
+
+    def details(self, knob: Knob) -> list[Knob]:
+        """The keys of a detailed knob's default choice; empty for another knob."""
+        if knob.name not in self.detailed:
+            return []
+        text = (OWN / knob.name / f"{knob.default}.yaml").read_text(encoding="utf-8")
+        return _knobs_in(text, yaml.safe_load(text))
 
     def names(self) -> list[str]:
         return [knob.name for knob in self.knobs()]
@@ -84,10 +88,24 @@ class Page:
             said = knob.help + (f": {', '.join(conf.options(knob.name))}" if knob.group else "")
             first = f"{knob.name:<15} {default:<20} "
             lines.append(textwrap.fill(said or "-", width, initial_indent=first, subsequent_indent=indent))
+            for one in self.details(knob):
+                first = f"  {f'.{one.name}':<13} {one.default:<20} "
+                lines.append(textwrap.fill(one.help, width, initial_indent=first, subsequent_indent=indent))
         if self.studies:
             studies = ", ".join(conf.options("experiments"))
             lines += ["", textwrap.fill(f"experiments (with +experiments=NAME): {studies}", width)]
         return "\n".join([*lines, "", self.examples])
+
+
+def _knobs_in(text: str, names: Iterable[str], groups: Collection[str] = ()) -> list[Knob]:
+    """The knobs of these names, with the default and the comment of their lines."""
+    lines = {match[1]: match for match in LINE.finditer(text)}
+    found = []
+    for name in names:
+        match = lines.get(name)
+        default, said = (match[2] or "", match[3] or "") if match else ("", "")
+        found.append(Knob(name, default, said, name in groups))
+    return found
 
 
 RUN = Page(
@@ -95,6 +113,7 @@ RUN = Page(
     sweeps=True,
     resumes=True,
     studies=True,
+    detailed=("tracking",),
     texts=("results", "prompts", "study"),
     usage="python -m reno.run [-m] [-cd FOLDER] [knob=value ...]",
     purpose=(

@@ -24,7 +24,7 @@ INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 NESTED = re.compile(r"\+{0,2}((?:models|metric|method|optimizer|tracking|stop)\.[\w.@+-]+)=(.*)", re.S)
 """Knobs inside a choice, such as metric.head. Hydra gets them with `++`, because a choice's file need not list all its
 keys. A key that nothing reads is refused later."""
-TEXTS = ("path", "revision", "variant", "name", "kind", "project", "entity")
+TEXTS = ("path", "revision", "variant", "name", "kind", "project", "entity", "tags")
 """Keys of knobs inside a choice whose values are texts: the revision 12e4567 is no number."""
 
 

@@ -11,8 +11,8 @@ pytest.importorskip("wandb_workspaces")
 
 from reno.config.conf import OWN
 from reno.store.files import TRACE_COLUMNS
-from reno.tracking.cards import card_of, series_of, summary_values
-from scripts.build_dashboard import JUDGES, main, spec_json, workspace
+from reno.tracking.cards import card_of, numbers_of
+from scripts.build_dashboard import JUDGES, METRICS, Drawn, drawn_by, main, spec_json, workspace
 
 
 def panels(built):
@@ -40,55 +40,62 @@ def logged(record):
     named = types.SimpleNamespace(name="clip")
     settings = types.SimpleNamespace(method="reno")
     job = types.SimpleNamespace(models="m", metric=named, settings=settings, prompt_set="p", study="s", claims=())
-    card = card_of(stored.trial, types.SimpleNamespace(job=job, random=False), "s", stored.provenance)
-    return set(keys_of(card.config)), {*TRACE_COLUMNS, "image"}, set(summary_values(stored))
+    plan = types.SimpleNamespace(job=job, random=False, dtype="float32")
+    card = card_of(stored.trial, plan, "s", stored.provenance)
+    history = {*TRACE_COLUMNS, "image", "before", "after", "loss/clip"}
+    return set(keys_of(card.config)), history, set(numbers_of(stored, stored.judgements))
 
 
 def test_every_panel_is_there_and_draws_what_the_job_logs(logged):
     config, history, summary = logged
-    found = panels(workspace("lab", "reno", judges=["oracle"]))
+    built = workspace("lab", "reno", Drawn(["oracle"], ["clip"]))
+    found = panels(built)
     assert {kind: len(some) for kind, some in found.items()} == {
-        "Run History Line Plot": 6, "Media Browser": 2, "Bar Chart": 1, "Parallel Coordinates Plot": 1,
+        "Run History Line Plot": 4, "Media Browser": 3, "Bar Chart": 2, "Parallel Coordinates Plot": 1,
     }  # fmt: skip
     curves = found["Run History Line Plot"]
-    assert {"loss", "score"} <= {key for curve in curves for key in curve["metrics"]} <= history
+    assert {"loss/clip", "score"} <= {key for curve in curves for key in curve["metrics"]} <= history
     assert {curve["xAxis"] for curve in curves} == {"iteration"}
-    loss = {curve["groupBy"] for curve in curves if curve["metrics"] == ["loss"]}
-    assert loss == {"series.value", "labels.value.metric", "method.value.lr"}
-    assert {curve["groupBy"] for curve in curves} <= config
-    for media in found["Media Browser"]:
-        assert set(media["mediaKeys"]) == {"image"} <= history
-    assert found["Media Browser"][0]["gridSettings"] == {"xAxis": "step", "yAxis": "run"}
-    (bars,) = found["Bar Chart"]
-    assert set(bars["metrics"]) == {"oracle/bound/initial", "oracle/bound/best"} <= summary
-    assert bars["groupBy"] in config
+    assert {curve["groupBy"] for curve in curves} == {"series.value"} <= config
+    shown = [set(media["mediaKeys"]) for media in found["Media Browser"]]
+    assert shown == [{"before", "after"}, {"image"}, {"image"}] and set().union(*shown) <= history
+    assert found["Media Browser"][1]["gridSettings"] == {"xAxis": "step", "yAxis": "run"}
+    drawn = [set(bars["metrics"]) for bars in found["Bar Chart"]]
+    assert drawn == [
+        {f"oracle/{key}/{image}" for image in ("initial", "best")} for key in ("bound_share", "fully_bound")
+    ]
+    assert set().union(*drawn) <= summary
+    assert {bars["groupBy"] for bars in found["Bar Chart"]} <= config
     (parallel,) = found["Parallel Coordinates Plot"]
     accessors = [column["accessor"].split(":") for column in parallel["columns"]]
     assert {name for section, name in accessors if section == "config"} <= config
     assert {name for section, name in accessors if section == "summary"} <= summary
-    assert {"method.value.lr", "method.value.iterations", "oracle/bound/best"} <= {name for _, name in accessors}
+    assert {"lr.value", "iterations.value", "oracle/bound_share/best"} <= {name for _, name in accessors}
+    first = json.loads(spec_json(built))["section"]["panelBankConfig"]["sections"][0]
+    assert [panel["viewType"] for panel in first["panels"]] == ["Media Browser"]
 
 
-def test_the_runs_are_trials_of_a_study_and_not_its_report():
-    (runs,) = json.loads(spec_json(workspace("lab", "reno", study="clip_vs_blip")))["section"]["runSets"]
+def test_each_metric_has_a_panel_of_its_own_loss():
+    curves = panels(workspace("lab", "reno", Drawn(metrics=["clip", "blip"])))["Run History Line Plot"]
+    assert [curve["metrics"] for curve in curves][:2] == [["loss/clip"], ["loss/blip"]]
+
+
+def test_judges_and_metrics_are_those_of_the_projects_runs():
+    runs = [
+        types.SimpleNamespace(summary_metrics={"oracle/bound_share/best": 1, "loss/clip": 3.0, "loss": 3.0}),
+        types.SimpleNamespace(summary_metrics={"mine/of two/bound_share/best": 0.5, "loss/clip+blip": 3.0}),
+        types.SimpleNamespace(summary_metrics={}),
+    ]
+    assert drawn_by(runs) == Drawn(["mine/of two", "oracle"], ["clip", "clip+blip"])
+    assert drawn_by([]) == Drawn(JUDGES, METRICS)
+
+
+def test_the_runs_are_trials_of_a_study_and_neither_jobs_nor_its_report():
+    (runs,) = json.loads(spec_json(workspace("lab", "reno", Drawn(), "clip_vs_blip")))["section"]["runSets"]
     told = {(one["key"]["name"], one["op"], one["value"]) for one in runs["filters"]["filters"]}
-    assert ("jobType", "!=", "report") in told
+    assert {("jobType", "!=", "report"), ("jobType", "!=", "job")} <= told
     assert ("group", "clip_vs_blip") in {(name, value) for name, _, value in told}
-    assert len(panels(workspace("lab", "reno"))["Bar Chart"]) == len(JUDGES)
-    assert (
-        {"oracle", "blip_vqa", "detector", "detector_open"}
-        == set(JUDGES)
-        <= {path.stem for path in (OWN / "evaluator").glob("*.yaml")}
-    )
-
-
-def test_a_line_is_a_metric_with_its_learning_rate_or_its_control():
-    def series(**method):
-        return series_of(types.SimpleNamespace(method=method), "clip")
-
-    assert series(name="reno", lr=0.05) == "clip, lr 0.05"
-    assert series(name="decoder_only", lr=5.0) == "clip, decoder_only, lr 5"
-    assert series(name="best_of_n", iterations=50) == "clip, best_of_n"
+    assert set(JUDGES) <= {path.stem for path in (OWN / "evaluator").glob("*.yaml")}
 
 
 def test_without_a_key_it_says_in_a_sentence_what_is_needed(no_key, capsys):

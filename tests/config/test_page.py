@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 
 import pytest
@@ -125,3 +126,12 @@ def test_studies_are_listed_where_a_command_has_them(tmp_path):
     listed = " ".join(said[said.index("experiments (with +experiments=NAME): ") :].split()).split(": ")[1]
     assert "geneval, methods, mine, reno_table1, report, suites_testbed" in listed and listed.startswith("ablation")
     assert "experiments (with" not in EVALUATE.help(Conf())
+
+
+def test_the_keys_of_a_detailed_knob_have_lines_of_their_own():
+    text = RUN.help(Conf((OWN,)))
+    keys = yaml.safe_load((OWN / "tracking" / "auto.yaml").read_text())
+    for name, default in keys.items():
+        shown = json.dumps(default).strip('"')
+        assert re.search(rf"^  \.{name} +{re.escape(shown)} +\w", text, re.M)
+    assert "  .head" not in text

@@ -123,7 +123,7 @@ def test_a_run_that_is_offline_is_shown_again_by_its_jobs_command(alone, results
     tracker = make_tracker(TrackingSpec(mode="offline"), results, pytest.fail)
     tracker.amend(IDS[0], {}, "record")
     (line,) = tracker.close()
-    assert "the command of their job, run again, shows them anew" in line
+    assert line.startswith("Weights & Biases: 1 run without the new judgements; the command of the job, run again")
     assert not folder.logged(results, IDS[0])
 
 

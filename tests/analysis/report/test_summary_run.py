@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,12 @@ def test_a_run_holds_tables_with_images_figures_and_verdicts(store, tmp_path, ca
     picture = tmp_path / "curves__synthetic.png"
     Image.fromarray(np.full((8, 9, 3), 7, np.uint8)).save(picture)
     figure = Figure("curves", "Curves.", "synthetic", "pairs_test", "", picture.with_suffix(".pdf"), picture)
+    (tmp_path / "claims.csv").write_text("claim\n")
+    kept = {"claims.csv": tmp_path / "claims.csv"}
+    tracking = TrackingSpec("auto")
     warnings: list[str] = []
     for _ in range(2):  # a report made again takes the place of the one before it
-        lines = log_summary_run(results, tables, [figure], found, TrackingSpec("auto"), store, warnings.append)
+        lines = log_summary_run(results, tables, [figure], found, kept, tracking, store, warnings.append)
 
     assert warnings == [] and capfd.readouterr() == ("", "")
     assert len(lines) == 1 and "1 run offline" in lines[0] and "sync" in lines[0]
@@ -61,6 +65,9 @@ def test_a_run_holds_tables_with_images_figures_and_verdicts(store, tmp_path, ca
         files |= local
         written |= {k: json.loads(local[f"{k}.table.json"].read_text()) for k in keys if f"{k}.table.json" in local}
     assert set(written) == keys - {"figures/curves__synthetic"}
+    (results_artifact,) = [artifact for artifact in records["artifact"] if artifact["type"] == "results"]
+    assert re.fullmatch(r"results-[\w.-]+", results_artifact["name"])
+    assert [entry["path"] for entry in results_artifact["manifest"]["contents"]] == ["claims.csv"]
     trials = written["tables/trials"]
     assert len(trials["data"]) == min(len(results.trials), MOST_TRIALS)
     for cells in (dict(zip(trials["columns"], row, strict=True)) for row in trials["data"][:5]):
