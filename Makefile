@@ -12,7 +12,7 @@
 
 PYTHON ?= python3
 TORCH_INDEX ?=
-PROJECT ?= reno
+PROJECT ?= $(or $(WANDB_PROJECT),reno)
 ENTITY ?=
 ARGS ?=
 MAIN_JOB := -m metric=clip,blip lr=0.01,0.05

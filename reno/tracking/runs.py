@@ -209,8 +209,8 @@ class Runs:
             )
         if self._to_show_again:
             lines.append(
-                f"Weights & Biases: {_counted(self._to_show_again)} without the new judgements; the command of the job, "
-                "run again, shows them anew"
+                f"Weights & Biases: {_counted(self._to_show_again)} without the new judgements; the command of the "
+                "job, run again, shows them anew"
             )
         return lines
 
