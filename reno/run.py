@@ -120,7 +120,7 @@ def run_composed(config) -> int:
         if sweeping:
             say(f"job {context.job.num}: {' '.join(word.lstrip('+') for word in context.overrides.task)}")
         job = job_from_config(values_of(config, RUN, context), conf)
-        status = _run_job(job, folder, group=folder.parent.name if sweeping else folder.name)
+        status = _run_job(job, folder, folder.parent.name if sweeping else folder.name, sweeping)
         if status == INTERRUPTED and sweeping:
             raise KeyboardInterrupt  # Ctrl-C stops the whole sweep, not only this job
     except KeyboardInterrupt:
@@ -147,7 +147,7 @@ def _conf_of(context) -> Conf:
     return Conf((OWN, *folders))
 
 
-def _run_job(job: JobSpec, folder: Path, group: str) -> int:
+def _run_job(job: JobSpec, folder: Path, group: str, sweeping: bool) -> int:
     quieten_libraries()
     from reno.running.forecast import Foresight
     from reno.running.long_prompts import fit_prompts
@@ -164,9 +164,9 @@ def _run_job(job: JobSpec, folder: Path, group: str) -> int:
     from reno.tracking.surroundings import check_sweep
 
     tracking = TrackingSpec.from_knobs(job.tracking)
-    check_sweep(tracking)
+    check_sweep(tracking, sweeping)
     if job.dry_run:
-        _foresee(job, Foresight(), Unloaded())  # a file of choices said so; what is typed never comes here
+        _foresee(job, Foresight(), Unloaded(), sweeping)  # a file of choices said so; what is typed never comes here
         return 0
     if not _kept:
         _kept.extend([ModelPool(), Unloaded(load_own=False)])
@@ -206,7 +206,7 @@ def _dry_run(words: Words) -> int:
         if number is not None:
             say(f"job {number}: {job.typed}")
         try:
-            _foresee(job_from_config(job.values(), words.conf), seen, unloaded)
+            _foresee(job_from_config(job.values(), words.conf), seen, unloaded, number is not None)
         except Exception as error:
             error = hydras_own(error, words)
             if number is None:
@@ -219,7 +219,7 @@ def _dry_run(words: Words) -> int:
     return max(statuses)
 
 
-def _foresee(job, seen, unloaded) -> None:
+def _foresee(job, seen, unloaded, sweeping: bool) -> None:
     """Shows what one job would run. Raises BadInput for what it would refuse."""
     from reno.running.long_prompts import fit_prompts
     from reno.running.plan import make_plan
@@ -229,7 +229,7 @@ def _foresee(job, seen, unloaded) -> None:
     from reno.tracking.surroundings import check_sweep
     from reno.weights.checkpoints import foresee
 
-    check_sweep(TrackingSpec.from_knobs(job.tracking))
+    check_sweep(TrackingSpec.from_knobs(job.tracking), sweeping)
     plan = make_plan(job, foresee)
     plan = spare_judges(fit_prompts(plan, unloaded.too_long(plan)), unloaded)
     found = seen.look(plan)

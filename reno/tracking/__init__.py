@@ -18,6 +18,7 @@ background.py   the thread: passes each call to a process
 apart.py        the process
 runs.py         the calls of wandb, in that process
 shown.py        pictures and tables in a row
+names.py        texts as W&B takes them
 folder.py       the files on disk
 """
 

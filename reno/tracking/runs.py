@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 
 from reno.spec.errors import typed_line
 from reno.tracking import folder
+from reno.tracking.names import artifact_name, counted, label
 from reno.tracking.shown import caption, for_wandb
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Runs:
         import wandb
 
         self._step("run.log_artifact")
-        artifact = wandb.Artifact(_artifact_name(name), type=kind)
+        artifact = wandb.Artifact(artifact_name(name), type=kind)
         for inside, path in files.items():
             artifact.add_file(path, name=inside)
         self._open[run_id].run.log_artifact(artifact)
@@ -200,16 +200,16 @@ class Runs:
 
     def places(self) -> list[str]:
         """Where the finished runs are, one line for each place."""
-        lines = [f"Weights & Biases: {_counted(number)} at {url}" for url, number in self._online.items()]
+        lines = [f"Weights & Biases: {counted(number)} at {url}" for url, number in self._online.items()]
         sync = "wandb" if shutil.which("wandb") else f"{shlex.quote(sys.executable)} -m wandb"
         for path, number in self._offline.items():
             lines.append(
-                f"Weights & Biases: {_counted(number)} offline in {path}; "
+                f"Weights & Biases: {counted(number)} offline in {path}; "
                 f"to upload: {sync} sync {shlex.quote(str(path))}"
             )
         if self._to_show_again:
             lines.append(
-                f"Weights & Biases: {_counted(self._to_show_again)} without the new judgements; the command of the "
+                f"Weights & Biases: {counted(self._to_show_again)} without the new judgements; the command of the "
                 "job, run again, shows them anew"
             )
         return lines
@@ -267,10 +267,10 @@ class Runs:
         return wandb.init(
             reinit="create_new",
             id=card.id,
-            name=_label(f"{found.run_name} · {card.name}" if found.run_name else card.name, 128),
-            group=_label(card.group, 128),
-            job_type=_label(card.job_type, 64),
-            tags=sorted({label for tag in tags if (label := _label(tag, 64))}),
+            name=label(f"{found.run_name} · {card.name}" if found.run_name else card.name, 128),
+            group=label(card.group, 128),
+            job_type=label(card.job_type, 64),
+            tags=sorted({named for tag in tags if (named := label(tag, 64))}),
             config=card.config,
             project=self._settings.project or found.project or PROJECT,
             entity=self._settings.entity or found.entity,
@@ -301,19 +301,5 @@ class Runs:
         return {"mode": "offline", "directory": Path(run.sync_dir).name}
 
 
-def _label(text: str, limit: int) -> str | None:
-    """A text as a name in W&B: one line of at most `limit` characters; None, W&B's default, if it is empty."""
-    return " ".join(text.split())[:limit] or None
-
-
-def _artifact_name(text: str) -> str:
-    """A text as the name of an artifact: letters, digits, dots, dashes and underscores."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:100].strip("-") or "results"
-
-
 def _set_record(run: Any, provenance: dict[str, Any], record: str) -> None:
     run.config.update({"provenance": {**provenance, "record": record}}, allow_val_change=True)
-
-
-def _counted(number: int) -> str:
-    return f"{number} run" if number == 1 else f"{number} runs"

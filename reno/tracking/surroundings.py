@@ -38,10 +38,18 @@ def sweep_of(environment: Mapping[str, str] = os.environ) -> Sweep | None:
     return Sweep(sweep, run, _parameters(environment.get("WANDB_SWEEP_PARAM_PATH")))
 
 
-def check_sweep(settings: TrackingSpec, environment: Mapping[str, str] = os.environ) -> None:
-    """Raises BadInput for a place that was chosen and is not the sweep's: W&B would take the run for no part of it."""
+def check_sweep(
+    settings: TrackingSpec, several_jobs: bool = False, environment: Mapping[str, str] = os.environ
+) -> None:
+    """Raises BadInput for what cannot be a run of the sweep that started this process, if one did: several jobs, and a
+    project or a team that was chosen and is not the sweep's."""
     if sweep_of(environment) is None or settings.mode == "disabled":
         return
+    if several_jobs:
+        raise BadInput(
+            "an agent of W&B starts one job, which is one run of its sweep; leave out -m and experiments that sweep, "
+            "or add tracking=disabled"
+        )
     for knob, variable in (("project", "WANDB_PROJECT"), ("entity", "WANDB_ENTITY")):
         chosen, own = getattr(settings, knob), environment.get(variable)
         if chosen and own and chosen != own:

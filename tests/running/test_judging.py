@@ -410,3 +410,18 @@ def test_a_judge_that_looks_for_places_judges_those_prompts_alone_in_a_run_and_l
         verdict = said["a bee on the left of a lamp", seed]["detector_spatial"].best
         assert (verdict.judgements, verdict.score, verdict.correct) == ((), 0.0, False)
     assert said["a red car", 1].keys() == {"blip_vqa"} and said["a red car", 2] == {}
+
+
+def test_the_runs_of_the_trials_that_were_judged_now_get_the_judgements(words, store, monkeypatch, capsys):
+    shown = []
+
+    def show(judged, settings, results, warn):
+        shown.append((sorted(trial.id for trial in judged), settings.project, results))
+        return ["the runs are there"]
+
+    monkeypatch.setattr("reno.tracking.judgements.show_judgements", show)
+    for _ in range(2):  # the second command judges nothing
+        assert main([*words, "tracking.project=p"]) == 0
+    own = sorted(trial.id for trial in store)
+    assert shown == [(own, "p", store.root), ([], "p", store.root)]
+    assert "the runs are there" in capsys.readouterr().out

@@ -270,13 +270,15 @@ def test_the_group_is_what_was_typed_then_what_wandb_says(study, variables, grou
     assert group_of(study, "the sweep", variables) == group
 
 
-def test_a_project_that_is_not_the_sweeps_is_refused():
+def test_what_cannot_be_a_run_of_the_sweep_is_refused():
     sweep = {"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "r", "WANDB_PROJECT": "theirs"}
     with pytest.raises(BadInput, match=r"tracking.project='mine' is not the project of the sweep .* 'theirs'"):
-        check_sweep(TrackingSpec(project="mine"), sweep)
-    check_sweep(TrackingSpec(project="theirs"), sweep)
-    check_sweep(TrackingSpec(), sweep)
-    check_sweep(TrackingSpec(project="mine"), {"WANDB_PROJECT": "theirs"})
+        check_sweep(TrackingSpec(project="mine"), False, sweep)
+    with pytest.raises(BadInput, match="starts one job"):
+        check_sweep(TrackingSpec(), True, sweep)
+    check_sweep(TrackingSpec(project="theirs"), False, sweep)
+    check_sweep(TrackingSpec(mode="disabled", project="mine"), True, sweep)
+    check_sweep(TrackingSpec(project="mine"), True, {"WANDB_PROJECT": "theirs"})
 
 
 def test_judgements_made_later_reach_the_runs_that_there_are(begun, tmp_path):
