@@ -171,8 +171,8 @@ class Runs:
         import wandb
 
         self._step("wandb.init")
-        entity, project = urllib.parse.unquote(where["url"]).split("/")[-4:-2]
         try:
+            entity, project = urllib.parse.unquote(where["url"]).split("/")[-4:-2]
             run = wandb.init(
                 reinit="create_new", id=run_id, resume="must", project=project, entity=entity, dir=str(self._place),
                 mode="online", settings=self._quiet(),
@@ -250,7 +250,7 @@ class Runs:
     @property
     def _place(self) -> Path:
         """The folder in whose wandb/ the runs are written."""
-        return Path(os.environ.get("WANDB_DIR") or self._results)
+        return Path(os.environ.get("WANDB_DIR") or self._results).expanduser()
 
     def _quiet(self, **more: Any) -> Any:
         import wandb

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import types
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +26,7 @@ from analysis.tables.headline import headline
 from reno.spec.errors import BadInput
 from reno.store.records import BatchMate
 from reno.store.stored import read_trial
-from reno.tracking.cards import numbers_of, record_text
+from reno.tracking.cards import card_of, numbers_of, record_text
 
 FRAMES = ("trials", "judged", "scores", "members", "absent")
 
@@ -106,6 +108,23 @@ def test_the_frames_are_those_of_the_store(store, older):
     assert set(from_wandb.members["trial"]) == own
     assert [len(one.rows) for one in slices(from_wandb)] == [len(one.rows) for one in slices(tidy(records))]
     assert str(from_wandb.root) == "wandb:lab/study"
+
+
+def test_what_the_job_logs_is_what_is_read(record):
+    """The config is that of the card, with the record that the run's end adds to its provenance."""
+    stored = record(seed=3, judges=(("oracle", "none"),))
+    job = types.SimpleNamespace(
+        models=stored.labels.models, metric=types.SimpleNamespace(name="clip"),
+        settings=types.SimpleNamespace(method="reno"), prompt_set=stored.labels.prompts, study=stored.labels.study,
+        claims=({"key": "a"},),
+    )  # fmt: skip
+    plan = types.SimpleNamespace(job=job, random=False, dtype="float32")
+    config = card_of(stored.trial, plan, "g", stored.provenance).config
+    config["provenance"]["record"] = record_text(stored, stored.judgements)
+    logged = {**node(stored), "config": json.dumps({key: {"value": value} for key, value in config.items()})}
+    results = load_wandb("lab/study", RecordedServer([logged]))
+    assert results.records == {stored.id: msgspec.structs.replace(stored, files={})}
+    assert [one for one in results.members["study"]] == [stored.labels.study]
 
 
 def test_failed_crashed_stopped_and_missing_runs_are_counted(record, job):
