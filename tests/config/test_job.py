@@ -56,7 +56,10 @@ def test_every_knob_reaches_the_job(compose, tmp_path):
     assert job.execution == Execution(checkpointing=True, compile=True, channels_last=True)
     assert (job.results, job.study, job.dry_run) == (tmp_path, "mine", True)
     assert [claim["key"] for claim in job.claims] == ["a", "b", "c", "d"]
-    assert job.tracking == {"mode": "offline", "project": "lab", "entity": None, "images": True, "timeout": 30}
+    assert job.tracking == {
+        "mode": "offline", "project": "lab", "entity": None, "tags": [], "level": "all", "images": True,
+        "images_every": 1, "timeout": 30,
+    }  # fmt: skip
 
 
 def test_claims_are_those_of_a_file_or_the_studys_own(own, compose, refusal):
