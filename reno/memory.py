@@ -46,10 +46,10 @@ def _predict(words: Words) -> int:
 
     job = job_from_config(composed(PAGE, words), words.conf)
     quieten_libraries()
-    from reno.running.fit.prediction import predict
-    from reno.screen.fit import show_prediction
+    from reno.running.fit.prediction import predictions
+    from reno.screen.fit import show_predictions
 
-    show_prediction(job, predict(job, "cuda" if job.device == "auto" else job.device.partition(":")[0]))
+    show_predictions(job, predictions(job, "cuda" if job.device == "auto" else job.device.partition(":")[0]))
     return 0
 
 

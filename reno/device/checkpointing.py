@@ -18,11 +18,11 @@ DIFFUSERS_BLOCKS = {"ResnetBlock2D", "Transformer2DModel", "Attention"}
 """Classes of a U-Net and a VAE; the outermost of them are checkpointed."""
 
 LEAST_SIDE = 256
-"""`checkpointing=auto` is on from this many pixels per side: below, all activations of a batch take a few MB."""
+"""Pixels. Below, all activations of a batch take a few MB, and `checkpointing=auto` is off whatever memory is free."""
 
 
 def worth_checkpointing(image_size: tuple[int, int]) -> bool:
-    """Whether `checkpointing=auto` is on for images of this (height, width)."""
+    """Whether images of this (height, width) are large enough for checkpointing to save memory that matters."""
     return max(image_size) >= LEAST_SIDE
 
 

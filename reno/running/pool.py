@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -33,7 +33,16 @@ class Models:
     """Metrics that are only recorded, by name."""
     evaluators: tuple[Evaluator, ...]
     execution: Execution
-    """How they run; checkpointing is True or False here, never None."""
+    """How they run; nothing is left open here, so checkpointing is True or False, never None."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why they run so, by knob, for each that the job left open."""
+
+    def run_as(self, execution: Execution, reasons: dict[str, str] | None = None) -> Models:
+        """The same models, which from now on run so, in every job: an earlier job of this process may have set it
+        otherwise."""
+        self.generator.run_as(execution)
+        self.metric.set_checkpointing(bool(execution.checkpointing))
+        return dataclasses.replace(self, execution=execution, reasons=reasons or {})
 
 
 class ModelPool:
@@ -63,8 +72,8 @@ class ModelPool:
         for located, evaluator in zip(plan.evaluators, evaluators, strict=True):
             check_judged(evaluator, located.able(plan.job.prompts))
         self._make_room(generator, metric)
-        execution = _run_as(plan.job.execution, generator, metric)
-        return Models(generator, metric, recorded, evaluators, execution)
+        execution = _closed(plan.job.execution, generator.image_size)
+        return Models(generator, metric, recorded, evaluators, execution).run_as(execution)
 
     def evaluator(self, located: LocatedEvaluator, device: torch.device, leave: bool = True) -> Evaluator:
         """A judge, loaded now or by an earlier job. It judges within its `on_device`. Raises BadInput.
@@ -169,12 +178,9 @@ def _distinct_names(terms: tuple[MetricTerm, ...]) -> tuple[str, ...]:
     return tuple(name if names.index(name) == place else f"{name}{place + 1}" for place, name in enumerate(names))
 
 
-def _run_as(asked: Execution, generator: Generator, metric: WeightedSum) -> Execution:
-    """Sets how the models run, for every job: an earlier job of this process may have set it otherwise."""
-    checkpointing = asked.checkpointing
-    if checkpointing is None:
-        checkpointing = worth_checkpointing(generator.image_size)
-    execution = dataclasses.replace(asked, checkpointing=checkpointing)
-    generator.run_as(execution)
-    metric.set_checkpointing(checkpointing)
-    return execution
+def _closed(asked: Execution, image_size: tuple[int, int]) -> Execution:
+    """How models run as they are loaded, with the least memory where the job leaves it open. The memory that is free
+    once they are loaded decides (reno/running/execution.py)."""
+    if asked.checkpointing is not None:
+        return asked
+    return dataclasses.replace(asked, checkpointing=worth_checkpointing(image_size))

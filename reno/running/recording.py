@@ -10,8 +10,8 @@ from msgspec import UNSET
 from reno.running.batch import BatchRun, Progress
 from reno.running.outcome import Outcome
 from reno.running.plan import Batch, Plan
+from reno.running.pool import Models
 from reno.running.provenance import Environment, peak_host_bytes
-from reno.spec.job import Execution
 from reno.spec.trial import TrialSpec
 from reno.store.records import (
     DONE,
@@ -84,7 +84,7 @@ def provenances(
     trials: Iterable[TrialSpec],
     sizes: tuple[Cut, int],
     environment: Environment,
-    execution: Execution,
+    models: Models,
 ) -> dict[str, Provenance]:
     """The provenance of some trials of a batch, by id. sizes: the size that was chosen, and how many run side by side,
     with copies that fill the batch up."""
@@ -104,10 +104,11 @@ def provenances(
         )
         for mate in batch
     )
+    execution = ExecutionRecord(**vars(models.execution), reasons=models.reasons or UNSET)
     return {
         trial.id: Provenance(
             **vars(environment),
-            execution=ExecutionRecord(**vars(execution)),
+            execution=execution,
             device_type=plan.job.device,
             checkpoints=origins,
             generator=UNSET if plan.generator.plain else own_generator(plan),

@@ -33,7 +33,7 @@ from reno.spec.job import (
 )
 from reno.spec.trial import TrialSpec
 from reno.store.files import TRACE_COLUMNS
-from reno.store.records import GitState, Origin, Provenance, TrialRecord
+from reno.store.records import ExecutionRecord, GitState, Origin, Provenance, TrialRecord
 from reno.store.stored import Damaged, Stored
 from reno.weights.checkpoints import Located
 
@@ -136,8 +136,13 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
         claims=(),
         tracking={},
         dry_run=False,
-        execution=BEFORE_THE_CHOICE if execution is UNSET else Execution(**msgspec.structs.asdict(execution)),
+        execution=BEFORE_THE_CHOICE if execution is UNSET else _as_it_ran(execution),
     )
+
+
+def _as_it_ran(record: ExecutionRecord) -> Execution:
+    values = msgspec.structs.asdict(record)
+    return Execution(**{name: value for name, value in values.items() if name != "reasons"})
 
 
 def _generator(record: TrialRecord, origin: Origin | None) -> GeneratorSpec:

@@ -23,6 +23,7 @@ from pathlib import Path
 from reno.device.choice import choose_device, make_deterministic, why_dtype
 from reno.device.residence import out_of_memory, release
 from reno.running.batch import BatchRun, run_batch
+from reno.running.execution import choose_execution, choices, for_less_memory, worth_telling
 from reno.running.listeners import Listener, Listeners, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import Batch, Plan, cut, damaged_judgements, judged_otherwise, missing, read_finished
@@ -109,7 +110,9 @@ class Runner:
         stored."""
         if len(self.finished) == len(self.plan.trials):
             return None, None, []
-        models = self._load()
+        models = choose_execution(self.plan, self._load())
+        for choice in worth_telling(models):
+            self._note(choice)
         size = choose_batch_size(self.plan, self.finished, models, tell=self._note)
         if size.automatic:
             self._note(f"batch_size={size.size}: {size.reason}")
@@ -147,7 +150,8 @@ class Runner:
         """Runs the batches one by one; a batch's files are written while the next one runs. A short batch, such as the
         last one, is filled up: a trial is then the same to the last bit whichever job it runs in.
 
-        If memory runs out, this batch and those after it run in halves, down to one trial at a time.
+        If memory runs out, this batch and those after it run with checkpointing, if that was left open, and then in
+        halves, down to one trial at a time.
         """
         device = models.generator.device
         surroundings = environment(device)
@@ -162,9 +166,15 @@ class Runner:
                     waiting.extendleft(reversed(missing(cut(batch, side_by_side), self.finished)))
                     continue
                 wanted = [trial for trial in batch if trial.id not in self.finished]
-                found = provenances(self.plan, batch, wanted, (size, side_by_side), surroundings, models.execution)
+                found = provenances(self.plan, batch, wanted, (size, side_by_side), surroundings, models)
                 running = RunningBatch(batch, found, number, number + len(waiting))
                 done = self._attempt(running, models, side_by_side)
+                if isinstance(done, Broken) and done.out_of_memory and (leaner := for_less_memory(self.plan, models)):
+                    release(device)
+                    models = leaner
+                    waiting.appendleft(batch)
+                    self._warn(f"out of memory with {side_by_side} side by side; going on with checkpointing")
+                    continue
                 if isinstance(done, Broken) and done.out_of_memory and side_by_side > 1:
                     release(device)
                     too_many, side_by_side = side_by_side, (side_by_side + 1) // 2
@@ -265,6 +275,8 @@ class Runner:
         job, device = self.plan.job, models.generator.device
         log.info("models in %s: %s", self.plan.dtype, why_dtype(job.dtype, self.plan.dtype, device.type))
         log.info("executed with %s", models.execution)
+        for choice in choices(models):
+            log.info(choice)
         log.info("batch_size=%d: %s", size.size, size.reason)
 
     def _write_record(self, seconds: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.table import Table
 
@@ -11,27 +13,28 @@ from reno.running.fit.prediction import Prediction
 from reno.spec.job import JobSpec
 
 
-def show_prediction(job: JobSpec, found: Prediction) -> None:
-    """Prints a job's memory at its peak, and which cards have enough."""
+def show_predictions(job: JobSpec, found: Sequence[Prediction]) -> None:
+    """Prints a job's memory at its peak, and which cards have enough. found: one prediction, or two where free memory
+    decides about checkpointing: without it and with it."""
     console = PatientConsole()
     batch = job.batch_size or 1  # `auto` depends on the free memory of the machine that runs the job
-    height, width = found.image_size
-    checkpointing = "with" if found.execution.checkpointing else "without"
+    height, width = found[0].image_size
+    both = "checkpointing as memory allows" if len(found) > 1 else f"{_which(found[0])} checkpointing"
     console.print(
-        f"{job.models}, metric {job.metric.name}, method {job.settings.method}, {height} x {width}, {found.dtype}, "
-        f"{checkpointing} checkpointing, batch {batch}"
+        f"{job.models}, metric {job.metric.name}, method {job.settings.method}, {height} x {width}, {found[0].dtype}, "
+        f"{both}, batch {batch}"
     )
-    console.print(_peak(found, batch))
-    if found.judging:
-        console.print(_judges(found, batch))
-    for name, why in found.unknown.items():
+    console.print(_peaks(found, batch))
+    if found[0].judging:
+        console.print(_judges(found[0], batch))
+    for name, why in found[0].unknown.items():
         console.print(f"the judge {name} is not in this: its memory cannot be foretold ({why})")
     console.print(_cards(found, batch))
     console.print(
         f"The margin: {CONTEXT / GIB:g} GiB for the device's context and libraries (assumed), and {SHARE:.0%} of the "
         "activations for memory inside one operation and for the allocator's rounding (measured on one GPU)."
     )
-    if found.judging:
+    if found[0].judging:
         console.print(
             "Judges are on a GPU only after the optimisation, one at a time; a job needs the larger of the two. Their "
             f"seconds on a T4 are predicted, at {REACHED:.0%} of its peak, for the two images of a trial and at most; "
@@ -39,20 +42,33 @@ def show_prediction(job: JobSpec, found: Prediction) -> None:
         )
 
 
-def _peak(found: Prediction, batch: int) -> Table:
-    peak = found.optimising(batch)
-    spare = margin_of(peak, found.weight_bytes)
-    table = Table("while the noise is optimised", "GiB", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.columns[1].justify = "right"
-    for part, size in found.weights.items():
-        table.add_row(f"  weights of {part}", f"{size / GIB:.3f}")
+def _which(found: Prediction) -> str:
+    return "with" if found.execution.checkpointing else "without"
+
+
+def _peaks(found: Sequence[Prediction], batch: int) -> Table:
+    heads = ["GiB"] if len(found) == 1 else [f"{_which(one)} checkpointing, GiB" for one in found]
+    table = Table("while the noise is optimised", *heads, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+
+    def add(name: str, sizes: Sequence[int]) -> None:
+        table.add_row(name, *(f"{size / GIB:.3f}" for size in sizes))
+
+    peaks = [one.optimising(batch) for one in found]
+    spare = [margin_of(peak, one.weight_bytes) for peak, one in zip(peaks, found, strict=True)]
+    for part in found[0].weights:
+        add(f"  weights of {part}", [one.weights[part] for one in found])
     table.add_section()
-    table.add_row("weights", f"{found.weight_bytes / GIB:.3f}")
-    table.add_row("activations, gradients, optimiser, images", f"{(peak - found.weight_bytes) / GIB:.3f}")
-    table.add_row("all tensors", f"{peak / GIB:.3f}")
-    table.add_row("margin", f"{spare / GIB:.3f}")
+    add("weights", [one.weight_bytes for one in found])
+    add(
+        "activations, gradients, optimiser, images",
+        [peak - one.weight_bytes for peak, one in zip(peaks, found, strict=True)],
+    )
+    add("all tensors", peaks)
+    add("margin", spare)
     table.add_section()
-    table.add_row("total", f"{(peak + spare) / GIB:.3f}")
+    add("total", [sum(both) for both in zip(peaks, spare, strict=True)])
     return table
 
 
@@ -73,11 +89,15 @@ def _judges(found: Prediction, batch: int) -> Table:
     return table
 
 
-def _cards(found: Prediction, batch: int) -> Table:
-    table = Table("card", "GiB", "fits", "largest batch", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in (1, 3):
-        table.columns[column].justify = "right"
+def _cards(found: Sequence[Prediction], batch: int) -> Table:
+    """What each card runs: the first prediction that fits, as a job on it would choose; else the last."""
+    chosen = ["checkpointing"] * (len(found) > 1)
+    table = Table("card", "GiB", "fits", *chosen, "largest batch", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in (table.columns[1], table.columns[-1]):
+        column.justify = "right"
     for name, memory in CARDS.items():
-        largest = largest_batch(found, memory)
-        table.add_row(name, f"{memory / GIB:g}", "yes" if largest >= batch else "no", str(largest or "-"))
+        runs = next((one for one in found if largest_batch(one, memory) >= batch), found[-1])
+        largest = largest_batch(runs, memory)
+        how = ["on" if runs.execution.checkpointing else "off"] * len(chosen)
+        table.add_row(name, f"{memory / GIB:g}", "yes" if largest >= batch else "no", *how, str(largest or "-"))
     return table

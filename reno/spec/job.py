@@ -147,7 +147,8 @@ class Execution:
     """How the models run. It decides time and memory; results change only by the rounding of kernels."""
 
     checkpointing: bool | None = None
-    """Run blocks again in the backward pass instead of keeping their activations; None: only if images are large."""
+    """Run blocks again in the backward pass instead of keeping their activations; None: only if memory is short
+    (reno/running/execution.py)."""
     compile: bool = False
     """Compile the generator's blocks with torch.compile."""
     channels_last: bool = False

@@ -138,6 +138,8 @@ class ExecutionRecord(Record, kw_only=True):
     checkpointing: bool | None = None
     compile: bool = False
     channels_last: bool = False
+    reasons: dict[str, str] | UnsetType = UNSET
+    """Why, by knob, for each that the job left open; absent if it left none open."""
 
 
 class Origin(Record, kw_only=True):

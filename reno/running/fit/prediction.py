@@ -96,6 +96,26 @@ def predict(job: JobSpec, device_type: str) -> Prediction:
         return rehearse(plan_without_weights(job, device_type, folder), device_type)
 
 
+def predictions(job: JobSpec, device_type: str) -> tuple[Prediction, ...]:
+    """As `predict`. Where `checkpointing=auto` depends on the memory that is free, there are two: without checkpointing
+    and with it."""
+    with_it = predict(job, device_type)
+    if job.execution.checkpointing is not None or not with_it.execution.checkpointing:
+        return (with_it,)
+    kept = dataclasses.replace(job, execution=dataclasses.replace(job.execution, checkpointing=False))
+    return predict(kept, device_type), with_it
+
+
+def rehearsed_growth(plan: Plan, device_type: str, batch: int) -> int:
+    """The most bytes alive at once in a batch of this size, beside the weights. One rehearsal, where `rehearse` needs
+    three."""
+    plan = dataclasses.replace(plan, job=_shortened(plan.job))
+    with rehearsal(device_type) as live:
+        models = ModelPool().load(plan, META)
+        peak = int(_timeline(plan, models, live, batch).max())
+        return peak - sum(_weights_by_part(plan, models).values())
+
+
 def rehearse(plan: Plan, device_type: str) -> Prediction:
     """Rehearses a plan whose checkpoints are on this disk. Only their configurations are read."""
     loop = dataclasses.replace(plan, job=_shortened(plan.job), evaluators=())
