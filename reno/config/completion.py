@@ -44,6 +44,7 @@ WORDS = {
     "dtype": DTYPES,
     "batch_size": ("auto",),
     "checkpointing": ("auto", "true", "false"),
+    "compile": ("auto", "graph", "true", "false"),
     "on_long": ON_LONG,
     "track": ("auto", "offline", "online", "disabled"),
     "download": ("nothing", "pictures", "all"),

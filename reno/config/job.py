@@ -101,7 +101,8 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         dry_run=flag("dry_run", values["dry_run"]),
         execution=Execution(
             checkpointing=_checkpointing(values["checkpointing"]),
-            compile=flag("compile", values["compile"]),
+            compile=_compile(values["compile"]),
+            graph=values["compile"] == "graph",
             channels_last=flag("channels_last", values["channels_last"]),
         ),
         reference_seconds=None if seconds is None else number("models.reference_seconds", seconds, above=0.0),
@@ -428,3 +429,9 @@ def _checkpointing(value: object) -> bool | None:
     if value != "auto" and not isinstance(value, bool):
         raise BadInput(f"checkpointing must be auto, true or false, not {value!r}")
     return None if value == "auto" else value
+
+
+def _compile(value: object) -> bool | None:
+    if value not in ("auto", "graph") and not isinstance(value, bool):
+        raise BadInput(f"compile must be auto, graph, true or false, not {value!r}")
+    return None if value == "auto" else value is True

@@ -64,6 +64,7 @@ def make_deterministic(threads: int | None) -> None:
     None keeps torch's own number."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing reads it before it is written
     torch.backends.cudnn.benchmark = False
     if threads is not None and threads != torch.get_num_threads():
         torch.set_num_threads(threads)

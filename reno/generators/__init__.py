@@ -42,6 +42,9 @@ class Generator:
     """The modules between noise and image: on the device while noise is optimised."""
     reading: tuple[torch.nn.Module, ...] = ()
     """The text encoders: on the device only within `encode`."""
+    static: bool = False
+    """Whether `__call__` and `decode` run the same kernels on every call, draw no number, and leave no value for the
+    host to read or bring: then a CUDA graph can replay them."""
     blocks: tuple[torch.nn.Module, ...] = ()
     """The modules whose blocks may be checkpointed, compiled and kept in channels-last memory."""
 
@@ -74,5 +77,5 @@ class Generator:
         """Switches checkpointing, compilation and channels-last memory of the blocks on or off."""
         form = torch.channels_last if execution.channels_last else torch.contiguous_format
         for module in self.blocks:
-            set_checkpointing(module, bool(execution.checkpointing), compiled=execution.compile)
+            set_checkpointing(module, bool(execution.checkpointing), compiled=bool(execution.compile))
             module.to(memory_format=form)

@@ -27,6 +27,8 @@ READER = "the generator's text encoder"
 class StableDiffusion(Generator):
     """G(noise, prompt) -> image, by U-Net and VAE decoder."""
 
+    static = True
+
     def __init__(
         self,
         folder: Path,

@@ -8,6 +8,8 @@ The module has
     check(settings) -> None                         # optional: raises BadInput for values that cannot be used
     shortened(settings, iterations) -> settings     # optional: the same kinds of steps in as few images as can be, to
                                                     # foretell memory and time; default: at most so many iterations
+    STATIC = True                                   # optional: it climbs by reno.climb and draws no number meanwhile;
+                                                    # a CUDA graph can replay its iterations; default: False
 
 Keyword arguments of `steps` after the first two are the method's own settings; conf/method/NAME.yaml gives them values.
 `kind:` in that file may be the dotted path of a module elsewhere.
@@ -22,12 +24,16 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from reno.spec.job import MethodSettings, Stop
 from reno.weights.kinds import check_options, module_of
+
+if TYPE_CHECKING:
+    from reno.methods._ahead import Ahead
 
 STOPS = ("patience", "score", "seconds")
 """What may end a trial early, as in reno/spec/job.py:Stop."""
@@ -64,6 +70,8 @@ class Problem:
     through float16, which would round its small numbers to zero."""
     dtype: str = "float32"
     """The number format of the models, for what is advised when a number is not finite."""
+    ahead: Ahead | None = None
+    """How the device runs ahead of the host; None: each step is read before the next one begins."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,8 @@ class Step:
     """(B,), before clipping; NaN where no gradient was taken."""
     failures: dict[int, str] = field(default_factory=dict)
     """Why a trial cannot go on, by its place in the batch. Its noise no longer changes."""
+    pixels: np.ndarray | None = None
+    """The images rounded to uint8 (B, H, W, 3), if the host has them already."""
 
     @property
     def noise_norm(self) -> torch.Tensor:

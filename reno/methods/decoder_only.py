@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from reno.methods import Problem, Step, reno
 from reno.spec.job import MethodSettings
 
+STATIC = True
+
 
 def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
     """ReNO's steps with the decoder in place of the whole generator."""

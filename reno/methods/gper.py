@@ -26,6 +26,8 @@ from reno.spec.job import MethodSettings
 
 identity, shortened = reno.identity, reno.shortened
 
+STATIC = True
+
 
 def steps(problem: Problem, settings: MethodSettings, *, start: int = 1, block: int = 16) -> Iterator[Step]:
     """ReNO's steps along the projected gradient. block: complex numbers in a block; the last one may be shorter."""

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import torch
 
 from reno.config.checks import whole_number
+from reno.device.reading import Tensors
 from reno.methods import (
     Problem,
     Step,
@@ -33,12 +34,15 @@ from reno.methods import (
     whole_identity,
     wider_dtype,
 )
+from reno.methods._ahead import climb_ahead
 from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
+from reno.weights.images import levels
 
 Regularizer: TypeAlias = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """From a noise and the metric's gradient there, both (B, C, h, w), to the weighted regulariser (B,) and its
 gradient."""
+STATIC = True
 Direction: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """From the metric's gradient (B, C, h, w) to the one that is followed instead, of the same shape."""
 
@@ -108,6 +112,10 @@ def best_starts(problem: Problem, count: int, kept: int) -> Generator[Step, None
 def climb(ascent: Ascent, updates: int, first: int = 0) -> Iterator[Step]:
     """Yields updates + 1 steps: the k-th holds the image after k updates. The last takes no gradient. first: the number
     of the first step."""
+    if ascent.may_run_ahead:
+        yield from climb_ahead(ascent, first, first + updates, ascent.problem.ahead)
+        yield ascent.last(first + updates)
+        return
     for iteration in range(first, first + updates):
         yield ascent.look(iteration)
         ascent.move()
@@ -129,11 +137,18 @@ class Ascent:
         self.problem, self.settings = problem, settings
         self.regularizer, self.direction = regularizer, direction
         self.noise = noise.clone().requires_grad_(True)
-        self.optimizer = make_optimizer(self.noise, settings)
+        self.optimizer = make_optimizer(self.noise, settings, fused=bool(problem.ahead and problem.ahead.fused))
         self.scale = torch.full((len(noise),), problem.loss_scale, dtype=noise.dtype, device=noise.device)
         self.failures: dict[int, str] = {}
         """Why a trial cannot go on, by its place. Its noise no longer changes."""
         self.begun = False
+        self.regular = torch.ones((), dtype=torch.bool, device=noise.device)
+        """Of `advance`: whether every number was finite since the last `move`."""
+
+    @property
+    def may_run_ahead(self) -> bool:
+        """A further regularizer may draw noise on the host, which no device can do by itself."""
+        return self.problem.ahead is not None and self.regularizer is None
 
     def look(self, iteration: int) -> Step:
         """The image, its score and its gradient."""
@@ -158,6 +173,43 @@ class Ascent:
         """One optimiser step along the gradient, clipped for each trial by itself."""
         self.noise.grad = clip_by_trial(self.gradient, self.grad_norm, self.settings.grad_clip)
         _update(self.optimizer, self.noise, stopped=sorted(self.failures))
+        self.regular.fill_(True)
+
+    def advance(self) -> Tensors:
+        """`look` and `move` in one, of which the host reads nothing: tensors of B trials, the noise and the images as
+        they were before the update. Not before the first `move`, which makes the optimiser's state.
+
+        Where any number is not finite, "regular" is False, and nothing moves until the next `move`: the step is to be
+        taken by `look` and `move`.
+        """
+        before = [tensor.detach().clone() for tensor in self.state()]
+        images, scores, losses, slope = _once_with_gradient(self.problem, self.noise, self.scale)
+        with torch.no_grad():
+            regularizer, pull = _regularize(self.noise, self.settings.regularization)
+            gradient = (slope if self.direction is None else self.direction(slope)) + pull
+            grad_norm = gradient.flatten(1).norm(dim=1)
+            self.regular.logical_and_(slope.isfinite().all() & pull.isfinite().all())
+            self.noise.grad = clip_by_trial(gradient, grad_norm, self.settings.grad_clip)
+            self.optimizer.step()
+            for tensor, kept in zip(self.state(), before, strict=True):
+                if tensor is not self.regular:
+                    tensor.copy_(torch.where(self.regular, tensor, kept))
+            return {
+                "noise": before[0],
+                "images": images,
+                "pixels": levels(images).contiguous(),
+                "total": scores.total,
+                "terms": scores.terms,
+                "losses": losses,
+                "regularizer": regularizer,
+                "grad_norm": grad_norm,
+                "regular": self.regular.clone(),
+            }
+
+    def state(self) -> list[torch.Tensor]:
+        """What `advance` changes: the noise first, the optimiser's tensors, and whether all was regular."""
+        own = self.optimizer.state[self.noise].values()
+        return [self.noise, *(value for value in own if torch.is_tensor(value)), self.regular]
 
     def last(self, iteration: int) -> Step:
         """The image and its score, without a gradient."""
@@ -172,12 +224,19 @@ class Ascent:
         return dataclasses.replace(step, regularizer=regularizer, failures=dict(self.failures))
 
 
-def make_optimizer(noise: torch.Tensor, settings: MethodSettings) -> torch.optim.Optimizer:
-    """Adam or SGD on the batch's noise. Both update each element by itself, so trials do not affect each other."""
+def make_optimizer(noise: torch.Tensor, settings: MethodSettings, fused: bool = False) -> torch.optim.Optimizer:
+    """Adam or SGD on the batch's noise. Both update each element by itself, so trials do not affect each other.
+
+    fused: in one kernel, which rounds differently; the count of steps is a tensor on the noise's device.
+    """
     options = settings.optimizer_settings
+    kernel: dict[str, Any] = {"fused": True} if fused else {}
     if settings.optimizer == "adam":
-        return torch.optim.Adam([noise], lr=settings.lr, betas=tuple(options["betas"]), eps=options["eps"])
-    return torch.optim.SGD([noise], lr=settings.lr, momentum=options["momentum"], nesterov=options["nesterov"])
+        capturable = {"capturable": True} if fused and noise.is_cuda else {}
+        betas, eps = tuple(options["betas"]), options["eps"]
+        return torch.optim.Adam([noise], lr=settings.lr, betas=betas, eps=eps, **kernel, **capturable)
+    momentum, nesterov = options["momentum"], options["nesterov"]
+    return torch.optim.SGD([noise], lr=settings.lr, momentum=momentum, nesterov=nesterov, **kernel)
 
 
 def noise_regularizer(noise: torch.Tensor) -> torch.Tensor:
@@ -225,12 +284,7 @@ def _with_gradient(
     The other trials get the same numbers from every run.
     """
     while True:
-        images = problem.generate(noise)
-        scores = problem.score(images)
-        losses = problem.loss(scores.total)
-        slope = _metric_gradient(losses, noise, scale)
-        images, losses = images.detach(), losses.detach()
-        scores = TermScores(scores.total.detach(), scores.terms.detach())
+        images, scores, losses, slope = _once_with_gradient(problem, noise, scale)
         if problem.loss_scale == 1:
             return images, scores, losses, slope
         overflown = losses.isfinite() & ~slope.flatten(1).isfinite().all(dim=1) & (scale > 1)
@@ -238,6 +292,17 @@ def _with_gradient(
             return images, scores, losses, slope
         scale[overflown] /= 2
         del images, scores, losses, slope  # the next run needs their memory
+
+
+def _once_with_gradient(
+    problem: Problem, noise: torch.Tensor, scale: torch.Tensor
+) -> tuple[torch.Tensor, TermScores, torch.Tensor, torch.Tensor]:
+    """The same from one run of the chain, finite or not."""
+    images = problem.generate(noise)
+    scores = problem.score(images)
+    losses = problem.loss(scores.total)
+    slope = _metric_gradient(losses, noise, scale)
+    return images.detach(), TermScores(scores.total.detach(), scores.terms.detach()), losses.detach(), slope
 
 
 def _metric_gradient(losses: torch.Tensor, noise: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:

@@ -41,6 +41,9 @@ class Metric:
     """The modules that see an image: on the device while noise is optimised."""
     reading: tuple[torch.nn.Module, ...] = ()
     """The modules that read a prompt: on the device only within `encode`."""
+    static: bool = False
+    """Whether `__call__` runs the same kernels on every call, draws no number and leaves no value for the host to read
+    or bring: then a CUDA graph can replay it."""
 
     def check_prompt(self, text: str) -> None:
         """Raises BadInput if the text encoder would cut the text."""

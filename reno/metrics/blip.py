@@ -46,6 +46,8 @@ class BlipText:
 class BlipMetric(Metric):
     """head "itm": score = match logit - mismatch logit, the log-odds of a match. head "itc": score = 100 * cosine."""
 
+    static = True
+
     def __init__(
         self,
         folder: Path,

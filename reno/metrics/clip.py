@@ -20,6 +20,8 @@ READER = "CLIP's text encoder"
 class ClipMetric(Metric):
     """Score logit_scale * cosine(image, text), with the checkpoint's learned scale (100 in OpenAI's)."""
 
+    static = True
+
     def __init__(self, folder: Path, *, dtype: torch.dtype, device: torch.device):
         from transformers import CLIPModel
 

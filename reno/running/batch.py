@@ -15,8 +15,11 @@ import numpy as np
 import torch
 
 from reno import methods
+from reno.device.graphs import record_graph
+from reno.device.reading import Reader
 from reno.evaluators import Evaluator, checked_verdicts, not_finite
 from reno.methods import Problem, Step, TermScores, lost_in, try_these, wider_dtype
+from reno.methods._ahead import Ahead
 from reno.metrics import WeightedSum
 from reno.running.noise import NoiseSource
 from reno.running.pool import Models
@@ -99,7 +102,7 @@ def run_batch(
         if step is None:
             break
         _check_step(step, len(filled))
-        pixels = to_uint8(step.images)  # waits for the device
+        pixels = to_uint8(step.images) if step.pixels is None else step.pixels  # waits for the device
         seconds = time.perf_counter() - started
         run.seconds += seconds
         _digest(run.trials, step, models.metric.names, seconds, pixels)
@@ -148,7 +151,15 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
         loss=metric.loss,
         loss_scale=LOSS_SCALE.get(batch[0].dtype, 1.0),
         dtype=batch[0].dtype,
+        ahead=_ahead(generator.device, models.execution.graph),
     )
+
+
+def _ahead(device: torch.device, graph: bool) -> Ahead | None:
+    """How the device runs ahead of the host. Only a CUDA GPU does: a CPU works for both."""
+    if device.type != "cuda":
+        return None
+    return Ahead(Reader(device).begin, record_graph if graph else None, fused=True)
 
 
 def _digest(trials: list[Progress], step: Step, terms: Sequence[str], seconds: float, pixels: np.ndarray) -> None:

@@ -1,8 +1,11 @@
-"""How a job's models run, where the job leaves it open: `checkpointing=auto`.
+"""How a job's models run, where the job leaves it open: `checkpointing=auto` and `compile=auto`.
 
 Checkpointing saves memory and costs a third more arithmetic; the numbers are the same to the last bit. So it is on only
 if the batch that the job asks for is not predicted to fit without it. The prediction is a rehearsal of the job
 (reno/running/fit), which takes seconds and needs no memory.
+
+An iteration is captured as a CUDA graph (reno/device/graphs.py) if it can be, and if the job has enough iterations to
+pay for the capture.
 """
 
 from __future__ import annotations
@@ -12,15 +15,21 @@ import json
 import logging
 from collections.abc import Mapping
 
+from reno import methods
 from reno.device.checkpointing import worth_checkpointing
 from reno.device.residence import free_bytes
 from reno.running.fit.cards import GIB, SHARE
 from reno.running.fit.prediction import rehearsed_growth
 from reno.running.plan import Plan
 from reno.running.pool import Models
+from reno.spec.errors import BadInput
 from reno.spec.job import Execution
 
 log = logging.getLogger(__name__)
+
+LEAST_ITERATIONS = 10
+"""A trial of fewer is not captured. The capture takes about as long as three iterations that are launched one kernel at
+a time, and a replay saves a part of one: assumed, not measured."""
 
 _growths: dict[str, int] = {}
 """Rehearsed bytes of this process's jobs: the jobs of a sweep ask for the same again."""
@@ -33,7 +42,38 @@ def choose_execution(plan: Plan, models: Models) -> Models:
     checkpointing = asked.checkpointing
     if checkpointing is None:
         checkpointing, reasons["checkpointing"] = _checkpointing(plan, models)
-    return models.run_as(dataclasses.replace(asked, checkpointing=checkpointing), reasons)
+    execution = dataclasses.replace(asked, checkpointing=checkpointing, compile=bool(asked.compile))
+    if asked.graph and (why_not := why_not_captured(plan, models, execution)):
+        raise BadInput(f"compile=graph cannot be: {why_not}; use compile=auto")
+    if asked.compile is None:
+        why_not = why_not_captured(plan, models, execution) or _too_few(plan)
+        execution = dataclasses.replace(execution, graph=not why_not)
+        reasons["compile"] = why_not or "an iteration is captured once for each batch, and replayed"
+    return models.run_as(execution, reasons)
+
+
+def why_not_captured(plan: Plan, models: Models, execution: Execution) -> str | None:
+    """Why an iteration cannot be captured as a CUDA graph; None if it can."""
+    device, method = models.generator.device.type, plan.job.settings.method
+    if device != "cuda":
+        return f"a CUDA graph needs a CUDA GPU, and this is {device}"
+    if not getattr(methods.load_method(plan.job.settings), "STATIC", False):
+        return f"the iterations of method={method} are not all the same operations"
+    if not models.generator.static:
+        return f"the generator {plan.generator.spec.kind} does not say that it is static"
+    for term, spec in zip(models.metric.terms, plan.metric.spec.terms, strict=True):
+        if not term.static:
+            return f"the metric {spec.kind} does not say that it is static"
+    if execution.checkpointing:
+        return "with checkpointing, blocks run again within the backward pass"
+    return None
+
+
+def _too_few(plan: Plan) -> str | None:
+    iterations = plan.job.settings.iterations
+    if iterations >= LEAST_ITERATIONS:
+        return None
+    return f"{iterations} iterations do not pay for the capture"
 
 
 def _checkpointing(plan: Plan, models: Models) -> tuple[bool, str]:
@@ -71,12 +111,20 @@ def _key(plan: Plan, device_type: str, batch: int) -> str:
 
 def choices(models: Models) -> list[str]:
     """A line for each choice that was left open, with its reason."""
-    return [f"{knob}={str(getattr(models.execution, knob)).lower()}: {why}" for knob, why in models.reasons.items()]
+    chosen = {"checkpointing": models.execution.checkpointing, "compile": models.execution.compile}
+    if models.execution.graph:
+        chosen["compile"] = "graph"
+    return [f"{knob}={str(chosen[knob]).lower()}: {why}" for knob, why in models.reasons.items()]
 
 
 def worth_telling(models: Models) -> list[str]:
-    """The choices that a user is told: of images so small that there was nothing to weigh, none."""
-    return choices(models) if worth_checkpointing(models.generator.image_size) else []
+    """The choices that a user is told: those of which there was something to weigh. Small images need no checkpointing,
+    and only a CUDA GPU has graphs."""
+    weighed = {
+        "checkpointing": worth_checkpointing(models.generator.image_size),
+        "compile": models.generator.device.type == "cuda",
+    }
+    return [line for line in choices(models) if weighed[line.partition("=")[0]]]
 
 
 def for_less_memory(plan: Plan, models: Models) -> Models | None:
@@ -88,4 +136,12 @@ def for_less_memory(plan: Plan, models: Models) -> Models | None:
     if not worth_checkpointing(models.generator.image_size):
         return None
     reasons = models.reasons | {"checkpointing": "memory ran out without it"}
-    return models.run_as(dataclasses.replace(execution, checkpointing=True), reasons)
+    if execution.graph:
+        reasons["compile"] = "with checkpointing, blocks run again within the backward pass"
+    return models.run_as(dataclasses.replace(execution, checkpointing=True, graph=False), reasons)
+
+
+def without_graph(models: Models, why: str) -> Models:
+    """The models after a capture that failed."""
+    reasons = models.reasons | {"compile": why}
+    return models.run_as(dataclasses.replace(models.execution, graph=False), reasons)

@@ -181,6 +181,5 @@ def _distinct_names(terms: tuple[MetricTerm, ...]) -> tuple[str, ...]:
 def _closed(asked: Execution, image_size: tuple[int, int]) -> Execution:
     """How models run as they are loaded, with the least memory where the job leaves it open. The memory that is free
     once they are loaded decides (reno/running/execution.py)."""
-    if asked.checkpointing is not None:
-        return asked
-    return dataclasses.replace(asked, checkpointing=worth_checkpointing(image_size))
+    checkpointing = worth_checkpointing(image_size) if asked.checkpointing is None else asked.checkpointing
+    return dataclasses.replace(asked, checkpointing=checkpointing, compile=bool(asked.compile))

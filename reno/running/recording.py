@@ -104,7 +104,8 @@ def provenances(
         )
         for mate in batch
     )
-    execution = ExecutionRecord(**vars(models.execution), reasons=models.reasons or UNSET)
+    how = vars(models.execution) | {"graph": models.execution.graph or UNSET}
+    execution = ExecutionRecord(**how, reasons=models.reasons or UNSET)
     return {
         trial.id: Provenance(
             **vars(environment),

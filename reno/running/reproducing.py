@@ -142,7 +142,7 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
 
 def _as_it_ran(record: ExecutionRecord) -> Execution:
     values = msgspec.structs.asdict(record)
-    return Execution(**{name: value for name, value in values.items() if name != "reasons"})
+    return Execution(**{name: value for name, value in values.items() if name != "reasons" and value is not UNSET})
 
 
 def _generator(record: TrialRecord, origin: Origin | None) -> GeneratorSpec:

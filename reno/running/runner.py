@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reno.device.choice import choose_device, make_deterministic, why_dtype
+from reno.device.graphs import NotCaptured
 from reno.device.residence import out_of_memory, release
 from reno.running.batch import BatchRun, run_batch
-from reno.running.execution import choose_execution, choices, for_less_memory, worth_telling
+from reno.running.execution import choices, choose_execution, for_less_memory, without_graph, worth_telling
 from reno.running.listeners import Listener, Listeners, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import Batch, Plan, cut, damaged_judgements, judged_otherwise, missing, read_finished
@@ -49,6 +50,7 @@ class Broken:
 
     reason: str
     out_of_memory: bool
+    not_captured: bool = False
 
 
 class Runner:
@@ -169,6 +171,12 @@ class Runner:
                 found = provenances(self.plan, batch, wanted, (size, side_by_side), surroundings, models)
                 running = RunningBatch(batch, found, number, number + len(waiting))
                 done = self._attempt(running, models, side_by_side)
+                if isinstance(done, Broken) and done.not_captured:
+                    release(device)
+                    models = without_graph(models, done.reason)
+                    waiting.appendleft(batch)
+                    self._warn(f"{done.reason}; going on without a graph")
+                    continue
                 if isinstance(done, Broken) and done.out_of_memory and (leaner := for_less_memory(self.plan, models)):
                     release(device)
                     models = leaner
@@ -204,6 +212,8 @@ class Runner:
             return run
         except (Exception, SystemExit) as error:  # one batch that breaks must not stop the others, whatever broke it
             reason, memory = typed_line(error), out_of_memory(error)
+            if isinstance(error, NotCaptured):
+                return Broken(str(error), memory, not_captured=True)
             log.error("a batch of %d failed: %s", len(batch.trials), reason, exc_info=not memory)
             return Broken(reason, memory)
 

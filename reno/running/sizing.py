@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import TypeAlias
 
 from reno import methods
@@ -37,6 +38,8 @@ LONG = 5.0
 timed."""
 MOST = 64
 """The largest number of trials side by side."""
+REPLAYS = 6
+"""Replays of a graph that are timed."""
 REPEATS = 3
 """How often a batch is timed; the shortest time counts."""
 PATIENCE = 2
@@ -119,7 +122,7 @@ def largest_that_fits(plan: Plan, models: Models, most: int) -> int:
 
 def as_loaded(plan: Plan, models: Models) -> Plan:
     """The plan with the execution of its loaded models. Compiled blocks are rehearsed without compilation."""
-    execution = dataclasses.replace(models.execution, compile=False)
+    execution = dataclasses.replace(models.execution, compile=False, graph=False)
     return dataclasses.replace(plan, job=dataclasses.replace(plan.job, execution=execution))
 
 
@@ -155,7 +158,12 @@ def best_size(paces: Paces, most: int = MOST) -> int:
 
 def seconds_per_image(plan: Plan, models: Models, size: int, repeats: int = REPEATS) -> float:
     """Wall seconds per image in a batch of `size`, over one iteration and the last image: the shortest of `repeats`
-    runs. A first run is not counted, unless it takes longer than LONG. Nothing is judged or stored."""
+    runs. A first run is not counted, unless it takes longer than LONG. Nothing is judged or stored.
+
+    Where iterations are replayed as a graph, it is the median over the replays of one run: the capture is paid for once
+    in a batch."""
+    if models.execution.graph:
+        return _seconds_per_replay(plan, models, size)
     settings = methods.shortened(plan.job.settings, 1)
     bare = dataclasses.replace(models, recorded={}, evaluators=())
     longest = max(plan.trials, key=lambda trial: len(trial.prompt.text))
@@ -166,6 +174,15 @@ def seconds_per_image(plan: Plan, models: Models, size: int, repeats: int = REPE
 
     first = timed()
     return first if first > LONG else min(timed() for _ in range(repeats))
+
+
+def _seconds_per_replay(plan: Plan, models: Models, size: int) -> float:
+    settings = methods.shortened(plan.job.settings, 2 + REPLAYS)
+    bare = dataclasses.replace(models, recorded={}, evaluators=())
+    longest = max(plan.trials, key=lambda trial: len(trial.prompt.text))
+    *_, done = run_batch([longest] * size, settings, plan.job.metric.name, bare)
+    # The first iterations are taken plainly and captured, and the last image is made without a gradient.
+    return median(row["seconds"] for row in done.trials[0].trace[-1 - REPLAYS : -1]) / size
 
 
 # --- The paces that are kept for this machine -------------------------------------------------------------------------

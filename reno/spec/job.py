@@ -149,8 +149,10 @@ class Execution:
     checkpointing: bool | None = None
     """Run blocks again in the backward pass instead of keeping their activations; None: only if memory is short
     (reno/running/execution.py)."""
-    compile: bool = False
-    """Compile the generator's blocks with torch.compile."""
+    compile: bool | None = False
+    """Compile the generator's blocks with torch.compile; None: replay iterations as a CUDA graph where that pays."""
+    graph: bool = False
+    """Replay iterations as a CUDA graph."""
     channels_last: bool = False
     """Keep the generator's convolutions in channels-last memory."""
 

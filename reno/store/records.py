@@ -138,6 +138,8 @@ class ExecutionRecord(Record, kw_only=True):
     checkpointing: bool | None = None
     compile: bool = False
     channels_last: bool = False
+    graph: bool | UnsetType = UNSET
+    """Whether iterations were replayed as a CUDA graph; absent if not."""
     reasons: dict[str, str] | UnsetType = UNSET
     """Why, by knob, for each that the job left open; absent if it left none open."""
 

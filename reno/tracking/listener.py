@@ -21,7 +21,7 @@ from reno.tracking.cards import card_of, numbers_of, record_text
 from reno.tracking.jobs import TrialTable, before_and_after, card_of_job
 from reno.tracking.surroundings import group_of, sweep_of
 
-BEGUN_AGAIN = "out of memory; begun again in a smaller batch"
+BEGUN_AGAIN = "its batch broke off and was begun again"
 
 
 class Tracking(Listener):

@@ -23,7 +23,12 @@ KERNELS = {2: "bilinear", 3: "bicubic"}
 
 def to_uint8(images: torch.Tensor) -> np.ndarray:
     """Images (B, 3, H, W) in [0, 1] as uint8 (B, H, W, 3), rounded to the nearest level."""
-    return (images.detach().float() * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return levels(images).cpu().numpy()
+
+
+def levels(images: torch.Tensor) -> torch.Tensor:
+    """The same as a tensor on the images' device."""
+    return (images.detach().float() * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def from_uint8(pixels: np.ndarray) -> torch.Tensor:

@@ -45,8 +45,9 @@ def module_of(what: str, kind: str, room: str) -> ModuleType:
 
 
 def kinds(room: str) -> list[str]:
-    """The modules of a room."""
-    return sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(room).__path__))
+    """The modules of a room. One whose name begins with an underscore is no kind: the others share it."""
+    names = [module.name for module in pkgutil.iter_modules(importlib.import_module(room).__path__)]
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 def short_kind(kind: str) -> str:

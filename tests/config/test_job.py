@@ -25,7 +25,7 @@ def test_no_argument_is_the_reports_setting(compose):
     assert job.prompts[0].text == "a gold bench and a green clock"
     assert (len(job.prompts), job.prompt_set, job.own_noise, job.study, job.claims) == (12, "report", False, None, ())
     assert (job.device, job.dtype, job.batch_size, job.dry_run) == ("auto", "auto", 1, False)
-    assert job.execution == Execution(checkpointing=None, compile=False, channels_last=False)
+    assert job.execution == Execution(checkpointing=None, compile=None, graph=False, channels_last=False)
     assert [metric.name for metric in job.recorded] == ["clip", "blip"] and job.evaluators == ()
     assert job.reference_seconds == 49.0
 

@@ -97,7 +97,7 @@ def refusal_of(plain):
         ("optimizer.name=adma", "optimizer.name=adma is not known; use one of adam, sgd; did you mean 'adam'?"),
         ("dry_run=maybe", "dry_run must be true or false, not 'maybe'"),
         ("own_noise=2", "own_noise must be true or false, not 2"),
-        ("compile=1", "compile must be true or false, not 1"),
+        ("compile=1", "compile must be auto, graph, true or false, not 1"),
         ("results=''", "results must be a folder, not ''; for example results=results"),
         ("results=3", "results must be a folder, not 3; for example results=results"),
         ("metric.terms.0.weight=-1", "weight of metric clip must be a number above 0, not -1"),

@@ -275,7 +275,7 @@ def test_a_batch_that_runs_out_half_way_is_tracked_anew(run, monkeypatch):
     for trial_id in outcome.done:
         said = [(what, last) for what, this, last in told if this == trial_id]
         assert said == [
-            ("start", 4), ("log", 0), ("finish", "out of memory; begun again in a smaller batch"),
+            ("start", 4), ("log", 0), ("finish", "its batch broke off and was begun again"),
             ("start", 2), ("log", 0), ("log", 1), ("log", 2), ("finish", None),
         ]  # fmt: skip
 

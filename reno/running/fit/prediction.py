@@ -113,7 +113,7 @@ def rehearsed_growth(plan: Plan, device_type: str, batch: int) -> int:
     with rehearsal(device_type) as live:
         models = ModelPool().load(plan, META)
         peak = int(_timeline(plan, models, live, batch).max())
-        return peak - sum(_weights_by_part(plan, models).values())
+        return peak - sum(_weights_by_part(models, ()).values())
 
 
 def rehearse(plan: Plan, device_type: str) -> Prediction:
