@@ -66,7 +66,7 @@ testbed: setup ## train the embedded models again from nothing and measure them:
 bench: setup ## what an iteration, a batch, a sweep cost, into bench/: ARGS="--full-size FOLDER" adds SD-Turbo's size
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-gpu: setup ## the same on a CUDA GPU at SD-Turbo's size, with random weights made on the spot, into bench-gpu/
+bench-gpu: setup ## seconds of a trial and its TFLOP/s on a CUDA GPU at SD-Turbo's size, random weights, within 8 minutes
 	@$(BIN)/python -m benchmarks --gpu $(ARGS)
 
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key

@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _bench(asked: argparse.Namespace) -> int:
     if asked.gpu:
         _need_a_gpu()
-    parts = _parts(asked.only)
+    parts = _parts(asked.only or ("speed" if asked.gpu else None))
     if asked.readme:
         check_readme(asked.readme, asked.gpu)
     work = [(part, setting) for setting in _settings(asked) for part in parts if measures(part, setting.effort)]
@@ -57,7 +57,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
         epilog=f"parts:\n{explained}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", metavar="PART,PART", help="these parts (default: all)")
+    parser.add_argument(
+        "--only", metavar="PART,PART", help="these parts (default: all; on a GPU: speed, which ends within 8 minutes)"
+    )
     parser.add_argument("--full-size", type=a_path, metavar="FOLDER", help="SD-Turbo's size too; made there if missing")
     parser.add_argument("--gpu", action="store_true", help="on a CUDA GPU, at full size")
     parser.add_argument("--out", type=a_path, metavar="FOLDER", help="default: bench, on a GPU bench-gpu")
@@ -101,7 +103,8 @@ def _prepare(out: Path) -> None:
 
 def _settings(asked: argparse.Namespace) -> list[Setting]:
     if asked.gpu:
-        return [full_size(asked.full_size or asked.out / "checkpoints", "cuda", asked.threads)]
+        others = asked.only not in (None, "speed")
+        return [full_size(asked.full_size or asked.out / "checkpoints", "cuda", asked.threads, others)]
     found = [testbed(asked.threads, asked.quick)]
     return found + ([full_size(asked.full_size, "cpu", asked.threads)] if asked.full_size else [])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from reno.device.choice import choose_device, make_deterministic
+from reno.running.execution import choose_execution
 from reno.running.listeners import Listener
 from reno.running.outcome import Outcome
 from reno.running.plan import Plan, make_plan
@@ -22,11 +23,12 @@ from reno.tracking.listener import Tracking
 
 
 def loaded(job: JobSpec) -> tuple[Plan, Models, torch.device]:
-    """The job's plan, models and device. Models are loaded once per process."""
+    """The job's plan, its models, which run as the job would run them, and the device. Models are loaded once per
+    process."""
     plan = make_plan(job)
     make_deterministic(job.threads)
     device = choose_device(job.device)
-    return plan, pool().load(plan, device), device
+    return plan, choose_execution(plan, pool().load(plan, device)), device
 
 
 def ran(job: JobSpec, folder: Path, *listeners: Listener) -> Outcome:

@@ -19,8 +19,10 @@ PROMPTS = tuple(
     for one, other in permutations(COLOURS, 2)
 )
 """In the words of the embedded world; for a model with random weights any words do."""
-FULL_SIZE = {"cpu": ("sd_turbo", "clip", "blip"), "cuda": ("sd_turbo", "clip", "blip", "blip_large", "clip_vit_h")}
-"""The checkpoints that the parts need, by device."""
+FULL_SIZE = ("sd_turbo", "clip", "blip")
+"""The checkpoints that the parts need."""
+LARGER = ("blip_large", "clip_vit_h")
+"""Those that only the parts for a GPU need, and not the shortest of them."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,14 @@ def testbed(threads: int | None, quick: bool) -> Setting:
     return Setting("testbed, CLIP", ("models=testbed", *_run_on("cpu", threads)), "quick" if quick else "testbed")
 
 
-def full_size(folder: Path, device: str, threads: int | None) -> Setting:
+def full_size(folder: Path, device: str, threads: int | None, others: bool = False) -> Setting:
     """SD-Turbo's size with CLIP ViT-B/32, in float32 on the CPU and float16 on a GPU. Checkpoints that the folder lacks
-    are made, with random weights in float16; those that it has are used as they are. Raises BadInput."""
+    are made, with random weights in float16; those that it has are used as they are. others: the larger metrics too.
+    Raises BadInput."""
     from benchmarks.timing import say
     from scripts.make_checkpoints import make_checkpoint
 
-    names = FULL_SIZE[device]
+    names = FULL_SIZE + (LARGER if others else ())
     for name in names:
         if not (folder / name).exists():
             say(f"making {name} at full size in {folder}")

@@ -22,6 +22,7 @@ PARTS = {
     "growth": "how time and memory grow, and whether anything leaks",
     "kernels": "compile and channels_last",
     "memory": "the predicted peak against the measured one",
+    "speed": "a trial's seconds, and its arithmetic against the device's",
     "trial": "a trial of 50 iterations on a GPU",
 }
 

@@ -9,19 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import torch
-
 from benchmarks.apart import Failed
+from benchmarks.bare import bare_iteration, seconds_each
 from benchmarks.jobs import loaded, ran
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, prompts, seeds
 from benchmarks.timing import in_turn, ratio
 from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch
-from reno.running.noise import NoiseSource
 from reno.running.plan import Plan
 from reno.running.pool import Models
-from reno.spec.trial import LOSS_SCALE
 
 
 @dataclass(frozen=True)
@@ -73,25 +70,7 @@ def measure(setting: Setting) -> list[Row]:
 
 def floor(plan: Plan, models: Models, side_by_side: int, iterations: int) -> float:
     """Seconds of a forward and backward pass, the mean of `iterations`."""
-    generator, metric = models.generator, models.metric
-    trials = plan.trials[:side_by_side]
-    texts = [trial.prompt.text for trial in trials]
-    noise = NoiseSource([trial.seed for trial in trials], generator.latent_shape, generator.device).draw()
-    noise.requires_grad_(True)
-    embeddings, encoded = generator.encode(texts), metric.encode(texts)
-    scale = LOSS_SCALE.get(plan.dtype, 1.0)
-    _finish(generator.device)
-    started = time.perf_counter()
-    for _ in range(iterations):
-        losses = metric.loss(metric.total(metric(generator(noise, embeddings), encoded)))
-        torch.autograd.grad(losses.sum() * scale, noise)
-    _finish(generator.device)
-    return (time.perf_counter() - started) / iterations
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return seconds_each(bare_iteration(plan, models, side_by_side), iterations, models.generator.device)
 
 
 class Stopwatch(Listener):

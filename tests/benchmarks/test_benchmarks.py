@@ -7,13 +7,17 @@ import csv
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 
+from benchmarks import setting
 from benchmarks.__main__ import main
 from benchmarks.apart import Failed, apart
-from benchmarks.parts import PARTS, loop, measures
+from benchmarks.arithmetic import matrix_rate, tflop_of
+from benchmarks.parts import PARTS, loop, measures, speed
 from benchmarks.readme import CPU_MARKS, GPU_MARKS, check_readme
 from benchmarks.rows import Found, Row, as_csv, markdown, row_from
 from benchmarks.setting import PROMPTS, Setting, prompts, setting_from
@@ -75,6 +79,44 @@ def test_the_peak_of_a_launched_process_is_not_its_parents():
     """getrusage begins with the size of the process that started this one."""
     block = bytearray(b"x") * (1024 * MIB)
     assert apart("reno.running.provenance:peak_host_bytes") < len(block) < peak_host_bytes()
+
+
+def test_the_arithmetic_of_a_call_is_counted():
+    """A convolution of 3 x 3 from 2 to 4 channels on 5 x 5, its backward to the input, and a product."""
+    image, kernel = torch.ones(1, 2, 5, 5, requires_grad=True), torch.ones(4, 2, 3, 3)
+    convolution = 2 * (2 * 3 * 3) * 4 * 5 * 5
+
+    def run():
+        torch.autograd.grad(torch.nn.functional.conv2d(image, kernel, padding=1).sum(), image)
+        return torch.ones(6, 7) @ torch.ones(7, 8)
+
+    assert tflop_of(run) == pytest.approx((2 * convolution + 2 * 6 * 7 * 8) / 1e12)
+    assert matrix_rate(torch.device("cpu"), torch.float32, 64, 1) > 0
+
+
+def test_a_batchs_seconds_are_those_until_its_last_trial_is_stored(monkeypatch):
+    watch = speed.TrialWatch()
+    clock = iter([10.0, 12.0, 18.0])
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
+    watch.batch_begins(None)
+    trace = [{"seconds": seconds} for seconds in (9.0, 8.0, 7.0, 0.5, 0.3, 0.4, 6.0)]  # prepared, replayed, the last
+    watch.batch_ends(None, SimpleNamespace(trials=[SimpleNamespace(trace=trace)]))
+    watch.trial_stored(None), watch.trial_stored(None)
+    assert watch.trial_seconds == 4.0 and watch.iteration == 0.4
+
+
+def test_what_cannot_be_measured_costs_only_its_own_figures():
+    asked = speed.Speed(setting.testbed(1, quick=True), speed.EFFORTS["quick"])
+    asked.device = torch.device("cpu")
+
+    def fails():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    (row,) = asked._while_time("a batch of 16", fails)
+    assert row.value is None and row.note == "it ran out of memory"
+    asked.deadline = 0.0
+    (row,) = asked._while_time("the notebook's loop", lambda: pytest.fail("begun"))
+    assert row.note == "the time was up"
 
 
 # --- The table ----------------------------------------------------------------------------------------------
