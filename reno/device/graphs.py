@@ -7,6 +7,7 @@ function once, before the graph is used.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -32,14 +33,27 @@ class NotCaptured(RuntimeError):
 
 def record_graph(advance: Advance, state: Sequence[torch.Tensor]) -> Advance:
     """An iteration as a CUDA graph. Raises NotCaptured; running out of memory is raised as it is."""
+    device = state[0].device
     try:
-        return checked(advance, state, _captured)
+        with _current(device):
+            replay = checked(advance, state, _captured)
     except NotCaptured:
         raise
     except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
         if out_of_memory(error):
             raise
         raise NotCaptured(f"the iteration cannot be captured as a CUDA graph: {typed_line(error)}") from error
+
+    def on_its_device() -> Tensors:
+        with _current(device):
+            return replay()
+
+    return on_its_device
+
+
+def _current(device: torch.device) -> contextlib.AbstractContextManager:
+    """A context in which streams and graphs are of this device: a job on cuda:1 leaves cuda:0 the current one."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def checked(advance: Advance, state: Sequence[torch.Tensor], capture: Callable[[Advance], Advance]) -> Advance:
