@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,9 +14,10 @@ from reno.generators.stable_diffusion import StableDiffusion
 from reno.running import execution
 from reno.running.execution import activation_bytes, choices, choose_execution, worth_telling
 from reno.running.fit.cards import GIB, SHARE
-from reno.running.fit.prediction import predict, predictions
+from reno.running.fit.prediction import Prediction, predict, predictions
 from reno.running.plan import make_plan
 from reno.running.pool import ModelPool
+from reno.screen.fit import show_predictions
 from reno.spec.job import Execution
 from reno.store.store import Store
 
@@ -125,3 +128,25 @@ def test_a_prediction_of_memory_shows_both_sides_where_free_memory_decides(compo
     assert both[0].peak(4) > both[1].peak(4)
     asked = predictions(compose("metric=clip", "record=[]", "prompt=a red car", "checkpointing=false"), "cpu")
     assert [one.execution.checkpointing for one in asked] == [False] and asked[0].peak(4) == both[0].peak(4)
+
+
+def test_each_card_is_shown_with_what_a_job_on_it_would_choose(capsys):
+    """Two trials take 20 GiB of activations without checkpointing and 2 with it."""
+
+    def foretold(on, growth):
+        size = growth * GIB
+        pair = np.array([GIB + 2 * size], dtype=np.int64)
+        how = Execution(checkpointing=on)
+        return Prediction("float16", how, (512, 512), {"unet": GIB}, GIB + size, pair, np.array([size], dtype=np.int64))
+
+    job = SimpleNamespace(
+        batch_size=2, models="large", metric=SimpleNamespace(name="clip"), settings=SimpleNamespace(method="reno")
+    )
+    show_predictions(job, [foretold(False, 10), foretold(True, 1)])
+    lines = capsys.readouterr().out.splitlines()
+    assert "512 x 512, float16, checkpointing as memory allows, batch 2" in " ".join(lines)
+    cells = {line.split("  ")[0].strip(): line.split()[-3:] for line in lines}
+    assert cells["T4 (free Colab)"] == ["yes", "on", "9"]  # (14.56 - 0.6 - 1) / 1.3 = 9.97
+    assert cells["A100 40 GB"] == ["yes", "off", "2"]  # (40 - 0.6 - 1) / 13 = 2.95
+    show_predictions(job, [foretold(True, 1)])
+    assert "with checkpointing, batch 2" in capsys.readouterr().out

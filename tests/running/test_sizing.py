@@ -176,6 +176,22 @@ def test_a_rehearsal_leaves_nothing_that_a_run_could_meet(compose):
         assert kept.cache_info().currsize > 0
 
 
+def test_where_iterations_are_replayed_the_replays_are_timed_and_not_what_prepares_them(compose, monkeypatch):
+    plan = make_plan(compose("batch_size=auto", FOUR, "record=[]", "iterations=50"))
+    models = ModelPool().load(plan, CPU)
+    replaying = dataclasses.replace(models, execution=dataclasses.replace(models.execution, graph=True))
+    asked = []
+
+    def ran(batch, settings, name, bare):
+        asked.append((len(batch), settings.iterations))
+        seconds = [9.0, 8.0, *[0.4] * (settings.iterations - 2), 7.0]  # plain, captured, replayed, the last image
+        yield SimpleNamespace(trials=[SimpleNamespace(trace=[{"seconds": value} for value in seconds])])
+
+    monkeypatch.setattr(sizing, "run_batch", ran)
+    assert sizing.seconds_per_image(plan, replaying, 4) == pytest.approx(0.1)
+    assert asked == [(4, 2 + sizing.REPLAYS)]
+
+
 # --- A job --------------------------------------------------------------------------------------------------
 
 
