@@ -63,8 +63,6 @@ class Server(http.server.ThreadingHTTPServer):
             return {"project": {"artifact": None}}
         if "query RunResumeStatus" in query:
             return {"model": self._to_resume(variables)}
-        if "query RunResumeStatus" in query:
-            return {"model": self._to_resume(variables)}
         if "sweep(sweepName" in query:
             return {"project": {"sweep": self._sweep()}}
         if "viewer" in query:
@@ -89,18 +87,6 @@ class Server(http.server.ThreadingHTTPServer):
             "sweepName": asked.get("sweep"),
         }
         return {"bucket": bucket, "inserted": not known}
-
-    def _to_resume(self, asked):
-        """What a client that resumes a run is told of it."""
-        run = self.runs.get(asked["name"])
-        config = json.dumps({key: {"value": value} for key, value in run.config.items()}) if run else ""
-        bucket = run and {
-            "id": "r", "name": asked["name"], "displayName": run.asked["displayName"], "config": config, "tags": [],
-            "summaryMetrics": json.dumps(run.summary), "historyLineCount": len(run.rows), "logLineCount": 0,
-            "eventsLineCount": 0, "historyTail": json.dumps([json.dumps(row) for row in run.rows[-1:]]),
-            "eventsTail": "[]", "wandbConfig": '{"t": 1}',
-        }  # fmt: skip
-        return {"id": "m", "name": asked["project"], "entity": {"id": "e", "name": "lab"}, "bucket": bucket}
 
     def _to_resume(self, asked):
         """What a client that resumes a run is told of it."""
