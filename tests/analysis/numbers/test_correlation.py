@@ -53,3 +53,17 @@ def test_without_variation_or_with_few_prompts_there_is_no_interval():
     assert np.isnan(spearman(rows.assign(y=1.0), "x", "y").value)
     assert np.isnan(spearman(rows[:0], "x", "y").value)
     assert spearman(rows_of().assign(y=lambda frame: frame["x"]), "x", "y").value == pytest.approx(1)
+
+
+def test_six_prompts_have_an_interval_and_five_have_none():
+    rows = rows_of(prompts=6, seeds=3, noise=0.5)
+    assert spearman(rows, "x", "y").kind == "percentile"
+    few = spearman(rows[rows["prompt"] != "p0"], "x", "y")
+    assert few.kind == "none" and np.isnan([few.low, few.high]).all() and few.value == few.value
+
+
+def test_where_most_resamples_do_not_vary_there_is_a_value_and_no_interval():
+    """One prompt of twelve differs from the others: a third of the resamples leave it out."""
+    rows = pd.DataFrame({"prompt": [f"p{k}" for k in range(12)], "x": [0.0] * 11 + [1.0], "y": [0.0] * 11 + [2.0]})
+    found = spearman(rows, "x", "y")
+    assert found.value == pytest.approx(1) and found.kind == "none" and np.isnan([found.low, found.high]).all()

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.numbers.statistics import (
+    Interval,
     bootstrap,
     cohen_dz,
     difference,
@@ -143,3 +144,28 @@ def test_holm_by_hand_and_a_missing_p_is_no_member_of_the_family():
 def test_effect_sizes_by_hand():
     assert cohen_dz([1, 2, 3]) == pytest.approx(2.0)
     assert np.isnan(cohen_dz([1, 1, 1]))
+
+
+def test_six_prompts_have_an_interval_and_five_have_none():
+    six = bootstrap(np.arange(6))
+    assert six.kind == "BCa" and six.low < six.value == 2.5 < six.high
+    five = bootstrap(np.arange(5))
+    assert (five.value, five.kind) == (2, "none") and np.isnan([five.low, five.high]).all()
+
+
+def test_a_ratio_that_most_resamples_do_not_have_has_a_value_and_no_interval():
+    """One prompt of twelve has something to count: a third of the resamples leave it out."""
+    rows = np.zeros((12, 2))
+    rows[3] = 1, 2
+    found = bootstrap(rows, ratio)
+    assert (found.value, found.kind) == (0.5, "none") and np.isnan([found.low, found.high]).all()
+
+
+def test_a_ratio_that_all_prompts_share_cannot_vary():
+    rows = np.column_stack([np.arange(1, 9), 2 * np.arange(1, 9)])
+    assert bootstrap(rows, ratio) == Interval(0.5, 0.5, 0.5, "equal")
+
+
+def test_the_effect_size_of_two_prompts_and_of_one():
+    assert cohen_dz([1, 3]) == pytest.approx(2 / 2**0.5)
+    assert np.isnan(cohen_dz([2])) and np.isnan(cohen_dz([2, 2]))

@@ -82,3 +82,43 @@ def test_one_own_noise_a_prompt_is_not_told_from_the_prompt():
     single = rows.drop_duplicates(["prompt", "metric"])
     assert split(single[single["metric"] == "clip"], "y").design == "none"
     assert split_over_metrics(single, "y").design == "none"
+
+
+def test_crossed_components_by_hand():
+    """With an interplay u x v whose rows and columns sum to 0, the sums of squares are those of the parts alone."""
+    a, b = np.array([0.0, 1, 5, 2, 2, 8]), np.array([0.0, 3, 1])
+    u, v = np.array([1.0, -1, 2, -2, 3, -3]), np.array([1.0, 1, -2])
+    rows = crossed(a, b, np.outer(u, v)).assign(other=7.0)  # a further column is not the outcome
+    rest = (28 * 6) / (5 * 2)
+    prompt, noise = np.var(a, ddof=1) - rest / 3, np.var(b, ddof=1) - rest / 6
+    assert prompt > 0 > noise  # a component below 0 counts as 0
+    found = split(rows, "y")
+    assert found.variance == pytest.approx(prompt + rest) and found.noise == 0
+    assert (found.prompt, found.rest) == pytest.approx((prompt / (prompt + rest), rest / (prompt + rest)))
+
+
+def test_components_over_metrics_by_hand():
+    """Two noises a prompt, 1 above and 1 below it; the interplay of noise and metric sums to 0 over either."""
+    a, v = (0.0, 1, 5, 2, 2, 8), (0.5, 0.5, -1.0)
+    rows = [
+        (f"p{p}", 2 * p + k, metric, 10.0 * m + centre + 2 * k - 1 + (2 * k - 1) * v[m], 7.0)
+        for p, centre in enumerate(a)
+        for k in (0, 1)
+        for m, metric in enumerate(("clip", "blip", "third"))
+    ]
+    rows = pd.DataFrame(rows, columns=["prompt", "seed", "metric", "y", "other"])
+    missing = rows.iloc[:1].assign(seed=99, y=np.nan)  # not every metric has it
+    found = split_over_metrics(pd.concat([rows, missing]), "y")
+    rest = 12 * 1.5 / (11 * 2)
+    parts = ((2 * np.var(a, ddof=1) - 2) / 2, 2 - rest / 3, rest)
+    assert found.variance == pytest.approx(sum(parts))
+    assert (found.prompt, found.noise, found.rest) == pytest.approx(tuple(part / sum(parts) for part in parts))
+    assert (found.design, found.noises.prompts, found.noises.own, found.trials) == ("nested", 6, True, 36)
+
+
+def test_where_nothing_varies_or_nothing_can_be_split_there_are_no_shares():
+    same, few = split(crossed([1] * 6, [2] * 3), "y"), split(crossed(range(7), [0, 1]), "y")
+    for found in (same, few):
+        assert np.isnan([found.prompt, found.noise, found.rest]).all()
+    assert (same.variance, same.design, same.noises.times, same.trials) == (0, "crossed", "6 × 3", 18)
+    assert np.isnan(few.variance) and (few.noises.times, few.trials) == ("7 × 2", 14)

@@ -96,3 +96,20 @@ def test_the_smallest_difference_that_can_be_found():
     assert plan(spread=0.0, prompts=12, differing=0).detectable == 0.5  # six of twelve have to differ
     assert plan(spread=0.0, prompts=12, share=False).detectable == 0
     assert np.isnan(plan(prompts=5).detectable)
+
+
+def test_six_prompts_are_enough_for_a_verdict():
+    assert decided(0.02, 0.2, prompts=6, differing=6) == Verdict(BETTER)
+
+
+def test_where_every_prompt_has_the_same_value_nothing_is_decided():
+    same = Interval(0.2, 0.2, 0.2, "equal")
+    found = verdict(same, same, 0.001, 0.05, 1, 0, plan(difference=0.2))
+    assert found == Verdict(UNDECIDED, "every prompt has the same value")
+
+
+def test_more_prompts_are_advised_wherever_they_would_decide():
+    limited = decided(-0.05, 0.15, p=0.3, prompts=100, limited_by="bindings", fixed=0.0001, freedom=19.0)
+    assert limited.why.startswith("about ") and np.isfinite(limited.more)
+    never = decided(-0.05, 0.15, p=0.3, limited_by="bindings", fixed=0.01, freedom=19.0)
+    assert never.why == "more bindings, not more prompts, would decide" and np.isinf(never.more)
