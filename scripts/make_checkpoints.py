@@ -143,8 +143,8 @@ def _random(module: nn.Module, key: str, parameter: torch.Tensor, name: str) -> 
     Every layer keeps the variance of its input, so float16 can hold the activations at any depth. (transformers' own
     initialisation gives BLIP vision weights of 1e-10: its scores would not depend on the image.)
     """
-    if parameter.dim() == 0:  # CLIP's logit scale at the end of its training: ln 100
-        return torch.tensor(math.log(100.0))
+    if key == "logit_scale":  # CLIP's at the end of its training: ln 100
+        return torch.full(parameter.shape, math.log(100.0))
     if isinstance(module, nn.LayerNorm | nn.GroupNorm):
         return torch.full(parameter.shape, 1.0 if key == "weight" else 0.0)
     is_map = key == "weight" and isinstance(module, nn.Linear | nn.Conv2d)

@@ -26,7 +26,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 quieten_libraries()  # the libraries look once, as they are imported: before the first fixture, as before the first job
 
-NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "clip_vit_l", "mask2former", "owlv2")
+NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "clip_vit_l", "mask2former", "owlv2",
+         "pickscore", "siglip2")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

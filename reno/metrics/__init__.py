@@ -12,6 +12,8 @@ elsewhere.
 
 | metric    | score, higher is better                          | range                     | best: loss 0 at |
 | clip      | logit_scale * cosine (logit_scale: 100 at most)  | -100 to 100               | 100             |
+| pickscore | logit_scale * cosine                             | -100 to 100; near 20      | 30              |
+| siglip2   | log-odds that text and image match               | unbounded; 0 is undecided | 100             |
 | blip, itm | log-odds that text and image match (ITM head)    | unbounded; 0 is undecided | 100             |
 | blip, itc | 100 * cosine (ITC head)                          | -100 to 100               | 100             |
 
@@ -68,6 +70,11 @@ class Metric:
         """on: the backward pass runs the layers again instead of keeping their activations."""
         for module in self.looking:
             set_checkpointing(module, on)
+
+
+def at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    """Values in float32 or float64: a cosine or a logit in half precision has only three digits."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 @dataclass(frozen=True)

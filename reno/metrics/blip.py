@@ -20,7 +20,7 @@ import torch
 from torch.nn.functional import normalize
 
 from reno.device.residence import visiting
-from reno.metrics import Metric
+from reno.metrics import Metric, at_least_float32
 from reno.spec.errors import BadInput
 from reno.weights.images import Preprocessing
 from reno.weights.loading import load_model
@@ -90,13 +90,13 @@ class BlipMetric(Metric):
             hidden = self.model.text_encoder(
                 input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
             ).last_hidden_state
-            return BlipText(None, None, normalize(self._wide(self.model.text_proj(hidden[:, 0])), dim=-1))
+            return BlipText(None, None, normalize(at_least_float32(self.model.text_proj(hidden[:, 0])), dim=-1))
 
     def __call__(self, images: torch.Tensor, encoded: BlipText) -> torch.Tensor:
         pixels = self.preprocess(images).to(self.dtype)
         seen = self.model.vision_model(pixel_values=pixels).last_hidden_state
         if self.head == "itc":
-            features = normalize(self._wide(self.model.vision_proj(seen[:, 0])), dim=-1)
+            features = normalize(at_least_float32(self.model.vision_proj(seen[:, 0])), dim=-1)
             return ITC_SCALE * (features * encoded.features).sum(-1)
         hidden = self.model.text_encoder(
             encoder_embeds=encoded.embeddings,
@@ -104,7 +104,7 @@ class BlipMetric(Metric):
             encoder_hidden_states=seen,
             encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
         ).last_hidden_state
-        mismatch, match = self._wide(self.model.itm_head(hidden[:, 0])).unbind(-1)
+        mismatch, match = at_least_float32(self.model.itm_head(hidden[:, 0])).unbind(-1)
         return match - mismatch
 
     def _encoding_token(self, folder: Path) -> int:
@@ -115,9 +115,6 @@ class BlipMetric(Metric):
         if found >= text.vocab_size:
             raise BadInput(f"the BLIP in {folder} has no token [ENC]; use first_token=cls")
         return found
-
-    def _wide(self, values: torch.Tensor) -> torch.Tensor:
-        return values if values.dtype == torch.float64 else values.float()
 
 
 def identity(options: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from reno.device.residence import send_away, visiting
-from reno.metrics import Metric
+from reno.metrics import Metric, at_least_float32
 from reno.weights.images import Preprocessing
 from reno.weights.loading import load_model
 from reno.weights.texts import TextReader, check_length, load_tokenizer, text_limit
@@ -50,18 +50,13 @@ class ClipMetric(Metric):
             features = self.model.get_text_features(
                 tokens.input_ids, attention_mask=tokens.attention_mask
             ).pooler_output
-        return normalize(_at_least_float32(features), dim=-1)
+        return normalize(at_least_float32(features), dim=-1)
 
     def __call__(self, images: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
         pixels = self.preprocess(images).to(self.dtype)
         features = self.model.get_image_features(pixel_values=pixels).pooler_output
-        cosine = (normalize(_at_least_float32(features), dim=-1) * encoded).sum(-1)
+        cosine = (normalize(at_least_float32(features), dim=-1) * encoded).sum(-1)
         return self.logit_scale.to(cosine.dtype).exp() * cosine
-
-
-def _at_least_float32(features: torch.Tensor) -> torch.Tensor:
-    """Features in float32 or float64: a cosine in half precision has only three digits."""
-    return features if features.dtype == torch.float64 else features.float()
 
 
 load = ClipMetric

@@ -28,6 +28,8 @@ the last digit; for the others no exact figure was found:
 | clip_vit_l  | openai/clip-vit-large-patch14                 |              | 427,616,513 |
 | mask2former | facebook/mask2former-swin-small-coco-instance |              |  68,741,083 |
 | owlv2       | google/owlv2-base-patch16-ensemble            |              | 154,966,792 |
+| pickscore   | yuvalkirstain/PickScore_v1                    |              | 986,109,441 |
+| siglip2     | google/siglip2-base-patch16-224               |              | 375,187,970 |
 
 blip_vqa's published file, with 384,672,572, also holds the decoder's output matrix (30524 x 768), which is its word
 embedding a second time.
@@ -65,7 +67,7 @@ class TokenizerKind(msgspec.Struct, frozen=True):
     """One tokenizer of a checkpoint."""
 
     kind: str
-    """`clip` (byte-level BPE) or `bert` (WordPiece with BLIP's extra tokens)."""
+    """`clip` (byte-level BPE), `bert` (WordPiece with BLIP's extra tokens) or `gemma` (BPE with single bytes)."""
     pad_token: str
     length: int
     """The most tokens of a text."""

@@ -10,9 +10,17 @@ import shutil
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from reno.weights.architectures import Architecture, TokenizerKind, build, class_of
-from reno.weights.vocabularies import CLIP_END, CLIP_START, bert_vocabulary, clip_vocabulary
+from reno.weights.vocabularies import (
+    CLIP_END,
+    CLIP_START,
+    GEMMA_SPECIAL,
+    bert_vocabulary,
+    clip_vocabulary,
+    gemma_vocabulary,
+)
 
 CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
 CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
@@ -39,7 +47,9 @@ def write_other_files(what: Architecture, folder: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, place)
     for tokenizer in what.tokenizers:
-        write = {"clip": _write_clip_tokenizer, "bert": _write_bert_tokenizer}[tokenizer.kind]
+        write = {"clip": _write_clip_tokenizer, "bert": _write_bert_tokenizer, "gemma": _write_gemma_tokenizer}[
+            tokenizer.kind
+        ]
         place = folder / tokenizer.folder
         place.mkdir(parents=True, exist_ok=True)
         write(tokenizer, what.vocabulary, place)
@@ -80,6 +90,21 @@ def _write_bert_tokenizer(tokenizer: TokenizerKind, vocabulary: int, folder: Pat
     marked = [*special.values(), "[DEC]", "[ENC]"]
     added = {str(tokens.index(token)): {"content": token, **whole} for token in marked}
     write_json(folder / "tokenizer_config.json", {**rules, **special, "added_tokens_decoder": added})
+
+
+def _write_gemma_tokenizer(tokenizer: TokenizerKind, vocabulary: int, folder: Path) -> None:
+    tokens, merges = gemma_vocabulary(vocabulary)
+    made = Tokenizer(models.BPE(tokens, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    made.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(" ", "▁")])
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    made.post_processor = processors.TemplateProcessing("$A <eos>", special_tokens=[("<eos>", tokens["<eos>"])])
+    made.add_special_tokens(list(GEMMA_SPECIAL))
+    made.save(str(folder / "tokenizer.json"))
+    special = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "unk", "pad", "mask")}
+    special["pad_token"] = tokenizer.pad_token
+    rules = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": False, "add_eos_token": True}
+    rules |= {"padding_side": "right", "model_max_length": tokenizer.length}
+    write_json(folder / "tokenizer_config.json", {**rules, **special})
 
 
 def write_json(path: Path, value: dict) -> None:

@@ -38,6 +38,8 @@ cube sphere cylinder cone
 
 CLIP_START = "<|startoftext|>"
 CLIP_END = "<|endoftext|>"
+GEMMA_SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
+"""The first tokens of Gemma's vocabulary, in the order of their ids."""
 
 
 def clip_vocabulary(size: int) -> tuple[dict[str, int], list[Merge]]:
@@ -105,3 +107,24 @@ def bert_vocabulary(size: int) -> list[str]:
     tokens = [*head, *characters, *("##" + c for c in characters), *words]
     unused = [f"[unused{99 + i}]" for i in range(size - 2 - len(tokens))]
     return [*tokens, *unused, "[DEC]", "[ENC]"]
+
+
+def gemma_vocabulary(size: int) -> tuple[dict[str, int], list[Merge]]:
+    """`size` tokens of Gemma's byte-pair encoding as SigLIP 2 uses it, and its merges in the order they apply.
+
+    The special tokens come first, as published; then the 256 bytes, by which any other character is written, the
+    printable ASCII characters and `▁`, which stands for a space; then the results of the merges. A common word with
+    a space before it is one token.
+    """
+    head = [*GEMMA_SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *map(chr, range(0x21, 0x7F))]
+    merges: list[Merge] = []
+    for word in dict.fromkeys(word for word in WORDS if len(word) > 1):
+        pieces = merged(["▁", *word], merges)
+        while len(pieces) > 1:
+            merges.append((pieces[0], pieces[1]))
+            pieces = [pieces[0] + pieces[1], *pieces[2:]]
+    results = list(dict.fromkeys(left + right for left, right in merges))
+    unused = [f"<unused{i}>" for i in range(size - len(head) - len(results))]
+    tokens = [*head, *results, *unused]
+    assert len(tokens) == size, f"{len(tokens)} tokens do not fit in {size}"
+    return {token: i for i, token in enumerate(tokens)}, merges

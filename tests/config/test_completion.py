@@ -38,7 +38,7 @@ def here(tmp_path, monkeypatch) -> Path:
         ("reno completion ", ["bash ", "zsh ", "fish "]),
         ("reno run met", ["metric=", "method="]),
         ("reno run metric=", [f"metric={name} " for name in METRICS]),
-        ("reno run metric=clip_", ["metric=clip_vit_h "]),
+        ("reno run metric=clip_", ["metric=clip_vit_h ", "metric=clip_vit_l "]),
         ("reno run -cd mine metric=o", ["metric=own "]),
         ("reno run -cd=mine metric=o", ["metric=own "]),
         ("reno run -cd mi", ["mine/"]),
@@ -46,8 +46,9 @@ def here(tmp_path, monkeypatch) -> Path:
             "reno run -cd mine metric=own metric.",
             [f"metric.{key}=" for key in ("name", "terms.0.kind", "terms.0.channel")],
         ),
-        ("reno run -m metric=clip_vit_h,clip_", []),
-        ("reno run -m metric=blip,clip_", ["metric=blip,clip_vit_h"]),
+        ("reno run -m metric=clip_vit_h,clip_", ["metric=clip_vit_h,clip_vit_l"]),
+        ("reno run -m metric=blip,clip+", ["metric=blip,clip+blip"]),
+        ("reno run -m metric=clip+blip,clip+", []),
         ("reno run +experiments=cl", ["+experiments=clip_vs_blip "]),
         ("reno run -cd mine +exp", ["+experiments="]),
         ("reno run -cd mine +experiments=h", ["+experiments=hues "]),
@@ -79,8 +80,8 @@ def test_what_is_offered(here, line, offered):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("reno run metric=clip_", ["clip_vit_h "]),  # bash begins a word after =
-        ("reno run 'metric=clip_", ["metric=clip_vit_h"]),
+        ("reno run metric=clip_", ["clip_vit_h ", "clip_vit_l "]),  # bash begins a word after =
+        ("reno run 'metric=clip_", ["metric=clip_vit_h", "metric=clip_vit_l"]),
         ("reno run results='my", ["my dir/"]),
         ("reno run results=my\\ d", ["my\\ dir/"]),
         ("reno run evaluators=[oracle,oracle", ["[oracle,oracle_analytic"]),
@@ -91,7 +92,7 @@ def test_bash_gets_what_follows_the_break(here, line, offered):
 
 
 def test_bash_without_breaks_gets_the_whole_word(here):
-    assert completions("reno run metric=clip_", "bash", " \t\n") == ["metric=clip_vit_h "]
+    assert completions("reno run metric=clip_vit_h", "bash", " \t\n") == ["metric=clip_vit_h "]
 
 
 def test_a_broken_file_offers_nothing(here):

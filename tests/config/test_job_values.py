@@ -20,6 +20,7 @@ from reno.config.words import parse
 from reno.running.plan import make_plan
 from reno.spec.errors import BadInput
 from reno.tracking import TrackingSpec
+from reno.weights.kinds import kinds
 
 CORES = os.cpu_count()
 
@@ -102,10 +103,10 @@ def refusal_of(plain):
         ("results=3", "results must be a folder, not 3; for example results=results"),
         ("metric.terms.0.weight=-1", "weight of metric clip must be a number above 0, not -1"),
         ("metric.terms.0.kind=clop",
-         "metric kind 'clop' is not a module; use blip, clip or the dotted path of your own "
+         f"metric kind 'clop' is not a module; use {', '.join(kinds('reno.metrics'))} or the dotted path of your own "
          "module; did you mean 'clip'?"),
         ("record=[clop]",
-         "record=clop is not known; use blip, blip_large, clip, clip+blip, clip_vit_h; did you mean 'clip'?"),
+         f"record=clop is not known; use {', '.join(Conf().options('metric'))}; did you mean 'clip'?"),
         ("evaluators=orcale", "evaluators=orcale is not known; use blip_vqa, detector, detector_open, "
          "detector_spatial, oracle, oracle_analytic; did you mean 'oracle'?"),
         ("evaluators=../x",

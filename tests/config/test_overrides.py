@@ -11,7 +11,7 @@ from reno.config.page import RUN
 from reno.config.words import parse
 from reno.spec.errors import BadInput
 
-METRICS = "blip, blip_large, clip, clip+blip, clip_vit_h"
+METRICS = ", ".join(Conf().options("metric"))
 
 
 def refusal(*typed: str) -> str:

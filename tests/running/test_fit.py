@@ -228,7 +228,17 @@ def test_what_cannot_be_predicted_gets_one_sentence(words, sentence, capsys):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    ("metric", "most"), [("clip", 4.2), ("blip", 4.3), ("blip_large", 4.7), ("clip_vit_h", 6.1), ("both", 8.0)]
+    ("metric", "most"),
+    [
+        ("clip", 4.2),
+        ("blip", 4.3),
+        ("blip_large", 4.7),
+        ("clip_vit_h", 6.1),
+        ("both", 8.0),
+        ("clip_vit_l", 3.9),
+        ("pickscore", 6.1),
+        ("siglip2", 3.8),
+    ],
 )
 def test_published_sizes_in_float16_take_no_more_than_they_should(metric, most):
     """At 512 x 512 with checkpointing, alone, without a weight on this disk."""

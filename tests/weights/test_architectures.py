@@ -11,7 +11,7 @@ from safetensors import safe_open
 from reno.spec.errors import BadInput
 from reno.weights.architectures import NAMES, PUBLISHED, architecture, build
 from reno.weights.folders import write_without_weights
-from reno.weights.vocabularies import WORDS, bert_vocabulary, clip_vocabulary, merges_for
+from reno.weights.vocabularies import WORDS, bert_vocabulary, clip_vocabulary, gemma_vocabulary, merges_for
 from scripts import make_checkpoints
 from scripts.make_checkpoints import make_checkpoint
 
@@ -27,6 +27,8 @@ FULL_PARAMETERS = {
     ("clip_vit_l", ""): 427_616_513,
     ("mask2former", ""): 68_741_083,  # counted; the paper says 69 million
     ("owlv2", ""): 154_966_792,  # counted
+    ("pickscore", ""): 986_109_441,  # of CLIP ViT-H/14
+    ("siglip2", ""): 375_187_970,  # counted
 }
 HARD_TEXT = "🐶 <script> ../a\nb"
 PROMPT = "a gold bench and a green clock"
@@ -234,7 +236,7 @@ def test_any_text_becomes_tokens(tiny, name, text):
 
     what = architecture(name, "tiny")
     tokenizer = AutoTokenizer.from_pretrained(tiny(name) / what.tokenizers[0].folder)
-    limit = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512}.get(name, 77)
+    limit = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512, "siglip2": 64}.get(name, 77)
     assert tokenizer.model_max_length == limit
     tokens = tokenizer(text, truncation=True, padding="max_length").input_ids
     assert len(tokens) == limit
@@ -261,6 +263,20 @@ def test_every_known_word_is_one_token(tiny, name):
 
     tokenizer = AutoTokenizer.from_pretrained(tiny(name))
     assert {len(tokenizer(word, add_special_tokens=False).input_ids) for word in WORDS} == {1}
+
+
+def test_siglip2_reads_words_bytes_and_an_end(tiny):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny("siglip2"))
+    vocabulary = tokenizer.get_vocab()
+    assert [vocabulary[token] for token in ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<0x00>")] == list(range(6))
+    assert tokenizer.convert_ids_to_tokens(tokenizer("a car").input_ids)[:2] == ["a", "▁car"]
+    assert tokenizer("é").input_ids == [5 + 0xC3, 5 + 0xA9, 1]  # its two bytes, and the end
+    assert tokenizer("a", padding="max_length").input_ids[1:] == [1] + [0] * 62
+    assert {len(tokenizer(f"a {word}").input_ids) for word in WORDS if len(word) > 1} == {3}
+    tokens, merges = gemma_vocabulary(256000)
+    assert sorted(tokens.values()) == list(range(256000)) and all(left + right in tokens for left, right in merges)
 
 
 def test_merges_make_each_word_one_token_in_an_order_that_is_always_the_same():
