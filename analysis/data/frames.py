@@ -178,9 +178,13 @@ def _pairs(values: dict[str, Any]) -> list[str]:
     return [f"{key}={values[key]}" for key in sorted(values)]
 
 
+BUILT_ON = {"pickscore": "clip", "hpsv2": "clip", "aesthetic": "clip", "imagereward": "blip"}
+"""Kinds of metric that are another kind's model, trained further."""
+
+
 def _family(kind: str) -> str:
-    """A metric's kind; of a user's own module, the last part of its dotted path."""
-    return kind.rpartition(".")[2]
+    """A metric's kind, or the one that it is built on; of a user's own module, the last part of its dotted path."""
+    return BUILT_ON.get(kind, kind.rpartition(".")[2])
 
 
 def _text(text: str | None) -> str | None:

@@ -10,12 +10,15 @@ The module has
 and conf/metric/NAME.yaml gives its checkpoint and its options. `kind:` in that file may be the dotted path of a module
 elsewhere.
 
-| metric    | score, higher is better                          | range                     | best: loss 0 at |
-| clip      | logit_scale * cosine (logit_scale: 100 at most)  | -100 to 100               | 100             |
-| pickscore | logit_scale * cosine                             | -100 to 100; near 20      | 30              |
-| siglip2   | log-odds that text and image match               | unbounded; 0 is undecided | 100             |
-| blip, itm | log-odds that text and image match (ITM head)    | unbounded; 0 is undecided | 100             |
-| blip, itc | 100 * cosine (ITC head)                          | -100 to 100               | 100             |
+| metric      | score, higher is better                          | range                     | best: loss 0 at |
+| clip        | logit_scale * cosine (logit_scale: 100 at most)  | -100 to 100               | 100             |
+| blip, itm   | log-odds that text and image match (ITM head)    | unbounded; 0 is undecided | 100             |
+| blip, itc   | 100 * cosine (ITC head)                          | -100 to 100               | 100             |
+| siglip2     | log-odds that text and image match               | unbounded; 0 is undecided | 100             |
+| pickscore   | logit_scale * cosine                             | -100 to 100; near 20      | 30              |
+| hpsv2       | cosine                                           | -1 to 1; near 0.28        | 1               |
+| imagereward | standardised reward                              | unbounded; mostly -2 to 2 | 2               |
+| aesthetic   | rating of the image alone                        | about 1 to 10             | 10              |
 
 loss = best - score: a unit of loss is a unit of score, and CLIP's losses are those of the report
 (100 - logit_scale * cosine). BLIP's probability of a match saturates; its log-odds do not.

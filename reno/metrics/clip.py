@@ -53,10 +53,14 @@ class ClipMetric(Metric):
         return normalize(at_least_float32(features), dim=-1)
 
     def __call__(self, images: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
+        cosine = self.cosine(images, encoded)
+        return self.logit_scale.to(cosine.dtype).exp() * cosine
+
+    def cosine(self, images: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
+        """The cosine (B,) of images and encoded prompts, -1 to 1."""
         pixels = self.preprocess(images).to(self.dtype)
         features = self.model.get_image_features(pixel_values=pixels).pooler_output
-        cosine = (normalize(at_least_float32(features), dim=-1) * encoded).sum(-1)
-        return self.logit_scale.to(cosine.dtype).exp() * cosine
+        return (normalize(at_least_float32(features), dim=-1) * encoded).sum(-1)
 
 
 load = ClipMetric

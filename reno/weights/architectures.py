@@ -28,6 +28,9 @@ the last digit; for the others no exact figure was found:
 | clip_vit_l  | openai/clip-vit-large-patch14                 |              | 427,616,513 |
 | mask2former | facebook/mask2former-swin-small-coco-instance |              |  68,741,083 |
 | owlv2       | google/owlv2-base-patch16-ensemble            |              | 154,966,792 |
+| hpsv2       | xswu/HPSv2 (HPS_v2.1_compressed.pt)           |              | 986,109,441 |
+| imagereward | zai-org/ImageReward (ImageReward.pt)          |              | 446,206,689 |
+| aesthetic   | openai/clip-vit-large-patch14 and a head      |              | 304,894,177 |
 | pickscore   | yuvalkirstain/PickScore_v1                    |              | 986,109,441 |
 | siglip2     | google/siglip2-base-patch16-224               |              | 375,187,970 |
 
@@ -49,15 +52,20 @@ from reno.spec.errors import BadInput, did_you_mean
 
 PUBLISHED = Path(__file__).resolve().parent / "published"
 SIZES = ("full", "tiny", "testbed")
+REWARD_MODELS = "reno.weights.reward_models"
+OF_REWARDS = ("ImageRewardModel", "AestheticModel")
+"""Classes of REWARD_MODELS, which is slow to import."""
 
 
 @dataclass(frozen=True)
 class ModelPart:
-    """One module of a checkpoint: a class of diffusers or transformers and its configuration."""
+    """One module of a checkpoint: a class of diffusers, of transformers or of reward_models.py, and its
+    configuration."""
 
     folder: str
     """Where it is in the checkpoint; "" is the checkpoint's own folder."""
     library: str
+    """The module that has its class."""
     kind: str
     """The name of its class in the library."""
     config: dict[str, Any]
@@ -167,4 +175,5 @@ def _part(path: Path, folder: Path) -> ModelPart:
     place = path.parent.relative_to(folder).as_posix().removeprefix(".")
     if "_class_name" in config:
         return ModelPart(place, "diffusers", config.pop("_class_name"), config)
-    return ModelPart(place, "transformers", config["architectures"][0], config)
+    kind = config["architectures"][0]
+    return ModelPart(place, REWARD_MODELS if kind in OF_REWARDS else "transformers", kind, config)

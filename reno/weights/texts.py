@@ -99,16 +99,19 @@ class TextReader:
     Both are loaded only for a text that may be too long, since transformers takes a second to import.
     """
 
-    def __init__(self, name: str, folder: Path, encoder: Path | None = None) -> None:
+    def __init__(self, name: str, folder: Path, encoder: Path | None = None, most: int | None = None) -> None:
         """name: whose limit it is, for the error. folder: of the tokenizer. encoder: of the text encoder's config.json,
-        if it is another folder."""
-        self.name, self.folder, self.encoder = name, folder, encoder or folder
+        if it is another folder. most: tokens of a text, if the two files allow more."""
+        self.name, self.folder, self.encoder, self.most = name, folder, encoder or folder, most
 
     def check_prompt(self, text: str) -> None:
         """Raises TooLong if the text encoder would cut the text, and BadInput if there is no tokenizer."""
-        if text.isascii() and len(text) + SPECIAL_TOKENS <= self._stated:
+        if text.isascii() and len(text) + SPECIAL_TOKENS <= self._at_most(self._stated):
             return  # every token stands for one letter at least
-        check_length(self._tokenizer, text, text_limit(self._tokenizer, self._config), self.name)
+        check_length(self._tokenizer, text, self._at_most(text_limit(self._tokenizer, self._config)), self.name)
+
+    def _at_most(self, limit: int) -> int:
+        return limit if self.most is None else min(limit, self.most)
 
     @cached_property
     def _tokenizer(self):

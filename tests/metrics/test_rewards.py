@@ -13,16 +13,23 @@ from reno.spec.errors import BadInput
 
 CPU = torch.device("cpu")
 PROMPTS = ["a gold bench and a green clock", "a car"]
-KINDS = {"clip_vit_l": "clip", "pickscore": "pickscore", "siglip2": "siglip2"}
-"""The kind of each checkpoint that is tested here."""
-BEST = {"clip_vit_l": 100.0, "pickscore": 30.0, "siglip2": 100.0}
-every = pytest.mark.parametrize("name", KINDS)
+BEST = {
+    "clip_vit_l": 100.0, "pickscore": 30.0, "siglip2": 100.0, "hpsv2": 1.0, "imagereward": 2.0, "aesthetic": 10.0,
+}  # fmt: skip
+"""The score at which the loss is 0: the paper's for the four that it has."""
+every = pytest.mark.parametrize("name", BEST)
+that_read = pytest.mark.parametrize("name", [name for name in BEST if name != "aesthetic"])
+
+
+def module_of(name: str):
+    return importlib.import_module(f"reno.metrics.{'clip' if name.startswith('clip') else name}")
+
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def loaded(tiny, name: str, dtype: torch.dtype = torch.float64):
-    module = importlib.import_module(f"reno.metrics.{KINDS[name]}")
-    return module.load(tiny / name, dtype=dtype, device=CPU)
+    return module_of(name).load(tiny / name, dtype=dtype, device=CPU)
 
 
 # --- What holds for each ----------------------------------------------------------------------------------------------
@@ -73,10 +80,9 @@ def test_what_looks_and_what_reads_are_the_whole_model(tiny, name):
     assert not any(p.requires_grad for p in metric.model.parameters())
 
 
-@every
+@that_read
 def test_a_prompt_that_would_be_cut_is_refused_with_and_without_the_weights(tiny, name):
-    module = importlib.import_module(f"reno.metrics.{KINDS[name]}")
-    metric, read, long = loaded(tiny, name), module.reader(tiny / name), "zebra " * 100
+    metric, read, long = loaded(tiny, name), module_of(name).reader(tiny / name), "zebra " * 100
     for reader in (metric, read):
         reader.check_prompt("a red car")
     with pytest.raises(BadInput, match="too long for") as by_the_metric:
@@ -183,3 +189,19 @@ def test_siglip2_written_out(tiny, images):
 def test_siglip2_reads_capitals_as_small_letters(tiny):
     metric = siglip2.load(tiny / "siglip2", dtype=torch.float64, device=CPU)
     assert torch.equal(metric.encode(["A Gold BENCH"]), metric.encode(["a gold bench"]))
+
+
+# --- ImageReward and the aesthetic predictor --------------------------------------------------------------------------
+
+
+def test_imagereward_reads_35_tokens(tiny):
+    metric, read = loaded(tiny, "imagereward"), module_of("imagereward").reader(tiny / "imagereward")
+    for reader in (metric, read):
+        reader.check_prompt("zebra " * 33)
+        with pytest.raises(BadInput, match="it has 36 tokens of at most 35"):
+            reader.check_prompt("zebra " * 34)
+
+
+def test_no_prompt_is_too_long_for_the_aesthetic_predictor(tiny):
+    for reader in (loaded(tiny, "aesthetic"), module_of("aesthetic").reader(tiny / "aesthetic")):
+        reader.check_prompt("zebra " * 5000)

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 from reno.spec.errors import BadInput
-from reno.weights.architectures import NAMES, PUBLISHED, architecture, build
+from reno.weights.architectures import NAMES, PUBLISHED, architecture, build, class_of
 from reno.weights.folders import write_without_weights
 from reno.weights.vocabularies import WORDS, bert_vocabulary, clip_vocabulary, gemma_vocabulary, merges_for
 from scripts import make_checkpoints
@@ -28,6 +28,9 @@ FULL_PARAMETERS = {
     ("mask2former", ""): 68_741_083,  # counted; the paper says 69 million
     ("owlv2", ""): 154_966_792,  # counted
     ("pickscore", ""): 986_109_441,  # of CLIP ViT-H/14
+    ("hpsv2", ""): 986_109_441,  # of CLIP ViT-H/14
+    ("imagereward", ""): 446_206_689,  # counted
+    ("aesthetic", ""): 304_894_177,  # counted
     ("siglip2", ""): 375_187_970,  # counted
 }
 HARD_TEXT = "🐶 <script> ../a\nb"
@@ -107,9 +110,7 @@ def test_what_is_published_is_read_whole():
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "sd_turbo"])
 def test_metrics_load_whole(tiny, name):
-    import transformers
-
-    kind = getattr(transformers, architecture(name, "tiny").parts[0].kind)
+    kind = class_of(architecture(name, "tiny").parts[0])
     _, report = kind.from_pretrained(tiny(name), output_loading_info=True)
     assert not any(report.values()), report
 
@@ -236,7 +237,9 @@ def test_any_text_becomes_tokens(tiny, name, text):
 
     what = architecture(name, "tiny")
     tokenizer = AutoTokenizer.from_pretrained(tiny(name) / what.tokenizers[0].folder)
-    limit = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512, "siglip2": 64}.get(name, 77)
+    limit = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512, "siglip2": 64, "imagereward": 512}.get(
+        name, 77
+    )
     assert tokenizer.model_max_length == limit
     tokens = tokenizer(text, truncation=True, padding="max_length").input_ids
     assert len(tokens) == limit

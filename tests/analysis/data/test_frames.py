@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from analysis.claims import claims
-from analysis.data.frames import tidy
+from analysis.data.frames import _family, tidy
 from analysis.data.results import TYPED
 from analysis.numbers.slices import slices
 from analysis.tables.notes import cautions
@@ -111,6 +112,14 @@ def test_a_metric_without_weights_is_named_by_its_kind_and_options_where_its_lab
     assert (alone["metric"], alone["families"]) == ("red_share", "red_share")
     names = tidy(records).trials["metric"].tolist()
     assert names == [f"red_share[1*my_metrics.red_share options={value}]" for value in "ab"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [("hpsv2", "clip"), ("imagereward", "blip"), ("mine.pickscore", "pickscore"), ("siglip2", "siglip2"), ("a.b", "b")],
+)
+def test_a_metric_is_of_the_family_that_it_is_built_on(kind, family):
+    assert _family(kind) == family
 
 
 def test_metrics_and_methods_stand_in_the_order_in_which_jobs_ran_them(record, job):
