@@ -22,6 +22,7 @@ from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.programs import PROGRAMS
 from reno.config.words import parse
+from reno.convert import PAGE as CONVERT
 from reno.evaluate import PAGE as EVALUATE
 from reno.evaluate import request_of
 from reno.reproduce import PAGE as REPRODUCE
@@ -29,6 +30,7 @@ from reno.run import main as run
 from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE
 from reno.spec.errors import BadInput
 from reno.store.store import Store
+from reno.weights.conversion import CONVERSIONS
 from scripts.stage_docs import main as stage_docs
 from scripts.stage_docs import stage
 
@@ -129,6 +131,11 @@ def test_a_command_that_checks_has_known_knobs(words):
     assert composed(CHECK, parse(CHECK, words[3:])).values["download"] in ("nothing", "pictures", "all")
 
 
+@pytest.mark.parametrize("words", all_commands("python", "-m", "reno.convert"))
+def test_a_command_that_converts_names_a_known_reward(words):
+    assert composed(CONVERT, parse(CONVERT, words[3:])).values["reward"] in CONVERSIONS
+
+
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.reproduce"))
 def test_a_command_that_reproduces_names_a_trial(words):
     assert composed(REPRODUCE, parse(REPRODUCE, words[3:])).values["trial"] == "TRIAL"
@@ -149,7 +156,18 @@ def test_a_target_of_make_is_there_and_so_are_its_variables(words):
 
 
 def test_every_command_belongs_to_a_test_above():
-    known = [{"reno.run", "reno.memory", "reno.evaluate", "reno.reproduce", "reno.check", "analysis", "completion"}]
+    known = [
+        {
+            "reno.run",
+            "reno.memory",
+            "reno.evaluate",
+            "reno.reproduce",
+            "reno.check",
+            "reno.convert",
+            "analysis",
+            "completion",
+        }
+    ]
     found = [words for page in PAGES for words in commands(page)]
     assert len(found) > 50
     for words in found:

@@ -48,12 +48,13 @@ WORDS = {
     "on_long": ON_LONG,
     "track": ("auto", "offline", "online", "disabled"),
     "download": ("nothing", "pictures", "all"),
+    "reward": ("aesthetic", "hpsv2", "imagereward"),
 }
 LISTS = ("evaluators", "record", "metrics", "seed")
-FOLDERS = ("results", "out", "images", "suites")
-FILES = ("prompts", "readme")
-POSITIONAL = {"reproduce": "trial", "report": "results"}
-"""The knob whose value may stand without `knob=`, by command."""
+FOLDERS = ("results", "out", "images", "suites", "base")
+FILES = ("prompts", "readme", "file")
+POSITIONAL = {"reproduce": ("trial",), "report": ("results",), "convert": ("reward", "file")}
+"""The knobs whose values may stand without `knob=`, in this order, by command."""
 
 _BASH = """\
 _reno() {
@@ -197,8 +198,9 @@ def _of_program(program: Program, before: Sequence[str], last: str) -> Iterator[
         yield from (Candidate(f"{name}={one.text}", one.ends) for one in _values(program, name, value, before))
     else:
         yield from (Candidate(f"{knob}=", ends=False) for knob in _knobs(program, last, before))
-        if program.name in POSITIONAL:
-            yield from _values(program, POSITIONAL[program.name], last, before)
+        given = sum(1 for word in before if "=" not in word and not word.startswith("-"))
+        for knob in POSITIONAL.get(program.name, ())[given : given + 1]:
+            yield from _values(program, knob, last, before)
 
 
 def _knobs(program: Program, last: str, before: Sequence[str]) -> Iterator[str]:

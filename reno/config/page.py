@@ -1,7 +1,7 @@
 """The knobs of a command are the keys of its page in conf/; their help texts are the page's comments.
 
-conf/config.yaml is the page of reno.run and reno.memory; evaluate.yaml, reproduce.yaml, check.yaml and report.yaml are
-those of `python -m reno.evaluate`, `python -m reno.reproduce`, `python -m reno.check` and `python -m analysis`.
+conf/config.yaml is the page of reno.run and reno.memory; evaluate.yaml, reproduce.yaml, check.yaml and convert.yaml are
+those of reno.evaluate, reno.reproduce, reno.check and reno.convert; report.yaml is that of `python -m analysis`.
 """
 
 from __future__ import annotations

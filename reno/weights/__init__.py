@@ -9,6 +9,7 @@ kinds.py           a kind -> its module; checks the kind's options
 files.py           a checkpoint's files, looked at before they are read: a damaged one is told in one sentence
 loading.py         a folder -> a frozen module, whole or refused
 texts.py images.py its tokenizer, and its image processing as differentiable tensors
+conversion.py pickled.py reward_models.py   rewards that are published as pickles, as folders
 architectures.py   the modules of the published checkpoints, as data (published/)
 folders.py vocabularies.py   a checkpoint's folder without its weights
 """

@@ -18,6 +18,7 @@ from reno.weights.causes import Cause, cause_of
 from reno.weights.fetching import ToFetch, fetch, to_fetch
 from reno.weights.hub import Hub, Listing, list_files, refuse_other_precision
 from reno.weights.identity import identity_of
+from reno.weights.pickled import PICKLED
 from reno.weights.reading import files_in, read_files
 from reno.weights.snapshots import note_revision, same_snapshot, whole_snapshot
 
@@ -87,6 +88,7 @@ class CheckpointFinder:
             return _in_folder(checkpoint, path.resolve(), where, folders)
         if looks_local(checkpoint.path):
             raise BadInput(_no_folder(checkpoint, path, where))
+        _refuse_pickled(checkpoint, where)
         key = (checkpoint, tuple(folders))
         if key not in self.found:
             self.found[key] = self._on_the_hub(checkpoint, where, folders)
@@ -171,6 +173,17 @@ def _planned(checkpoint: Checkpoint, listing: Listing | None, wanted: ToFetch) -
 def looks_local(path: str) -> bool:
     """Whether a path that is no folder was meant as one, and not as a name on the hub."""
     return path.startswith((".", "/", "~")) or path.count("/") != 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", path)
+
+
+def _refuse_pickled(checkpoint: Checkpoint, where: str) -> None:
+    """Raises BadInput for a name whose weights have to be converted first."""
+    for name, pickled in PICKLED.items():
+        if checkpoint.path == pickled.publisher:
+            raise BadInput(
+                f"{where}: {pickled.publisher} publishes a pickle, which is not loaded; fetch {pickled.file} there, "
+                f"make a folder of it with `python -m reno.convert {name} {pickled.file}`, and give it: "
+                f"{where}.path=FOLDER"
+            )
 
 
 def _no_folder(checkpoint: Checkpoint, path: Path, where: str) -> str:

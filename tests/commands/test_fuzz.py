@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 import analysis.__main__ as report
-from reno import check, evaluate, memory, reproduce, run
+from reno import check, convert, evaluate, memory, reproduce, run
 from reno.config.compose import composed
 from reno.config.page import RUN
 from reno.config.words import parse
@@ -78,6 +78,7 @@ COMMANDS = {
     "evaluate": (evaluate.main, evaluate.PAGE, ["evaluators=oracle_analytic"]),
     "reproduce": (reproduce.main, reproduce.PAGE, ["trial=0"]),
     "check": (check.main, check.PAGE, []),
+    "convert": (convert.main, convert.PAGE, ["reward=hpsv2"]),
     "analysis": (report.main, report.PAGE, []),
 }
 

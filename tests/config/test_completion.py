@@ -65,6 +65,8 @@ def here(tmp_path, monkeypatch) -> Path:
         ("reno memory dtype=b", ["dtype=bfloat16 "]),
         ("reno evaluate evaluators=detector_", ["evaluators=detector_open", "evaluators=detector_spatial"]),
         ("reno reproduce c0", ["c0ffee "]),
+        ("reno convert h", ["hpsv2 "]),
+        ("reno convert hpsv2 h", []),
         ("reno report o", ["out=", "out/"]),
         ("reno report track=d", ["track=disabled "]),
         ("reno nope x", []),

@@ -15,10 +15,11 @@ from reno.config.compose import composed, values_of
 from reno.config.conf import OWN, Conf
 from reno.config.page import RUN, Knob, Page
 from reno.config.words import parse
+from reno.convert import PAGE as CONVERT
 from reno.evaluate import PAGE as EVALUATE
 from reno.reproduce import PAGE as REPRODUCE
 
-PAGES = [RUN, EVALUATE, REPRODUCE, CHECK]
+PAGES = [RUN, EVALUATE, REPRODUCE, CHECK, CONVERT]
 
 
 @pytest.fixture

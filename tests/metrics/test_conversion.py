@@ -1,0 +1,215 @@
+"""A reward's published file becomes a folder whose metric scores as the published model does."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from reno.config.completion import WORDS
+from reno.config.conf import Conf
+from reno.convert import main
+from reno.spec.errors import BadInput
+from reno.spec.job import Checkpoint
+from reno.weights.architectures import architecture
+from reno.weights.checkpoints import locate
+from reno.weights.conversion import CONVERSIONS, convert
+from reno.weights.pickled import PICKLED
+from tests.metrics import originals
+
+CPU = torch.device("cpu")
+PROMPTS = ["a gold bench and a green clock", "a car"]
+BASES = {"hpsv2": "clip_vit_h", "imagereward": "blip", "aesthetic": "clip_vit_l"}
+MADE = {name: getattr(originals, f"{name}_weights") for name in BASES}
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def converted(tiny, tmp_path):
+    """converted(name, stored): the folder made of the published file of a reward, and its weights in float64."""
+
+    def run(name, stored=None):
+        weights = MADE[name]()
+        torch.save(weights if stored is None else stored(weights), tmp_path / "file.pt")
+        made = convert(name, tmp_path / "file.pt", str(tiny / BASES[name]), tmp_path / "out", "tiny")
+        return made, {key: value.double() for key, value in weights.items()}
+
+    return run
+
+
+def metric_of(name, folder):
+    return importlib.import_module(f"reno.metrics.{name}").load(folder, dtype=torch.float64, device=CPU)
+
+
+def test_an_hpsv2_scores_as_openclips_architecture_does(converted, images):
+    made, weights = converted("hpsv2", lambda weights: {"epoch": 3, "state_dict": weights})
+    metric = metric_of("hpsv2", made.folder)
+    ids = metric.tokenizer(PROMPTS, padding="max_length", max_length=77, return_tensors="pt").input_ids
+    with torch.no_grad():
+        score = metric(images.double(), metric.encode(PROMPTS))
+        expected = originals.hpsv2_score(weights, metric.preprocess(images.double()), ids)
+    torch.testing.assert_close(score, expected)
+    assert score.abs().max() <= 1 and (score[0] - score[1]).abs() > 1e-4
+
+
+def test_an_imagereward_scores_as_blips_architecture_does(converted, images):
+    """With a text that is filled up to 35 tokens, as its authors do, though the metric fills it up to the longest."""
+    made, weights = converted("imagereward")
+    metric = metric_of("imagereward", made.folder)
+    tokens = metric.tokenizer(PROMPTS, padding="max_length", max_length=35, return_tensors="pt")
+    assert tokens.input_ids.shape == (2, 35) and tokens.input_ids[0, 0] == 101  # [CLS]
+    with torch.no_grad():
+        score = metric(images.double(), metric.encode(PROMPTS))
+        pixels = metric.preprocess(images.double())
+        expected = originals.imagereward_score(weights, pixels, tokens.input_ids, tokens.attention_mask)
+    torch.testing.assert_close(score, expected)
+    assert (score[0] - score[1]).abs() > 1e-4
+
+
+def test_an_aesthetic_predictor_scores_as_its_description_says(converted, images, tiny):
+    from transformers import CLIPModel
+
+    made, weights = converted("aesthetic")
+    metric = metric_of("aesthetic", made.folder)
+    clip = CLIPModel.from_pretrained(tiny / "clip_vit_l", dtype=torch.float64).eval()
+    with torch.no_grad():
+        score = metric(images.double(), metric.encode(PROMPTS))
+        features = clip.get_image_features(pixel_values=metric.preprocess(images.double())).pooler_output
+    torch.testing.assert_close(score, originals.aesthetic_score(weights, features))
+    assert (score[0] - score[1]).abs() > 1e-5
+    assert torch.equal(score, metric(images.double(), metric.encode(["something else", ""])))
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_the_folder_notes_its_source_and_holds_no_pickle(converted, name, tmp_path):
+    made, _ = converted(name)
+    digest = hashlib.sha256((tmp_path / "file.pt").read_bytes()).hexdigest()
+    note = json.loads((made.folder / "conversion.json").read_text())
+    assert note == {"name": name, "published": PICKLED[name].publisher, "file": "file.pt", "sha256": digest}
+    assert made.sha256 == digest
+    assert made.parameters == sum(value.numel() for value in load_file(made.folder / "model.safetensors").values())
+    assert {path.suffix for path in made.folder.iterdir()} <= {".json", ".txt", ".safetensors"}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_weights_keep_their_precision(converted):
+    made, _ = converted("hpsv2", lambda weights: {key: value.half() for key, value in weights.items()})
+    assert {value.dtype for value in load_file(made.folder / "model.safetensors").values()} == {torch.float16}
+
+
+def test_safetensors_of_the_same_names_are_read_too(tiny, tmp_path, images):
+    save_file(originals.hpsv2_weights(), tmp_path / "file.safetensors")
+    made = convert("hpsv2", tmp_path / "file.safetensors", str(tiny / "clip_vit_h"), tmp_path / "out", "tiny")
+    metric = metric_of("hpsv2", made.folder)
+    assert metric(images.double(), metric.encode(PROMPTS)).shape == (2,)
+
+
+def without(key):
+    return lambda weights: {name: value for name, value in weights.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("stored", "says"),
+    [
+        (without("visual.proj"), "lacks visual.proj; it is not HPS_v2.1_compressed.pt of xswu/HPSv2"),
+        (lambda weights: weights | {"extra": torch.ones(1)}, "has 1 weights that are not those of HPS_v2.1_compressed"),
+        (
+            lambda weights: weights | {"visual.proj": torch.ones(3, 4)},
+            "has visual.proj of the shape [3, 4], from which",
+        ),
+        (lambda weights: weights | {"text_projection": torch.ones(3)}, "has text_projection of the shape [3], from"),
+        (lambda weights: weights | {"transformer.resblocks.0.attn.in_proj_bias": torch.ones(97)}, "of the shape [97]"),
+        (lambda weights: {"state_dict": [1, 2]}, "holds something else than weights by name"),
+    ],
+)
+def test_a_file_with_other_weights_is_refused_and_nothing_is_written(converted, tmp_path, stored, says):
+    with pytest.raises(BadInput) as refused:
+        converted("hpsv2", stored)
+    assert says in str(refused.value) and "\n" not in str(refused.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["file.pt"]
+
+
+class Runs:
+    """A pickle of one runs a function."""
+
+    def __reduce__(self):
+        return open, ("ran", "w")
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_does_not(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.pt").write_bytes(pickle.dumps(Runs(), protocol=2))
+    torch.save({"a": Runs()}, tmp_path / "other.pt")
+    for name in ("file.pt", "other.pt"):
+        with pytest.raises(BadInput, match="it is not loaded, as it could run code"):
+            convert("hpsv2", tmp_path / name, str(tiny / "clip_vit_h"), tmp_path / "out", "tiny")
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
+
+
+def test_a_damaged_or_missing_file_another_base_and_a_folder_that_is_there_are_refused(tiny, tmp_path):
+    file, out = tmp_path / "file.pt", tmp_path / "out"
+    with pytest.raises(BadInput, match="is not a file"):
+        convert("aesthetic", file, str(tiny / "clip_vit_l"), out, "tiny")
+    torch.save(originals.aesthetic_weights(), file)
+    with pytest.raises(BadInput, match="is another CLIP than the one that aesthetic was trained on"):
+        convert("aesthetic", file, str(tiny / "clip_vit_h"), out, "tiny")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(BadInput, match=r"cannot be read|is not a pickle"):
+        convert("aesthetic", file, str(tiny / "clip_vit_l"), out, "tiny")
+    out.mkdir()
+    with pytest.raises(BadInput, match="is there already; give another folder"):
+        convert("aesthetic", file, str(tiny / "clip_vit_l"), out, "tiny")
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_the_published_pickle_is_refused_with_what_to_do(name):
+    path = Conf().named("metric", "metric", name).values["checkpoints"][name]["path"]
+    with pytest.raises(
+        BadInput, match=rf"publishes a pickle.*`python -m reno.convert {name} .*give it: here.path=FOLDER"
+    ):
+        locate(Checkpoint(path), "here")
+    assert architecture(name).published == path
+
+
+def test_completion_offers_every_conversion():
+    assert set(WORDS["reward"]) == set(CONVERSIONS) == set(PICKLED)
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_how_a_metric_takes_the_folder(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("reno.weights.conversion.architecture", lambda name, size: architecture(name, "tiny"))
+    torch.save(originals.aesthetic_weights(), "a+b.pth")
+    assert main(["aesthetic", "a+b.pth", f"base={tiny / 'clip_vit_l'}"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("checkpoints/aesthetic: 198,521 parameters, from a+b.pth, SHA-256 ")
+    assert second == "use it with metric=aesthetic models.checkpoints.aesthetic.path=checkpoints/aesthetic"
+    assert main(["aesthetic", "a+b.pth", f"base={tiny / 'clip_vit_l'}"]) == 2
+    assert "out=checkpoints/aesthetic is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "reward is empty; give both: python -m reno.convert REWARD FILE"),
+        (["hpsv2"], "file is empty; give both"),
+        (
+            ["hpsv3", "x.pt"],
+            "reward=hpsv3 is not known; use one of hpsv2, imagereward, aesthetic; did you mean 'hpsv2'?",
+        ),
+        (["hpsv2", "nowhere.pt"], "nowhere.pt is not a file; give the published one"),
+        (["hpsv2", "x.pt", "lr=1"], "lr is not a knob"),
+    ],
+)
+def test_the_command_refuses_in_one_sentence(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and says in said and said.count("\n") == 1 and not list(tmp_path.iterdir())
