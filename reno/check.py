@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from reno.config.checks import device_name, flag, folder, names, one_of
 from reno.config.command import run_command
 from reno.config.conf import Chosen, Conf
-from reno.config.job import Checkpoints, NoCheckpoint, chosen_generator, evaluator, named_metric
+from reno.config.job import Checkpoints, NoCheckpoint, chosen_generator, evaluator, is_sum, named_metric
 from reno.config.page import Page
 from reno.config.sections import Section
 from reno.config.words import Words
@@ -106,7 +106,7 @@ def _chosen_models(chosen: Chosen, conf: Conf, every: bool):
     models.end()
     given = values["metrics"]
     if given is None:
-        known = conf.options("metric") if every else usual["record"]
+        known = [one for one in conf.options("metric") if not is_sum(one, conf)] if every else usual["record"]
         metrics = {name: _metric_or_reason(name, checkpoints, conf) for name in known}
     else:
         metrics = {name: named_metric(name, checkpoints, conf, "metrics") for name in names("metrics", given)}

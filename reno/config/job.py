@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -224,6 +225,47 @@ def _revision_of_another(own: dict[str, Any], file: str | None, conf: Conf) -> b
 
 
 def _metric(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:
+    """A metric with its terms listed, or a sum of metrics by their names; all of it times `weight`."""
+    weight = number("metric.weight", section.take("weight", 1.0), above=0.0)
+    if {"weights", "terms"} <= set(section.values):
+        raise BadInput(
+            "metric.weights sums metrics by their names: choose metric=sum with it; one metric has metric.weight=W"
+        )
+    metric = (_sum if "weights" in section.values else _listed)(section, checkpoints, conf)
+    if weight == 1.0:
+        return metric
+    return MetricSpec(f"{metric.name}_weight{weight:g}", _times(weight, metric.terms))
+
+
+def is_sum(name: str, conf: Conf) -> bool:
+    """Whether a metric's file only sums other metrics by their names."""
+    return "weights" in conf.named("metric", "metric", name).values
+
+
+def _sum(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:
+    """The weighted sum of the metrics under `weights`. It has the name of its file while it has that file's weights,
+    unless they are none; else a name such as clip+5blip."""
+    name, weights = section.text("name"), section.section("weights").values
+    section.end()
+    summed = {one: number(f"metric.weights.{one}", weight, at_least=0.0) for one, weight in weights.items()}
+    summed = {str(one): weight for one, weight in summed.items() if weight}
+    if not summed:
+        raise BadInput(f"metric={name} sums no metric; give it some, as in 'metric.weights={{clip: 1, blip: 5}}'")
+    metrics = {one: named_metric(one, checkpoints, conf, "metric.weights") for one in summed}
+    terms = tuple(term for one, metric in metrics.items() for term in _times(summed[one], metric.terms))
+    usual = conf.named("metric", "metric", name).values.get("weights") if name in conf.options("metric") else None
+    if summed != usual:
+        name = "+".join(
+            metric.name if summed[one] == 1 else f"{summed[one]:g}{metric.name}" for one, metric in metrics.items()
+        )
+    return MetricSpec(name, terms)
+
+
+def _times(weight: float, terms: tuple[MetricTerm, ...]) -> tuple[MetricTerm, ...]:
+    return tuple(replace(term, weight=weight * term.weight) for term in terms)
+
+
+def _listed(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:
     name = section.text("name")
     own = section.section("checkpoints", {}).values
     listed = section.take("terms")

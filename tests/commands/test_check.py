@@ -79,7 +79,7 @@ def test_what_cannot_be_read_differs_and_the_others_are_checked(words, tiny, tmp
             "images=nowhere is not a folder; give one that holds the pictures of the published values",
         ),
         ("device=tpu", "device=tpu is not a device; use auto, cpu, cuda, cuda:N or mps"),
-        ("metrics=clop", "metrics=clop is not known; use blip, blip_large, clip, clip+blip, clip_vit_h; did you mean"),
+        ("metrics=clop", "metrics=clop is not known; use aesthetic, blip, "),
         ("evaluators=clop", "evaluators=clop is not known; use blip_vqa, "),
         ("models.checkpoints.clop.path=x", "models.checkpoints.clop is not a knob"),
         ("models.generator.path=./nowhere", "models.generator.path=./nowhere is not a folder"),

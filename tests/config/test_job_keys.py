@@ -50,7 +50,7 @@ def test_it_is_refused_however_it_is_typed(refusal, typed, knob, says):
 @pytest.mark.parametrize("typed", ["", "++"])
 def test_a_checkpoint_that_no_metric_and_no_judge_has_is_refused(refusal, compose, typed):
     said = refusal(f"{typed}models.checkpoints.clop.path=x")
-    assert said.startswith("models.checkpoints.clop is not a knob; models.checkpoints has blip, blip_large, ")
+    assert said.startswith("models.checkpoints.clop is not a knob; models.checkpoints has aesthetic, blip, ")
     assert said.endswith("; did you mean 'clip'?")
     compose("models.checkpoints.oracle.path=x")  # of a judge that is not chosen: it does nothing
 

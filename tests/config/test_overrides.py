@@ -122,7 +122,7 @@ def test_an_empty_mapping_sets_nothing(knob):
         ("lr=range(3,1)", "lr=range(3,1) gives no value"),
         ("metric=glob(x*)", f"metric=glob(x*) finds nothing; it may find {METRICS}"),
         ("seed=range(0,1000000)", f"the sweep has 1e+06 jobs; {MOST_JOBS} are the most"),
-        ("metric=clip,null", "metric=clip,null is not known; use blip, "),
+        ("metric=clip,null", "metric=clip,null is not known; use aesthetic, blip, "),
     ],
 )
 def test_a_sweep_of_nothing_or_of_too_much_is_refused(word, says):
