@@ -238,6 +238,10 @@ def test_what_cannot_be_predicted_gets_one_sentence(words, sentence, capsys):
         ("clip_vit_l", 3.9),
         ("pickscore", 6.1),
         ("siglip2", 3.8),
+        ("hpsv2", 6.1),
+        ("imagereward", 4.7),
+        ("aesthetic", 3.9),
+        ("reno", 8.0),
     ],
 )
 def test_published_sizes_in_float16_take_no_more_than_they_should(metric, most):

@@ -22,8 +22,6 @@ from reno.evaluators.detector import Detector
 from reno.evaluators.finders import WordDetector
 from reno.evaluators.spatial import SpatialJudge
 from reno.metrics import Metric
-from reno.metrics.blip import BlipMetric
-from reno.metrics.clip import ClipMetric
 from reno.running.checking.libraries import LibraryProcessor, levels_between, own_and_the_pipelines_image
 from reno.running.checking.measures import MEASURES
 from reno.running.checking.pictures import NoPicture, PictureSource
@@ -169,7 +167,7 @@ def _check_term(request: CheckRequest, term: MetricTerm, checkpoint: Located | N
     except Exception as error:  # whatever a library says of weights that it cannot read
         yield CheckResult(f"{term.name}: its weights", DIFFERS, why=reason(error))
         return
-    if checkpoint is None or not isinstance(metric, ClipMetric | BlipMetric):
+    if checkpoint is None or not isinstance(getattr(metric, "preprocess", None), Preprocessing):
         yield from _nothing_to_compare(request, f"metric {term.name}")
         return
     yield _processing(term.name, metric.preprocess, checkpoint.folder)
