@@ -51,7 +51,9 @@ def test_a_module_without_what_its_room_needs_is_refused(own):
 
 
 def test_a_rooms_kinds_are_its_modules():
-    assert kinds("reno.metrics") == ["blip", "clip"]
+    assert kinds("reno.metrics") == [
+        "aesthetic", "blip", "clip", "hpsv2", "imagereward", "pickscore", "siglip2",
+    ]  # fmt: skip
     assert kinds("reno.methods") == [
         "best_of_n", "decoder_only", "dno", "evolution", "gper", "halving", "mpgr", "none", "reno", "ses", "zero_order",
     ]  # fmt: skip
@@ -61,7 +63,8 @@ def test_a_rooms_kinds_are_its_modules():
 def test_a_module_that_is_not_there_is_refused_with_those_that_are(kind):
     said = refusal(lambda: module_of("metric", kind, "reno.metrics"))
     hint = "; did you mean 'clip'?" if kind == "clop" else ""
-    assert said == f"metric kind {kind!r} is not a module; use blip, clip or the dotted path of your own module{hint}"
+    known = ", ".join(kinds("reno.metrics"))
+    assert said == f"metric kind {kind!r} is not a module; use {known} or the dotted path of your own module{hint}"
 
 
 def test_a_module_of_ones_own_that_is_not_found_says_where_to_run_the_command():
