@@ -6,13 +6,14 @@
 # TORCH_INDEX  the package index to take torch from, for a particular CUDA build: the address that PyTorch's install page
 #              gives for your system. If it is empty, pip takes torch from its usual index.
 # RESULTS      the store that `make report` reads; OUT is the folder it writes
-# PROJECT, ENTITY  where `make dashboard` saves: a W&B project, and its user or team (empty: the API key's default)
+# PROJECT, ENTITY  where `make dashboard` saves: a W&B project (empty: WANDB_PROJECT, else reno), and its user or team (empty:
+#              the API key's default)
 # ARGS         knobs for `make run`, e.g. make run ARGS="metric=blip lr=0.05"; options for `make bench`, e.g.
 #              make bench ARGS="--only loop,batch" or make bench ARGS="--full-size models --readme docs/cost.md"
 
 PYTHON ?= python3
 TORCH_INDEX ?=
-PROJECT ?= $(or $(WANDB_PROJECT),reno)
+PROJECT ?=
 ENTITY ?=
 ARGS ?=
 MAIN_JOB := -m metric=clip,blip lr=0.01,0.05
@@ -70,7 +71,7 @@ bench-gpu: setup ## seconds of a trial and its TFLOP/s on a CUDA GPU at SD-Turbo
 	@$(BIN)/python -m benchmarks --gpu $(ARGS)
 
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
-	@$(BIN)/python scripts/build_dashboard.py --project "$$PROJECT" $${ENTITY:+--entity "$$ENTITY"}
+	@$(BIN)/python scripts/build_dashboard.py --project "$${PROJECT:-$${WANDB_PROJECT:-reno}}" $${ENTITY:+--entity "$$ENTITY"}
 
 damage: setup ## spoil stored files, kill jobs at random and at each change to a store, and count what happens: an hour
 	$(BIN)/python -m tests.running.damage $(or $(ARGS),500 50 1)

@@ -51,7 +51,8 @@ def test_a_value_is_one_word_and_is_never_run(made):
 
 def test_what_is_not_typed_has_its_default(made):
     assert made("report") == ["-m", "analysis", "results=results", "out=report"]
-    assert made("dashboard") == ["scripts/build_dashboard.py", "--project", "reno"]
+    assert made("dashboard", WANDB_PROJECT="") == ["scripts/build_dashboard.py", "--project", "reno"]
+    assert made("dashboard", WANDB_PROJECT=NASTY)[1:] == ["--project", NASTY]
     assert made("run") == ["-m", "reno.run", "-m", "metric=clip,blip", "lr=0.01,0.05"]
     assert made("readme-answer", "RESULTS=r")[2:] == ["results=r", "out=report", "readme=README.md"]
 

@@ -119,8 +119,8 @@ def toys(tmp_path, monkeypatch):
     def nothing(*_, **__):
         raise BadInput("a toy has nothing to report")
 
-    monkeypatch.setattr(prediction, "predict", nothing)
-    monkeypatch.setattr(fit, "show_prediction", nothing)
+    monkeypatch.setattr(prediction, "predictions", nothing)
+    monkeypatch.setattr(fit, "show_predictions", nothing)
     monkeypatch.setattr(judging, "judge_all", nothing)
     monkeypatch.setattr(checking, "check_all", nothing)
     monkeypatch.setattr(reproducing, "reproduce", lambda *_: SimpleNamespace(identical=True, surroundings=[]))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from reno.device.reading import Reader
 from reno.metrics import WeightedSum
 from reno.running.batch import run_batch
 from tests.running.stand_in_models import (
@@ -214,6 +215,7 @@ class Card(str):
 
 
 def test_the_peak_is_that_of_the_optimisation_on_a_gpu_and_none_elsewhere(monkeypatch):
+    monkeypatch.setattr("reno.running.batch.Reader", lambda _: Reader(torch.device("cpu")))
     bytes_held = [77]
     asked = []
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda card: asked.append(card) or bytes_held.clear())

@@ -263,7 +263,7 @@ def test_a_batch_that_runs_out_half_way_is_tracked_anew(run, monkeypatch):
         def log(self, trial_id, iteration, values, image):
             told.append(("log", trial_id, iteration))
 
-        def finish(self, trial_id, summary, failed=None):
+        def finish(self, trial_id, summary, failed=None, record=None):
             told.append(("finish", trial_id, failed))
 
         def close(self):
@@ -276,7 +276,7 @@ def test_a_batch_that_runs_out_half_way_is_tracked_anew(run, monkeypatch):
         said = [(what, last) for what, this, last in told if this == trial_id]
         assert said == [
             ("start", 4), ("log", 0), ("finish", "its batch broke off and was begun again"),
-            ("start", 2), ("log", 0), ("log", 1), ("log", 2), ("finish", None),
+            ("start", 2), ("log", 0), ("log", 1), ("log", 2), ("log", 2), ("finish", None),  # last: before and after
         ]  # fmt: skip
 
 

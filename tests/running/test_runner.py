@@ -77,7 +77,7 @@ def test_judgements_are_of_the_images_that_are_stored(run, tmp_path):
 
     from reno.evaluators import Evaluator
     from reno.spec.judgements import Judgement, Verdict
-    from reno.tracking.cards import summary_values
+    from reno.tracking.cards import numbers_of
     from reno.weights.images import to_uint8
 
     seen = []
@@ -101,7 +101,7 @@ def test_judgements_are_of_the_images_that_are_stored(run, tmp_path):
     np.testing.assert_array_equal(seen[0], trial.image("initial"))
     np.testing.assert_array_equal(seen[1], trial.image("best"))
     assert trial.record.judgements["stub"].best.judgements[1].object == "cup"
-    assert summary_values(trial.record)["stub/all_bound/best"] is True
+    assert numbers_of(trial.record, trial.record.judgements)["stub/fully_bound/best"] == 1
 
 
 def test_a_weighted_sum_has_a_column_for_each_of_its_terms(run, tmp_path):
