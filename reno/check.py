@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from reno.config.checks import device_name, flag, folder, names, one_of
 from reno.config.command import run_command
 from reno.config.conf import Chosen, Conf
-from reno.config.job import Checkpoints, NoCheckpoint, chosen_generator, evaluator, is_sum, named_metric
+from reno.config.models import Checkpoints, NoCheckpoint, chosen_generator, evaluator, is_sum, named_metric
 from reno.config.page import Page
 from reno.config.sections import Section
 from reno.config.words import Words

@@ -26,7 +26,7 @@ from typing import Any
 from reno.config.checks import cpu_threads, device_name, folder, names, text, whole_number
 from reno.config.command import run_command
 from reno.config.conf import Conf
-from reno.config.job import Checkpoints, evaluator
+from reno.config.models import Checkpoints, evaluator
 from reno.config.page import Page
 from reno.config.programs import as_called
 from reno.config.sections import Section

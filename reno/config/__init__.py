@@ -15,6 +15,7 @@ sections.py   reads nested values; refuses a key that nothing reads
 checks.py     checks single values
 prompt_sets.py   prompts from named sets and files
 suites.py        benchmarks of conf/benchmarks: from a name to prompts and protocol
+models.py     generators, metrics and judges, with their checkpoints
 job.py        plain values -> JobSpec
 combinations.py   the jobs of a command, without running them
 sweep.py      a sweep's folder, and the statuses of its jobs in it
