@@ -137,7 +137,7 @@ def report(
     if readme:
         write_readme(results, cut, tables, found, figures, readme)
         say(f"the answer is in {readme} as well")
-    say(f"{pics} has the images in words; on paper: {paper}; open {page}")
+    say(f"open {page}; the same on paper: {paper}; each prompt's images, and what the judge says of them: {pics}")
     beside = root if root.is_dir() else out  # with the store's runs, for one `wandb sync`
     kept = {path.relative_to(out).as_posix(): path for path in (*files, out / "claims.csv") if path.suffix == ".csv"}
     for line in log_summary_run(results, tables, figures, found, kept, tracking, beside, warn):

@@ -57,7 +57,7 @@ def _once(shown: Iterable[Exhibit]) -> list[Exhibit]:
 
 def _copy(results: Results, one: Exhibit, here: Path, prefix: str) -> Iterator[str]:
     """Copies the images of one prompt and seed; yields a line for each that could not be copied."""
-    stem = f"{prefix}_seed{one.seed}"
+    stem = f"{prefix}_{one.noise.replace(', ', '_').replace(' ', '')}"
     wanted = [("initial", one.base, f"{stem}_before.png")]
     wanted += [("best", row, f"{stem}_{file_name(metric)}.png") for metric, row in one.trials.items()]
     for image, row, name in wanted:

@@ -329,4 +329,7 @@ def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run:
         return to_run * plan.images * median(rates), f"from {len(rates)} stored trials"
     if plan.job.reference_seconds is None or choose_device(plan.job.device).type != "cpu":
         return None
-    return to_run * plan.images * plan.job.reference_seconds, "from reference_seconds in conf/models"
+    return (
+        to_run * plan.images * plan.job.reference_seconds,
+        "on two CPU cores with CLIP, by reference_seconds in conf/models",
+    )

@@ -47,7 +47,7 @@ def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path, fonts:
     sheet.write(GAP, 35, settings_of(shown[0].record.spec.method), INK, 14)
     caution = " · the weights are random, the scores mean nothing" if labels.random_weights else ""
     between = " · below: images between, by iteration" if stepped else ""
-    sheet.write(GAP, 54, f"left: initial noise · right: best image{between}{caution}", FAINT, 13)
+    sheet.write(GAP, 54, f"left: image of the initial noise · right: best image{between}{caution}", FAINT, 13)
     for index, trial in enumerate(shown):
         left = GAP + index % columns * (cell_width + GAP)
         top = HEADING + index // columns * (cell_height + GAP)

@@ -98,10 +98,10 @@ def read_published(file: Path) -> Weights:
             read: Any = load_file(file)
         else:
             read = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except pickle.UnpicklingError:  # torch's own words advise to read it all the same
         raise BadInput(
-            f"{file} is not a pickle of weights alone ({first_line(error)[:200]}); it is not loaded, as it could run "
-            "code; give the file as it is published"
+            f"{file} is not loaded: it is no pickle, or one that holds more than weights and so could run code; give "
+            "the file as it is published"
         ) from None
     except Exception as error:  # a damaged file can raise anything
         raise BadInput(f"{file} cannot be read ({first_line(error)[:200]}); fetch it again") from None

@@ -102,7 +102,7 @@ def test_the_seconds_of_two_cpu_cores_are_not_foretold_of_a_gpu(usual, tmp_path,
 
     words = [*usual, "prompt=a red car", f"results={tmp_path / 'r'}", "dry_run=true", "dtype=float32"]
     assert main([*words, "device=cpu"]) == 0
-    assert "(from reference_seconds in conf/models)" in capsys.readouterr().out
+    assert "(on two CPU cores with CLIP, by reference_seconds in conf/models)" in capsys.readouterr().out
     monkeypatch.setattr("reno.running.plan.choose_device", lambda name: torch.device("cuda"))
     assert main(words) == 0
     assert "it is not known yet how long a trial of these models takes" in capsys.readouterr().out
