@@ -98,12 +98,7 @@ class BlipMetric(Metric):
         if self.head == "itc":
             features = normalize(at_least_float32(self.model.vision_proj(seen[:, 0])), dim=-1)
             return ITC_SCALE * (features * encoded.features).sum(-1)
-        hidden = self.model.text_encoder(
-            encoder_embeds=encoded.embeddings,
-            attention_mask=encoded.mask,
-            encoder_hidden_states=seen,
-            encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
-        ).last_hidden_state
+        hidden = read_beside(self.model.text_encoder, encoded.embeddings, encoded.mask, seen)
         mismatch, match = at_least_float32(self.model.itm_head(hidden[:, 0])).unbind(-1)
         return match - mismatch
 
@@ -115,6 +110,21 @@ class BlipMetric(Metric):
         if found >= text.vocab_size:
             raise BadInput(f"the BLIP in {folder} has no token [ENC]; use first_token=cls")
         return found
+
+
+def read_beside(
+    reader: torch.nn.Module, embeddings: torch.Tensor, mask: torch.Tensor, seen: torch.Tensor
+) -> torch.Tensor:
+    """What a BERT that looks at images makes of texts beside them, (B, T, d).
+
+    embeddings: of the tokens, (B, T, d). mask: (B, T), 1 for a token and 0 for padding. seen: the images' last hidden
+    states, (B, patches + 1, d of the images)."""
+    return reader(
+        encoder_embeds=embeddings,
+        attention_mask=mask,
+        encoder_hidden_states=seen,
+        encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
+    ).last_hidden_state
 
 
 def identity(options: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from reno.metrics import Metric, at_least_float32
+from reno.metrics.blip import read_beside
 from reno.weights.images import Preprocessing
 from reno.weights.loading import load_model
 from reno.weights.texts import TextReader, check_length, load_tokenizer, text_limit
@@ -67,12 +68,7 @@ class ImageReward(Metric):
     def __call__(self, images: torch.Tensor, encoded: RewardText) -> torch.Tensor:
         pixels = self.preprocess(images).to(self.dtype)
         seen = self.model.vision_model(pixel_values=pixels).last_hidden_state
-        hidden = self.model.text_encoder(
-            encoder_embeds=encoded.embeddings,
-            attention_mask=encoded.mask,
-            encoder_hidden_states=seen,
-            encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
-        ).last_hidden_state
+        hidden = read_beside(self.model.text_encoder, encoded.embeddings, encoded.mask, seen)
         return (at_least_float32(self.model.mlp(hidden[:, 0])).squeeze(-1) - MEAN) / STD
 
 

@@ -1,4 +1,4 @@
-"""The command as a user types it: help, every choice, sweeps, bad input, exit statuses, a tracked run read back."""
+"""The command as a user types it: help, sweeps, bad input, exit statuses, a tracked run read back."""
 
 from __future__ import annotations
 
@@ -15,16 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from reno import HOME
 from reno.config.compose import composed
-from reno.config.conf import Conf
 from reno.config.page import RUN
 from reno.config.quoting import quote
-from reno.config.suites import suite_names
 from reno.config.sweep import begin_status, end_status, worst_status
 from reno.config.words import parse
 from reno.letters.console import PatientConsole
@@ -34,7 +30,6 @@ from reno.store.store import Store
 from tests.tracking.offline_runs import read_back
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-GROUPS = ("models", "metric", "method", "optimizer", "tracking")
 KNOBS = {
     *("prompt", "prompts", "seed", "metric", "lr", "iterations", "models", "method", "optimizer", "regularization"),
     *("grad_clip", "batch_size", "device", "dtype", "results", "tracking", "dry_run"),
@@ -59,52 +54,10 @@ def test_help_does_not_wait_for_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
 
 
-CHOICES = [(group, choice) for group in GROUPS for choice in Conf().options(group) if choice != "testbed"]
-
-
-@pytest.mark.parametrize(("group", "choice"), CHOICES)
-def test_every_choice_composes(compose, group, choice):
-    weights = ["metric.weights={clip: 1}"] * (choice == "sum")  # of itself it sums nothing
-    assert compose(f"{group}={choice}", *weights).settings.iterations == 2
-
-
 def test_the_testbed_runs_without_any_other_knob(tmp_path, capsys):
     assert main(["dry_run=true", f"results={tmp_path / 'results'}"]) == 0
     shown = capsys.readouterr().out
     assert "testbed, reno, metric clip: 12 trials" in shown and "random" not in shown
-
-
-OF_SUITES = {"suites_testbed": 2 * 2, "reno_table1": 1, "geneval": 2}
-"""Studies of suites, and their jobs for one suite."""
-
-
-@pytest.mark.parametrize("study", OF_SUITES)
-def test_a_study_of_suites_names_suites_that_exist(study):
-    values = yaml.safe_load((HOME / "experiments" / f"{study}.yaml").read_text())
-    named = values.get("suite") or values["hydra"]["sweeper"]["params"]["suite"]
-    assert set(named.split(",")) <= set(suite_names(Conf()))
-
-
-@pytest.mark.parametrize("study", Conf().options("experiments"))
-def test_every_experiment_composes_in_all_its_combinations(knobs, tmp_path, study, capsys):
-    """As a user runs it: every job of the sweep is planned, none is run."""
-    sets = tmp_path / "sets"
-    sets.mkdir()
-    small = sets / "small.txt"
-    small.write_text("a red car and a blue cup\n")
-    sweep = ["limit=1"] if study in OF_SUITES else [f"prompts={small}"]
-    sweep += ["suite=testbed/pairs"] if study == "reno_table1" else []  # its own lists may have to be fetched
-    models = [word for word in knobs if word.startswith("models")]  # the rest are the study's
-    status = main(["-m", f"+experiments={study}", *models, "dry_run=true", f"results={tmp_path / 'r'}", *sweep])
-    shown = capsys.readouterr()
-    assert status == 0, shown.err
-    others = {"report": 1, "clip_vs_blip": 2 * 3 * 2 * 2, "ablation": 2 * 2 * 2 * 2}
-    others |= {"methods": 2 * 11, "best_of_n_curve": 2 * 6, "colab": 2 * 2}
-    jobs = (others | OF_SUITES)[study]
-    assert len(re.findall(r"^job \d+:", shown.out, re.MULTILINE)) == jobs
-    assert shown.err == ""
-    if jobs > 1:
-        assert shown.out.splitlines()[-1].startswith(f"total: {jobs} jobs, ")
 
 
 def test_a_sweep_loads_its_models_once_and_ends_with_zero(knobs, tmp_path, monkeypatch, capsys):
