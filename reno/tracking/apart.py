@@ -34,11 +34,6 @@ OF_ONE_RUN = (
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
-NICE = 10
-"""Added to the process's niceness, so that it encodes images while a core is idle: where it takes a core from the
-trials, all their threads wait for one."""
-
-
 class IdleProcesses:
     """Processes of finished jobs. The next job of a sweep uses one again, without importing wandb anew."""
 
@@ -214,8 +209,6 @@ def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "nice"):
-        os.nice(NICE)  # also W&B's own service, which this process starts
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's output must not mix with the answers
         try:

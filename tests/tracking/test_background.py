@@ -9,11 +9,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from reno.tracking import TrackingSpec, folder, logged, make_tracker
-from reno.tracking.apart import IDLE, NICE
+from reno.tracking.apart import IDLE
 from tests.tracking.shown_trials import IDS, card, show
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -152,16 +151,3 @@ def test_a_folder_that_cannot_be_made_costs_one_warning(results):
     show(tracker, IDS, iterations=2)
     assert "given up" in tracker.close()[0]
     assert len(warnings) == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "nice"), reason="this system knows no niceness")
-def test_wandb_leaves_the_cores_to_the_trials(results):
-    """Its process yields to the trials, and so do those that it starts."""
-    tracker = make_tracker(TrackingSpec(mode="offline"), results, pytest.fail)
-    show(tracker, IDS[:1], iterations=2)
-    tracker.close()
-    (pid,) = IDLE.pids
-    own = psutil.Process().nice()
-    process = psutil.Process(pid)
-    for one in (process, *process.children(recursive=True)):
-        assert one.nice() == min(own + NICE, 19)
