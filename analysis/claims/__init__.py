@@ -110,7 +110,7 @@ class Claim:
         if word and self.p_holm < SIGNIFICANT:
             return Verdict(word)
         if word:
-            side = "its parts are for it" if word == SUPPORTED else "a part is against it"
+            side = "all its comparisons point to yes" if word == SUPPORTED else "one of its comparisons points to no"
             return Verdict(UNDECIDED, f"{side}, but p is {p_text(self.p_holm)}{self._adjustment}")
         if EQUIVALENT in words:
             return Verdict(EQUIVALENT)

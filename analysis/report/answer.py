@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from analysis.claims import EQUIVALENT, RANDOM_WEIGHTS, Claim, compared_trials
+from analysis.claims import CONTRADICTED, EQUIVALENT, RANDOM_WEIGHTS, SUPPORTED, Claim, compared_trials
 from analysis.data import Results
 from analysis.data.names import label_of
 from analysis.numbers.effects import change
@@ -19,6 +19,8 @@ MADE_UP = {
     "synthetic": "no generator at all: a script made them up to try the analysis, and they say nothing about any model",
 }
 """Generators that are no real model, and what that means."""
+AGAINST = {SUPPORTED: "ReNO is ahead", CONTRADICTED: "ReNO is behind"}
+"""Of ReNO and best of n, by verdict."""
 
 
 def answer(results: Results, slices: Sequence[Slice], found: Sequence[Claim]) -> list[str]:
@@ -93,8 +95,12 @@ def _decision(group: Sequence[Claim]) -> str:
     verdicts = listed(
         [f"{word} {listed(metrics)}{f' ({why})' if why else ''}" for (word, why), metrics in by_verdict.items()]
     )
-    beside = [f"{part.metric} {bracketed(part.interval)}: {part.verdict}" for claim in group for part in claim.beside]
-    more = f"; whether it gains more than best of n at as many images: {'; '.join(beside)}" if beside else ""
+    beside = [
+        f"{bracketed(part.interval)} with {part.metric} ({AGAINST.get(part.verdict, part.verdict)})"
+        for claim in group
+        for part in claim.beside
+    ]
+    more = f"; ReNO's share minus that of best of n, with as many images, is {listed(beside)}" if beside else ""
     return f"that {first.stated.statement} is {verdicts}{more}"
 
 

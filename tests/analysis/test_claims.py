@@ -277,7 +277,7 @@ def test_the_claims_that_name_metrics_are_one_family_for_holm_and_each_has_one_p
     assert [claim.p_holm for claim in four[:4]] == pytest.approx(holm([six] * 4))
     assert {claim.verdict for claim in four[:4]} == {UNDECIDED}
     assert four[0].sentence.startswith(
-        "“w holds”: undecided (its parts are for it, but p is 0.057 after Holm's adjustment for 4 claims); on"
+        "“w holds”: undecided (all its comparisons point to yes, but p is 0.057 after Holm's adjustment for 4 claims); "
     )
     assert four[4].p_holm == pytest.approx(six) and four[4].verdict == SUPPORTED  # of clip alone: another family
 

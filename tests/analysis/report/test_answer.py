@@ -38,6 +38,14 @@ def test_metrics_of_two_verdicts_are_told_apart_and_the_reason_follows(many):
     )
 
 
+def test_where_reno_is_behind_best_of_n_it_says_so(record):
+    records = [record(f"p{k}", k, before=WRONG, after=RIGHT if k < 10 else WRONG) for k in range(20)]
+    records += [record(f"p{k}", k, before=WRONG, after=RIGHT, method="best_of_n") for k in range(20)]
+    _, first, *_ = answered(tidy(records))
+    assert "; ReNO's share minus that of best of n, with as many images, is −0.50 [−" in first
+    assert first.endswith("] with clip (ReNO is behind).")
+
+
 def test_one_prompt_and_no_judge_are_said_in_plain_words(many):
     moved, *_ = answered(many({"clip": [(WRONG, RIGHT)]}))
     assert "1 prompt)" in moved and "1 prompts" not in moved
