@@ -27,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background
 quieten_libraries()  # the libraries look once, as they are imported: before the first fixture, as before the first job
 
 NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "clip_vit_l", "mask2former", "owlv2",
-         "pickscore", "siglip2", "hpsv2", "imagereward", "aesthetic")  # fmt: skip
+         "pickscore", "siglip2", "hpsv2", "imagereward", "aesthetic", "taesd")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch.utils.checkpoint import checkpoint
 
-DIFFUSERS_BLOCKS = {"ResnetBlock2D", "Transformer2DModel", "Attention"}
-"""Classes of a U-Net and a VAE; the outermost of them are checkpointed."""
+DIFFUSERS_BLOCKS = {"ResnetBlock2D", "Transformer2DModel", "Attention", "AutoencoderTinyBlock"}
+"""Classes of a U-Net, a VAE and a tiny autoencoder; the outermost of them are checkpointed."""
 
 LEAST_SIDE = 256
 """Pixels. Below, all activations of a batch take a few MB, and `checkpointing=auto` is off whatever memory is free."""

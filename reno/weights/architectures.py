@@ -33,6 +33,7 @@ the last digit; for the others no exact figure was found:
 | aesthetic   | openai/clip-vit-large-patch14 and a head      |              | 304,894,177 |
 | pickscore   | yuvalkirstain/PickScore_v1                    |              | 986,109,441 |
 | siglip2     | google/siglip2-base-patch16-224               |              | 375,187,970 |
+| taesd       | madebyollin/taesd                             |              |   2,445,063 |
 
 blip_vqa's published file, with 384,672,572, also holds the decoder's output matrix (30524 x 768), which is its word
 embedding a second time.

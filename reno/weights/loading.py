@@ -54,10 +54,10 @@ def load_part(
 ):
     """A frozen part of a pipeline's folder, in host memory, or on the meta device if `device` is that.
 
-    unused: the starts of the names of weights that the caller takes out, which the folder may lack. Raises BadInput if
-    it does not hold all others.
+    name: of the part's subfolder; empty if the folder itself holds the part. unused: the starts of the names of weights
+    that the caller takes out, which the folder may lack. Raises BadInput if it does not hold all others.
     """
-    named = f"the generator's {name} ({model_class.__name__})"
+    named = f"the generator's {name or 'decoder'} ({model_class.__name__})"
     return _load(_Wanted(model_class, folder / name, named, unused), variant, dtype, device)
 
 

@@ -32,6 +32,7 @@ FULL_PARAMETERS = {
     ("imagereward", ""): 446_206_689,  # counted
     ("aesthetic", ""): 304_894_177,  # counted
     ("siglip2", ""): 375_187_970,  # counted
+    ("taesd", ""): 2_445_063,  # counted
 }
 HARD_TEXT = "🐶 <script> ../a\nb"
 PROMPT = "a gold bench and a green clock"
@@ -108,7 +109,7 @@ def test_what_is_published_is_read_whole():
 # --- Weights and files --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "sd_turbo"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("sd_turbo", "taesd")])
 def test_metrics_load_whole(tiny, name):
     kind = class_of(architecture(name, "tiny").parts[0])
     _, report = kind.from_pretrained(tiny(name), output_loading_info=True)
@@ -116,7 +117,7 @@ def test_metrics_load_whole(tiny, name):
 
 
 def test_no_pickles_and_the_published_names(tiny):
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
     from transformers import CLIPTextModel
 
     folder = tiny("sd_turbo")
@@ -127,8 +128,12 @@ def test_no_pickles_and_the_published_names(tiny):
         assert all(key.startswith("text_model.") for key in weights.keys())  # noqa: SIM118 (it is no dict)
     _, report = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", output_loading_info=True)
     assert not any(report.values()), report
-    for kind, part in [(UNet2DConditionModel, "unet"), (AutoencoderKL, "vae")]:
-        _, report = kind.from_pretrained(folder, subfolder=part, output_loading_info=True)
+    for kind, place in [
+        (UNet2DConditionModel, folder / "unet"),
+        (AutoencoderKL, folder / "vae"),
+        (AutoencoderTiny, tiny("taesd")),
+    ]:
+        _, report = kind.from_pretrained(place, output_loading_info=True)
         assert not any(report.values()), report
 
 
