@@ -99,7 +99,7 @@ def _chosen_models(chosen: Chosen, conf: Conf, every: bool):
     models = Section(values["models"], "models", chosen.references)
     closed = flag("models.closed", models.take("closed", False))
     checkpoints = Checkpoints(models.section("checkpoints", {}), closed, conf, chosen.typed)
-    generator = chosen_generator(models, chosen, conf)
+    generator = chosen_generator(models, chosen, conf, checkpoints)
     usual = {knob: names(f"models.{knob}", models.take(knob, None)) for knob in ("record", "evaluators")}
     for knob in ("name", "batch_size", "own_noise", "seed", "reference_seconds", "reference_bytes"):
         models.take(knob, None)

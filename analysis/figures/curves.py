@@ -48,9 +48,10 @@ def curves(one: Slice, results: Results) -> Drawing | None:
         rows = rows[rows["iterations"] == rows["iterations"].max()]
         longest.append(f"{rows['iterations'].iloc[0]:.0f} iterations with {metric}")
         for lr, of_lr in rows.groupby("lr"):
-            mean, low, high = band(by_prompt(of_lr, results, "score"))
-            axis.plot(mean, color=colors[metric], linestyle=dashes[lr])
-            axis.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.15, linewidth=0)
+            score = by_prompt(of_lr, results, "score")
+            mean, low, high = band(score)
+            axis.plot(score.columns, mean, color=colors[metric], linestyle=dashes[lr])
+            axis.fill_between(score.columns, low, high, color=colors[metric], alpha=0.15, linewidth=0)
         axis.set_title(f"optimising {metric}")
         axis.set_ylabel(f"{metric} score")
         axis.set_xlabel("iteration")
@@ -99,8 +100,8 @@ def score_against_judge(one: Slice, results: Results) -> Drawing | None:
         if unit > 0:
             score = by_prompt(longest, results, "score", best_so_far=True)
             mean, low, high = band(score.sub(score[0], axis="index") / unit)
-            left.plot(mean, color=colors[metric])
-            left.fill_between(range(len(mean)), low, high, color=colors[metric], alpha=0.15, linewidth=0)
+            left.plot(score.columns, mean, color=colors[metric])
+            left.fill_between(score.columns, low, high, color=colors[metric], alpha=0.15, linewidth=0)
         else:
             still.append(metric)
         budgets = [(0, level(longest, FULLY_BOUND, "initial"))]

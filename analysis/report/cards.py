@@ -201,12 +201,14 @@ def _spans(rows: Sequence[pd.Series], curves: dict[str, tuple[float | None, ...]
 
 
 def svg_path(curve: Sequence[float | None], low: float, high: float) -> str:
-    """The curve as the `d` of an SVG path in a box 100 wide and 30 high; a value that is None breaks it."""
+    """The curve as the `d` of an SVG path in a box 100 wide and 30 high. A value that is None breaks it, unless most
+    are: with a small decoder only some images have a score, and those are joined."""
+    sparse = 2 * sum(value is None for value in curve) > len(curve)
     last, height = max(1, len(curve) - 1), high - low or 1.0
     steps, pen = [], "M"
     for at, value in enumerate(curve):
         if value is None:
-            pen = "M"
+            pen = pen if sparse else "M"
             continue
         steps.append(f"{pen}{100 * at / last:.1f} {28 - 26 * (value - low) / height:.1f}")
         pen = "L"

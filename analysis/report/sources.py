@@ -106,7 +106,8 @@ def _sample(results: Results, trial: str) -> Iterator[tuple[str, str]]:
     except (BadInput, OSError):
         return
     if provenance.checkpoints is not UNSET:
-        origins = (provenance.checkpoints.generator, *provenance.checkpoints.metric)
+        used = provenance.checkpoints
+        origins = (used.generator, used.decoder or None, *used.metric)
         yield from (("checkpoint", _origin(origin)) for origin in origins if origin is not None)
     yield "batch of one trial", _batch(provenance.batch)
     yield "versions", ", ".join(f"{name} {version}" for name, version in provenance.versions.items() if version)

@@ -14,9 +14,10 @@ from benchmarks.jobs import loaded, ran
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, prompts, seeds, setting_from
 from benchmarks.timing import MIB, off_the_line, peak_bytes, say
-from reno.running.batch import BatchRun, run_batch
+from reno.running.batch import run_batch
 from reno.running.listeners import Listener, RunningBatch
 from reno.running.plan import cut
+from reno.running.progress import BatchRun
 from reno.running.provenance import peak_host_bytes
 
 BASE = {"iterations": 10, "batch": 4, "prompts": 4}

@@ -15,10 +15,10 @@ from benchmarks.jobs import loaded, ran
 from benchmarks.rows import Row
 from benchmarks.setting import Setting, prompts, seeds
 from benchmarks.timing import in_turn, ratio
-from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch
 from reno.running.plan import Plan
 from reno.running.pool import Models
+from reno.running.progress import BatchRun
 
 
 @dataclass(frozen=True)

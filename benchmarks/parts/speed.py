@@ -24,8 +24,8 @@ from benchmarks.setting import Setting, prompts, seeds
 from benchmarks.timing import say
 from reno.device.graphs import NotCaptured
 from reno.device.residence import out_of_memory, release
-from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch
+from reno.running.progress import BatchRun
 from reno.spec.job import JobSpec
 from reno.store.stored import Stored
 

@@ -78,7 +78,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
         seeds=_seeds(values["seed"]),
         own_noise=flag("own_noise", values["own_noise"]),
         models=models.text("name"),
-        generator=chosen_generator(models, config, conf),
+        generator=chosen_generator(models, config, conf, checkpoints),
         metric=chosen_metric(Section(values["metric"], "metric", config.references), checkpoints, conf),
         recorded=tuple(named_metric(name, checkpoints, conf) for name in names("record", values["record"])),
         evaluators=tuple(evaluator(name, checkpoints, conf) for name in names("evaluators", values["evaluators"])),

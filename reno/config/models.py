@@ -10,7 +10,7 @@ from typing import Any
 from reno.config.checks import at_home, number
 from reno.config.conf import Chosen, Conf
 from reno.config.sections import Section
-from reno.spec.errors import BadInput
+from reno.spec.errors import BadInput, did_you_mean
 from reno.spec.job import (
     Checkpoint,
     EvaluatorSpec,
@@ -73,7 +73,7 @@ class Checkpoints:
         return isinstance(entry, dict) and entry.get("path") is not None
 
     def end(self) -> None:
-        """Raises BadInput for a name under models.checkpoints that no metric and no judge has."""
+        """Raises BadInput for a name under models.checkpoints that no metric, no judge and no generator has."""
         if set(self.given.values) - set(self.given.known):
             self.given.known += [
                 name
@@ -81,6 +81,9 @@ class Checkpoints:
                 for option in self.conf.options(group)
                 for name in self.conf.named(group, group, option).values.get("checkpoints") or {}
             ]
+            for option in self.conf.options("models"):
+                generator = self.conf.named("models", "models", option).values.get("generator")
+                self.given.known += (isinstance(generator, dict) and generator.get("decoders")) or []
             self.given.end()
 
 
@@ -99,10 +102,11 @@ def checkpoint(section: Section) -> Checkpoint:
     return Checkpoint(path, revision, variant)
 
 
-def chosen_generator(models: Section, config: Chosen, conf: Conf) -> GeneratorSpec:
+def chosen_generator(models: Section, config: Chosen, conf: Conf, checkpoints: Checkpoints) -> GeneratorSpec:
     """The generator of the chosen models. Raises BadInput.
 
     config: the configuration that they are of: a revision that it has from their file is one of the path in that file.
+    checkpoints: those of models.checkpoints, of which one may be a small decoder.
     """
     section = models.section("generator")
     kind = section.text("kind")
@@ -118,7 +122,30 @@ def chosen_generator(models: Section, config: Chosen, conf: Conf) -> GeneratorSp
                 )
     else:
         model = NamedCheckpoint("generator", checkpoint(Section(own, section.where)), section.where)
-    return GeneratorSpec(kind, model, section.rest())
+    decoder = _decoder(section, checkpoints)
+    return GeneratorSpec(kind, model, section.rest(), decoder)
+
+
+def _decoder(section: Section, checkpoints: Checkpoints) -> NamedCheckpoint | None:
+    """The small decoder that the generator's section names; None if it names none. Raises BadInput."""
+    own = section.section("decoders", {}).values
+    checkpoints.given.known += own
+    name = section.text("decoder", None)
+    if name is None:
+        return None
+    where = f"{section.where}.decoder={name}"
+    if name not in own and not checkpoints.has(name):
+        known = f"use {' or '.join(own)}" if own else "leave it out"
+        raise BadInput(
+            f"{where}: these models have {'no such' if own else 'no small'} decoder; {known}, or give one with "
+            f"models.checkpoints.{name}.path=FOLDER{did_you_mean(name, list(own))}"
+        )
+    found = checkpoints.choose(name, own.get(name) or {})
+    if found.checkpoint.variant is not None:
+        raise BadInput(
+            f"{found.knob}.variant means nothing for a decoder, which is read from its plain files; leave it out"
+        )
+    return found
 
 
 def _revision_of_another(own: dict[str, Any], file: str | None, conf: Conf) -> bool:

@@ -131,6 +131,8 @@ examples
   python -m reno.run -m +experiments=clip_vs_blip               a study of experiments/
   python -m reno.run models=sd_turbo dry_run=true               what would run, and how long it would take
   python -m reno.run models.checkpoints.clip.path=FOLDER        another checkpoint of the same format
+  python -m reno.run models=sd_turbo models.generator.decoder=taesd    a small decoder while noise is optimised: a third
+                                                                of the arithmetic, other trials (docs/memory.md)
 
 exit status  0 all trials are stored, 1 some failed, 2 the input cannot be used, 130 interrupted
 """,

@@ -6,8 +6,10 @@ A generator is one module here and one file in conf/models. The module has
     FOLDERS = ("text_encoder", "unet", "vae")    # optional: the subfolders with weights; default: the folder itself.
                                                  # Fetched are these, and those of tokenizers, schedulers, processors
     DTYPES = ("bfloat16", "float32")             # optional: the dtypes it may run in, the first choice first
+    load(..., decoder: Path | None = None, ...)  # optional: a small decoder's folder, of models.generator.decoder
     reader(folder, **options)    # optional: what has its check_prompt and image_size (None: not known), without its
-                                 # weights; a dry run asks it. Raises BadInput for options that `load` would refuse
+                                 # weights; a dry run asks it. Raises BadInput for options that `load` would refuse.
+                                 # It too is given `decoder`, if there is one
 
 `kind:` in the file may be the dotted path of a module elsewhere.
 """
@@ -45,6 +47,8 @@ class Generator:
     static: bool = False
     """Whether `__call__` and `decode` run the same kernels on every call, draw no number, and leave no value for the
     host to read or bring: then a CUDA graph can replay them."""
+    drafts: bool = False
+    """Whether `draft` makes other images than `__call__`."""
     blocks: tuple[torch.nn.Module, ...] = ()
     """The modules whose blocks may be checkpointed, compiled and kept in channels-last memory."""
 
@@ -59,6 +63,11 @@ class Generator:
         """Noise (B, *latent_shape) ~ N(0, I), float32 or wider, and B encoded prompts to images (B, 3, H, W) in
         [0, 1]."""
         raise TypeError(f"{type(self).__name__} has no __call__(noise, conditioning)")
+
+    def draft(self, noise: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        """The images that a method sees while it optimises: those of `__call__`, or of a small decoder in place of the
+        generator's own. The same shapes and ranges."""
+        return self(noise, conditioning)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents (B, *latent_shape) to images (B, 3, H, W) in [0, 1] by the image decoder alone. Raises BadInput if

@@ -10,6 +10,7 @@ The module has
                                                     # foretell memory and time; default: at most so many iterations
     STATIC = True                                   # optional: it climbs by reno.climb and draws no number meanwhile;
                                                     # a CUDA graph can replay its iterations; default: False
+    DECODES = True                                  # optional: it makes images with `problem.decode`; default: False
 
 Keyword arguments of `steps` after the first two are the method's own settings; conf/method/NAME.yaml gives them values.
 `kind:` in that file may be the dotted path of a module elsewhere.
@@ -178,6 +179,11 @@ def _stop_identity(stop: Stop) -> dict[str, Any]:
 def images(settings: MethodSettings) -> int:
     """The number of images per trial; a trial that stops early makes fewer."""
     return getattr(load_method(settings), "images", lambda settings: settings.iterations + 1)(settings)
+
+
+def decodes(settings: MethodSettings) -> bool:
+    """Whether the method makes its images by the generator's own decoder alone."""
+    return getattr(load_method(settings), "DECODES", False)
 
 
 def shortened(settings: MethodSettings, iterations: int) -> MethodSettings:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,64 +20,18 @@ from reno.evaluators import Evaluator, checked_verdicts, not_finite
 from reno.methods import Problem, Step, TermScores, lost_in, try_these, wider_dtype
 from reno.methods._ahead import Ahead
 from reno.metrics import WeightedSum
+from reno.running.drafts import FullImages, Redraw
 from reno.running.noise import NoiseSource
 from reno.running.pool import Models
-from reno.spec.job import MethodSettings, Stop
-from reno.spec.judgements import Verdict
+from reno.running.progress import BatchRun, KeptImages, Progress, digest, why_stopped
+from reno.spec.errors import BadInput
+from reno.spec.job import MethodSettings
 from reno.spec.trial import LOSS_SCALE, TrialSpec
-from reno.store.files import TraceRow
 from reno.store.records import SCORED
 from reno.weights.images import from_uint8, to_uint8
 
 JUDGED_AT_ONCE = 4
 """Images that a judge sees in one call, so that its memory does not grow with the batch."""
-
-
-@dataclass
-class Progress:
-    """The results of one trial so far."""
-
-    trial: TrialSpec
-    trace: list[TraceRow] = field(default_factory=list)
-    frames: list[np.ndarray] = field(default_factory=list)
-    """uint8 (H, W, 3), one per iteration."""
-    best: int = -1
-    """The iteration with the best score so far; of equal scores the first; -1 before the first finite score."""
-    best_noise: np.ndarray | None = None
-    initial_noise: np.ndarray | None = None
-    failure: str | None = None
-    stopped: str | None = None
-    """Why it ended before its method's last image: patience, score, seconds or images; None if it did not, or not
-    yet."""
-    stepped: bool = True
-    """Whether the last step of the batch is one of this trial's."""
-    scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """By image (initial, best, last), then by metric."""
-    verdicts: dict[str, tuple[str, Verdict, Verdict]] = field(default_factory=dict)
-    """By judge: its kin, and its verdicts on the initial and the best image."""
-
-    @property
-    def iterations(self) -> dict[str, int]:
-        """The iteration of each scored image."""
-        return {"initial": 0, "best": self.best, "last": len(self.trace) - 1}
-
-    @property
-    def seconds(self) -> float:
-        """Wall seconds of the batch until this trial's last image."""
-        return sum(row["seconds"] for row in self.trace)
-
-
-@dataclass
-class BatchRun:
-    """The trials of one batch, while they run and afterwards."""
-
-    trials: list[Progress]
-    seconds: float = 0.0
-    """Wall seconds of the whole batch's optimisation, without recorded metrics and judges."""
-    scored: bool = False
-    """All steps are done, the recorded metrics have scored and the judges have judged."""
-    device_bytes: int | None = None
-    """Peak bytes that torch held on the GPU; None on the CPU."""
 
 
 def run_batch(
@@ -94,24 +47,32 @@ def run_batch(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     run = BatchRun([Progress(trial) for trial in batch])
-    images = _KeptImages()
-    steps = methods.steps(_problem(filled, models), settings)
+    images = KeptImages()
+    problem, redraw = _problem(filled, models)
+    full = FullImages(redraw, problem.score, device) if redraw else None
+    steps = methods.steps(problem, settings)
     while True:
         started = time.perf_counter()
         step = next(steps, None)
         if step is None:
             break
         _check_step(step, len(filled))
+        drafted = step.scores.total if full else None
+        step = full.of(step) if full else step
         pixels = to_uint8(step.images) if step.pixels is None else step.pixels  # waits for the device
         seconds = time.perf_counter() - started
         run.seconds += seconds
-        _digest(run.trials, step, models.metric.names, seconds, pixels)
+        digest(run.trials, step, models.metric.names, seconds, pixels, drafted)
         images.keep(step.images, run.trials)
+        if full:
+            full.keep(step.noise, run.trials)
         for progress in run.trials:
             progress.stopped = progress.stopped or why_stopped(progress, settings.stop, len(filled))
         yield run
         if all(progress.stopped for progress in run.trials):
             break
+    if full:
+        run.seconds += full.finish(run.trials, models.metric.names, images)
     if device.type == "cuda":
         run.device_bytes = torch.cuda.max_memory_allocated(device)
     _score(run.trials, filled, images, metric_name, models)
@@ -128,9 +89,9 @@ def _check_step(step: object, trials: int) -> None:
         raise ValueError(f"the method yielded {len(step.images)} images of a batch of {trials} trials")
 
 
-def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
-    """The problem that the method solves. The initial noise and the encoded prompts do not change over the iterations,
-    so they are computed once, here."""
+def _problem(batch: Sequence[TrialSpec], models: Models) -> tuple[Problem, Redraw | None]:
+    """The problem that the method solves, and what makes the full images if the method sees drafts. The initial noise
+    and the encoded prompts do not change over the iterations, so they are computed once, here."""
     generator, metric = models.generator, models.metric
     texts = [trial.prompt.text for trial in batch]
     dtype = torch.float64 if generator.dtype == torch.float64 else torch.float32
@@ -142,17 +103,25 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> Problem:
         terms = metric(images, encoded)
         return TermScores(metric.total(terms), terms)
 
-    return Problem(
+    def redraw(noise: torch.Tensor) -> torch.Tensor:
+        return generator(noise, conditioning)
+
+    problem = Problem(
         noise=source.draw(),
         draw=source.draw,
-        generate=lambda noise: generator(noise, conditioning),
-        decode=generator.decode,
+        generate=(lambda noise: generator.draft(noise, conditioning)) if generator.drafts else redraw,
+        decode=_no_decode if generator.drafts else generator.decode,
         score=score,
         loss=metric.loss,
         loss_scale=LOSS_SCALE.get(batch[0].dtype, 1.0),
         dtype=batch[0].dtype,
         ahead=_ahead(generator.device, models.execution.graph),
     )
+    return problem, redraw if generator.drafts else None
+
+
+def _no_decode(latents: torch.Tensor) -> torch.Tensor:
+    raise BadInput("this method makes images by the generator's own decoder alone; use models.generator.decoder=null")
 
 
 def _ahead(device: torch.device, graph: bool) -> Ahead | None:
@@ -162,82 +131,9 @@ def _ahead(device: torch.device, graph: bool) -> Ahead | None:
     return Ahead(Reader(device).begin, record_graph if graph else None, fused=True)
 
 
-def _digest(trials: list[Progress], step: Step, terms: Sequence[str], seconds: float, pixels: np.ndarray) -> None:
-    """Adds one step to the traces and frames of the trials that have not stopped, and keeps the noise of the best image
-    so far.
-
-    terms: the names of the metric's terms; if there are several, each gets a column."""
-    columns = {
-        "loss": step.losses,
-        "score": step.scores.total,
-        "regularizer": step.regularizer,
-        "grad_norm": step.grad_norm,
-        "noise_norm": step.noise_norm,
-    }
-    if len(terms) > 1:
-        columns |= {f"score/{name}": step.scores.terms[:, place] for place, name in enumerate(terms)}
-    values = {name: column.double().tolist() for name, column in columns.items()}
-    for place, progress in enumerate(trials):
-        progress.stepped = progress.stopped is None
-        if not progress.stepped:
-            continue
-        row = {name: column[place] for name, column in values.items()}
-        row = {name: value if np.isfinite(value) else None for name, value in row.items()}
-        progress.trace.append({"iteration": step.iteration, **row, "seconds": seconds})
-        progress.frames.append(pixels[place])
-        progress.failure = progress.failure or step.failures.get(place)
-        if progress.initial_noise is None:
-            progress.initial_noise = _as_array(step.noise[place])
-        score = row["score"]
-        if score is not None and (progress.best < 0 or score > progress.trace[progress.best]["score"]):
-            progress.best = step.iteration
-            progress.best_noise = _as_array(step.noise[place])
-
-
-def why_stopped(progress: Progress, stop: Stop, side_by_side: int) -> str | None:
-    """What ends a trial after its last image so far, by the name of the limit; None if it goes on.
-
-    side_by_side: the trials of the batch, copies included, which share its seconds."""
-    score = progress.trace[-1]["score"]
-    since = len(progress.trace) - 1 - max(progress.best, 0)
-    reached = {
-        "images": stop.images is not None and len(progress.trace) >= stop.images,
-        "score": stop.score is not None and score is not None and score >= stop.score,
-        "patience": stop.patience is not None and since >= stop.patience,
-        "seconds": stop.seconds is not None and progress.seconds / side_by_side >= stop.seconds,
-    }
-    return next((name for name, ends in reached.items() if ends), None)
-
-
-def _as_array(noise: torch.Tensor) -> np.ndarray:
-    return noise.detach().float().cpu().numpy().copy()
-
-
-@dataclass
-class _KeptImages:
-    """The images (B, 3, H, W) that recorded metrics will score, unrounded."""
-
-    initial: torch.Tensor | None = None
-    best: torch.Tensor | None = None
-    last: torch.Tensor | None = None
-
-    def keep(self, images: torch.Tensor, trials: list[Progress]) -> None:
-        """Keeps the images of the step that was just added to the trials."""
-        if self.initial is None:
-            self.initial, self.best = images, images.clone()
-        ended = [place for place, progress in enumerate(trials) if not progress.stepped]
-        if ended:
-            images = images.clone()
-            images[ended] = self.last[ended]
-        self.last = images
-        for place, progress in enumerate(trials):
-            if progress.stepped and progress.best == len(progress.trace) - 1:
-                self.best[place] = images[place]
-
-
 @torch.no_grad()
 def _score(
-    trials: list[Progress], filled: Sequence[TrialSpec], images: _KeptImages, metric_name: str, models: Models
+    trials: list[Progress], filled: Sequence[TrialSpec], images: KeptImages, metric_name: str, models: Models
 ) -> None:
     """Fills in the scores of the initial, best and last image. The optimised metric's scores are in the trace. The
     recorded metrics score the images after the optimisation, without a graph, when its memory is free again.
@@ -269,7 +165,7 @@ def _why_not_finite(progress: Progress, lost: Sequence[str]) -> str | None:
     return what + try_these(wider_dtype(progress.trial.dtype))
 
 
-def _scores_of(metric: WeightedSum, texts: list[str], images: _KeptImages) -> dict[str, list[float | None]]:
+def _scores_of(metric: WeightedSum, texts: list[str], images: KeptImages) -> dict[str, list[float | None]]:
     """A recorded metric's scores of the images (B, 3, H, W) against B texts, by image. The metric is on the device only
     during the call."""
     try:

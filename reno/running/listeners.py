@@ -23,7 +23,7 @@ from reno.store.records import Provenance
 from reno.store.stored import Stored
 
 if TYPE_CHECKING:
-    from reno.running.batch import BatchRun
+    from reno.running.progress import BatchRun
 
 log = logging.getLogger(__name__)
 

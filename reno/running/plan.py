@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -29,8 +30,9 @@ DEFAULT_GENERATOR = "stable_diffusion"
 """The default kind. A generator's identity names its kind only if it is another."""
 LONG_STEP = 1.0
 """The learning rate of SGD from which the user is told that rounding may grow. The paper's is 5."""
+GIVEN_TO_A_GENERATOR = ("folder", "variant", "dtype", "device", "decoder")
 GIVEN_TO_A_METRIC = ("folder", "dtype", "device")
-"""Arguments of a metric's `load` that are not options."""
+"""Arguments of a generator's and of a metric's `load` that are not options."""
 Batch: TypeAlias = tuple[TrialSpec, ...]
 """Trials that run side by side."""
 Find: TypeAlias = Callable[..., Located]
@@ -44,6 +46,8 @@ class LocatedGenerator:
 
     spec: GeneratorSpec
     checkpoint: Located | None
+    decoder: Located | None = None
+    """The small decoder that makes the drafts."""
 
     @property
     def module(self) -> ModuleType:
@@ -51,8 +55,14 @@ class LocatedGenerator:
 
     @property
     def plain(self) -> bool:
-        """Whether its weights alone identify it: the default kind without options."""
-        return self.spec.kind == DEFAULT_GENERATOR and not self.spec.options and self.checkpoint is not None
+        """Whether its weights alone identify it: the default kind without options and without a small decoder."""
+        alone = not self.spec.options and self.decoder is None
+        return self.spec.kind == DEFAULT_GENERATOR and alone and self.checkpoint is not None
+
+    @property
+    def drafting(self) -> dict[str, Path]:
+        """The argument of its `load` that says where the small decoder is; nothing if it has none."""
+        return {"decoder": self.decoder.folder} if self.decoder else {}
 
     @property
     def identity(self) -> str:
@@ -60,7 +70,8 @@ class LocatedGenerator:
         weights = self.checkpoint.identity if self.checkpoint else None
         if self.plain:
             return weights
-        return f"{short_kind(self.spec.kind)}:{digest({'weights': weights, 'options': self.spec.options})}"
+        decoder = {"decoder": self.decoder.identity} if self.decoder else {}
+        return f"{short_kind(self.spec.kind)}:{digest({'weights': weights, 'options': self.spec.options, **decoder})}"
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,7 @@ class Plan:
     def to_fetch(self) -> tuple[ToFetch, ...]:
         """What has to be fetched before the job can run; only `foresee` leaves something. The ids of the trials, which
         weights decide, are then not known."""
-        checkpoints = [self.generator.checkpoint]
+        checkpoints = [self.generator.checkpoint, self.generator.decoder]
         checkpoints += [one for metric in (self.metric, *self.recorded) for one in metric.checkpoints]
         checkpoints += [one for judge in self.evaluators for one in judge.checkpoints.values()]
         return tuple(dict.fromkeys(one.to_fetch for one in checkpoints if one and one.to_fetch))
@@ -150,7 +161,8 @@ class Plan:
     @property
     def random(self) -> bool:
         """Whether the generator's or the metric's weights are random; the scores are then meaningless."""
-        return any(located.random for located in (self.generator.checkpoint, *self.metric.checkpoints) if located)
+        several = (self.generator.checkpoint, self.generator.decoder, *self.metric.checkpoints)
+        return any(located.random for located in several if located)
 
     @property
     def may_amplify_rounding(self) -> bool:
@@ -178,6 +190,11 @@ def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None)
     allowed = tuple(getattr(generator.module, "DTYPES", ()))
     dtype = choose_dtype(job.dtype, device_type or choose_device(job.device).type, allowed)
     method = methods.identity(job.settings)
+    if generator.decoder and methods.decodes(job.settings):
+        raise BadInput(
+            f"method={job.settings.method} is about the generator's own decoder, which makes all of its images; use "
+            "models.generator.decoder=null"
+        )
     trials = tuple(
         TrialSpec(prompt, seed, generator.identity, metric.identity, dtype, method)
         for prompt in job.prompts
@@ -189,11 +206,18 @@ def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None)
 def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerator:
     """Locates a generator's weights and checks its options. Raises BadInput."""
     module = module_of("generator", spec.kind, "reno.generators")
-    check_options(f"generator {spec.kind}", spec.options, module.load, ("folder", "variant", "dtype", "device"))
+    check_options(f"generator {spec.kind}", spec.options, module.load, GIVEN_TO_A_GENERATOR)
+    taken = options_of(module.load, ())
+    if spec.decoder and taken is not None and "decoder" not in taken:
+        raise BadInput(
+            f"models.generator.decoder={spec.decoder.name}: the generator {spec.kind} takes no small decoder; use "
+            "models.generator.decoder=null"
+        )
     if spec.model is None:
         _refuse_without_weights(module, f"generator {spec.kind}", "models.generator.path=FOLDER")
     folders = getattr(module, "FOLDERS", ("",))
-    return LocatedGenerator(spec, find(spec.model.checkpoint, spec.model.knob, folders) if spec.model else None)
+    checkpoint = find(spec.model.checkpoint, spec.model.knob, folders) if spec.model else None
+    return LocatedGenerator(spec, checkpoint, _found(spec.decoder, find))
 
 
 def locate_metric(spec: MetricSpec, find: Find = locate) -> LocatedMetric:
@@ -327,7 +351,9 @@ def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run:
             rates.append(record.timings.batch_seconds / record.timings.images / record.provenance.batch.side_by_side)
     if rates:
         return to_run * plan.images * median(rates), f"from {len(rates)} stored trials"
-    if plan.job.reference_seconds is None or choose_device(plan.job.device).type != "cpu":
+    if plan.job.reference_seconds is None or plan.generator.decoder:  # they are of the generator's own decoder
+        return None
+    if choose_device(plan.job.device).type != "cpu":
         return None
     return (
         to_run * plan.images * plan.job.reference_seconds,

@@ -98,7 +98,7 @@ class ModelPool:
             checkpoint = located.checkpoint
             where = {"folder": checkpoint.folder, "variant": checkpoint.variant} if checkpoint else _NOWHERE
             options: dict[str, Any] = located.spec.options
-            loaded = located.module.load(**where, dtype=dtype, device=device, **options)
+            loaded = located.module.load(**where, dtype=dtype, device=device, **located.drafting, **options)
             self._optimised[key] = _of_class(loaded, Generator, f"generator {located.spec.kind}")
         return self._optimised[key]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
-from reno.running.batch import BatchRun, Progress
 from reno.running.outcome import Outcome
 from reno.running.plan import Batch, Plan
 from reno.running.pool import Models
+from reno.running.progress import BatchRun, Progress
 from reno.running.provenance import Environment, peak_host_bytes
 from reno.spec.trial import TrialSpec
 from reno.store.records import (
@@ -92,6 +92,7 @@ def provenances(
     terms = zip(plan.metric.spec.terms, plan.metric.checkpoints, strict=True)
     origins = Origins(
         generator=_origin(plan.generator.checkpoint),
+        decoder=_origin(plan.generator.decoder, plan.generator.spec.decoder.name) if plan.generator.decoder else UNSET,
         metric=tuple(_origin(located, term.name) for term, located in terms),
     )
     mates = tuple(

@@ -16,9 +16,10 @@ from msgspec import UNSET
 
 from reno.device.choice import choose_device, make_deterministic
 from reno.methods import settings_of
-from reno.running.batch import Progress, run_batch
+from reno.running.batch import run_batch
 from reno.running.plan import LocatedGenerator, Plan, make_plan
 from reno.running.pool import ModelPool
+from reno.running.progress import Progress
 from reno.running.provenance import Environment, environment
 from reno.spec.errors import BadInput
 from reno.spec.job import (
@@ -33,7 +34,7 @@ from reno.spec.job import (
 )
 from reno.spec.trial import TrialSpec
 from reno.store.files import TRACE_COLUMNS
-from reno.store.records import ExecutionRecord, GitState, Origin, Provenance, TrialRecord
+from reno.store.records import ExecutionRecord, GitState, Origin, Origins, Provenance, TrialRecord
 from reno.store.stored import Damaged, Stored
 from reno.weights.checkpoints import Located
 
@@ -69,7 +70,7 @@ def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Com
         raise BadInput(f"{stored.id[:12]} is a picture that was made elsewhere; only its judgements can be made again")
     job = _checked_job(stored, device or record.provenance.device_type)
     plan = make_plan(job)
-    _check_weights(plan, record.trial)
+    _check_weights(plan, record.trial, record.provenance.checkpoints.decoder or None)
     make_deterministic(job.threads)
     models = pool.load(plan, choose_device(job.device))
     batch = record.provenance.batch
@@ -122,7 +123,7 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
         seeds=(trial.seed,),
         own_noise=False,
         models=record.labels.models,
-        generator=_generator(record, origins.generator),
+        generator=_generator(record, origins),
         metric=MetricSpec(record.labels.metric, tuple(_term(term, origin) for term, origin in terms)),
         recorded=(),
         evaluators=(),
@@ -145,10 +146,11 @@ def _as_it_ran(record: ExecutionRecord) -> Execution:
     return Execution(**{name: value for name, value in values.items() if name != "reasons" and value is not UNSET})
 
 
-def _generator(record: TrialRecord, origin: Origin | None) -> GeneratorSpec:
-    own = record.provenance.generator
+def _generator(record: TrialRecord, origins: Origins) -> GeneratorSpec:
+    own, decoder = record.provenance.generator, origins.decoder
     kind, options = ("stable_diffusion", {}) if own is UNSET else (own.kind, own.options)
-    return GeneratorSpec(kind, _named("generator", "models.generator", origin), options)
+    small = None if decoder is UNSET else _named(decoder.model, f"models.checkpoints.{decoder.model}", decoder)
+    return GeneratorSpec(kind, _named("generator", "models.generator", origins.generator), options, small)
 
 
 def _term(term: dict, origin: Origin | None) -> MetricTerm:
@@ -165,8 +167,11 @@ def _named(name: str, knob: str, origin: Origin | None) -> NamedCheckpoint | Non
     return NamedCheckpoint(name, Checkpoint(origin.source, origin.commit, origin.variant), knob)
 
 
-def _check_weights(plan: Plan, trial: TrialSpec) -> None:
-    """Raises BadInput if a checkpoint holds other weights than the trial was made with."""
+def _check_weights(plan: Plan, trial: TrialSpec, decoder: Origin | None) -> None:
+    """Raises BadInput if a checkpoint holds other weights than the trial was made with. decoder: the small decoder's
+    origin."""
+    if decoder and plan.generator.decoder.identity != decoder.identity:
+        raise _other_weights(plan.generator.decoder, plan.generator.decoder.identity, decoder.identity)
     if trial.generator not in _generators(plan.generator):
         raise _other_weights(plan.generator.checkpoint, plan.generator.identity, trial.generator)
     for located, term in zip(plan.metric.checkpoints, trial.metric, strict=True):

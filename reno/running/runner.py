@@ -23,12 +23,13 @@ from pathlib import Path
 from reno.device.choice import choose_device, make_deterministic, why_dtype
 from reno.device.graphs import NotCaptured
 from reno.device.residence import out_of_memory, release
-from reno.running.batch import BatchRun, run_batch
+from reno.running.batch import run_batch
 from reno.running.execution import choices, choose_execution, for_less_memory, without_graph, worth_telling
 from reno.running.listeners import Listener, Listeners, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import Batch, Plan, cut, damaged_judgements, judged_otherwise, missing, read_finished
 from reno.running.pool import ModelPool, Models
+from reno.running.progress import BatchRun
 from reno.running.provenance import Environment, environment, git_diff
 from reno.running.recording import finished_trial, job_record, provenances
 from reno.running.sizing import choose_batch_size

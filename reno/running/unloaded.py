@@ -65,7 +65,13 @@ class Unloaded:
     def _generator(self, plan: Plan) -> Any:
         located = plan.generator
         return self._reader(
-            Part(f"generator {located.spec.kind}", located.module, located.checkpoint, located.spec.options),
+            Part(
+                f"generator {located.spec.kind}",
+                located.module,
+                located.checkpoint,
+                located.spec.options,
+                located.decoder,
+            ),
             lambda: self._pool.generator(located, getattr(torch, plan.dtype), META),
         )
 
@@ -119,18 +125,21 @@ class Part:
     module: ModuleType
     checkpoints: Located | dict[str, Located] | None
     options: dict[str, Any]
+    decoder: Located | None = None
+    """A generator's small decoder."""
 
     @property
     def located(self) -> list[Located]:
         several = self.checkpoints.values() if isinstance(self.checkpoints, dict) else [self.checkpoints]
-        return [one for one in several if one]
+        return [one for one in (*several, self.decoder) if one]
 
     @property
     def folders(self) -> dict[str, Any]:
         """The argument of its `reader` that says where its files are."""
         if isinstance(self.checkpoints, dict):
             return {"checkpoints": {name: one.folder for name, one in self.checkpoints.items()}}
-        return {"folder": self.checkpoints.folder if self.checkpoints else None}
+        decoder = {"decoder": self.decoder.folder} if self.decoder else {}
+        return {"folder": self.checkpoints.folder if self.checkpoints else None, **decoder}
 
     @property
     def key(self) -> str:

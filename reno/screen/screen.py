@@ -19,10 +19,10 @@ from reno.letters.console import PatientConsole
 from reno.letters.harmless import visible
 from reno.letters.output import warn
 from reno.prompts.reader import read_text, why_unbound
-from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import Plan
+from reno.running.progress import BatchRun
 from reno.screen.words import count, duration, number
 from reno.spec.errors import why_not_written
 from reno.spec.prompts import Prompt

@@ -53,6 +53,8 @@ class GeneratorSpec:
     """None for a generator without weights."""
     options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the kind's `load`."""
+    decoder: NamedCheckpoint | None = None
+    """A small decoder that makes the drafts; None: the generator's own makes all images."""
 
 
 @dataclass(frozen=True)

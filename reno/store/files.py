@@ -13,6 +13,9 @@ from pyarrow import parquet
 
 TRACE_COLUMNS = ("iteration", "loss", "score", "regularizer", "grad_norm", "noise_norm", "seconds")
 """Columns of every trace. The trace of a weighted sum also has `score/<term>` for each term."""
+DRAFT_SCORE = "draft_score"
+"""A further column, where a small decoder made the drafts that the method saw: the draft's score at every iteration.
+`loss` is the draft's too; `score` is that of the full image, at the iterations that have one."""
 FILES = ("trace.parquet", "initial.png", "best.png", "frames.webp", "noise.safetensors")
 LOSSLESS_SIDE = 128
 """Frames up to this many pixels wide are kept exactly; larger ones at WebP quality 90, or one trial would take tens of

@@ -148,7 +148,7 @@ class Origin(Record, kw_only=True):
     """Where a checkpoint was loaded from."""
 
     model: str | UnsetType = UNSET
-    """Its name under models.checkpoints; absent for the generator."""
+    """Its name under models.checkpoints; absent for the generator's own weights."""
     source: str
     commit: str | None
     variant: str | None
@@ -157,6 +157,8 @@ class Origin(Record, kw_only=True):
 
 class Origins(Record, kw_only=True):
     generator: Origin | None
+    decoder: Origin | UnsetType = UNSET
+    """Of the generator's small decoder; absent if it has none."""
     metric: tuple[Origin | None, ...]
     """One for each term; None for a term without weights."""
 

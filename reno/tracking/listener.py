@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from reno.running.batch import BatchRun
 from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
+from reno.running.progress import BatchRun
 from reno.spec.errors import BadInput
 from reno.spec.trial import TrialSpec
 from reno.store.records import Provenance

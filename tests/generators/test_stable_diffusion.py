@@ -72,6 +72,53 @@ def test_decode_leaves_the_unet_out(tiny, generator):
     torch.testing.assert_close(images, expected)
 
 
+@pytest.fixture(scope="module")
+def drafting(tiny):
+    """The tiny SD-Turbo with the tiny TAESD, in float64."""
+    return load(tiny / "sd_turbo", variant=None, dtype=torch.float64, device=CPU, decoder=tiny / "taesd")
+
+
+def test_a_draft_is_what_diffusers_decodes_with_the_small_decoder(tiny, generator, drafting):
+    """And the full image is that of a generator without one, to the last bit."""
+    from diffusers import AutoencoderTiny
+    from diffusers.image_processor import VaeImageProcessor
+
+    noise = torch.randn(2, *generator.latent_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    small = AutoencoderTiny.from_pretrained(tiny / "taesd", torch_dtype=torch.float64)
+    latents = []
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        conditioning = drafting.encode(PROMPTS)
+        full, draft = drafting(noise, conditioning), drafting.draft(noise, conditioning)
+        assert torch.equal(full, generator(noise, conditioning))
+        assert torch.equal(full, generator.draft(noise, conditioning))
+        patch.setattr(generator, "decode", latents.append)
+        generator(noise, conditioning)
+        decoded = small.decode(latents[0] / small.config.scaling_factor, return_dict=False)[0]
+    assert (drafting.drafts, generator.drafts) == (True, False)
+    assert draft.dtype == torch.float64 and draft.shape == full.shape and (draft - full).abs().max() > 0.1
+    torch.testing.assert_close(draft, VaeImageProcessor().postprocess(decoded, output_type="pt"))
+
+
+def test_the_gradient_of_a_drafts_loss_agrees_with_finite_differences(tiny, drafting):
+    metric = ClipMetric(tiny / "clip", dtype=torch.float64, device=CPU)
+    embeddings, text = drafting.encode(PROMPTS[:1]), metric.encode(PROMPTS[:1])
+
+    def loss(noise):
+        return 100 - metric(drafting.draft(noise, embeddings), text).sum()
+
+    noise = torch.randn(1, *drafting.latent_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    noise.requires_grad_(True)
+    (gradient,) = torch.autograd.grad(loss(noise), noise)
+    assert gradient.norm() > 1e-3
+    for seed in range(3):
+        direction = torch.randn(noise.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed + 10))
+        direction /= direction.norm()
+        step = 1e-6  # shorter than for the VAE: a rectifier has a kink
+        with torch.no_grad():
+            slope = (loss(noise + step * direction) - loss(noise - step * direction)) / (2 * step)
+        torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-4, atol=1e-7)
+
+
 def test_a_prompt_that_would_be_cut_is_refused_with_what_would_be_cut(generator):
     generator.check_prompt("a gold bench")
     with pytest.raises(BadInput, match="would be cut") as caught:

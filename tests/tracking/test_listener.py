@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from reno.running.batch import BatchRun, Progress
 from reno.running.listeners import RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import make_plan
+from reno.running.progress import BatchRun, Progress
 from reno.spec.errors import BadInput
 from reno.store.records import Scores, TrialRecord
 from reno.store.store import Store

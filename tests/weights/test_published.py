@@ -29,7 +29,6 @@ STALE = ("position_ids", "relative_position_index")
 """Ends of the names of stored numbers that later versions compute."""
 NEVER_RUN = {f"model.pixel_level_module.encoder.swin.layernorm.{key}" for key in ("bias", "weight")}
 """Weights of a layer that version 5 added and does not use."""
-OF_TRANSFORMERS = [name for name in NAMES if name != "taesd"]
 OUTPUTS = {  # how many values, the first three, and the mean of their magnitudes
     "blip": (3, [-0.31592, -0.41711, 0.15706], 0.29670),
     "blip_large": (3, [0.22023, -2.26890, -0.12225], 0.87046),

@@ -57,3 +57,7 @@ def test_curves_of_one_metric_have_one_scale(store):
 def test_a_curve_is_broken_where_a_score_is_not_finite():
     assert svg_path([0.0, None, 1.0, 2.0], 0.0, 2.0) == "M0.0 28.0M66.7 15.0L100.0 2.0"
     assert svg_path([1.0], 1.0, 1.0) == "M0.0 28.0"
+
+
+def test_a_curve_of_which_few_images_have_a_score_joins_them():
+    assert svg_path([0.0, None, None, 1.0, None, None, 2.0], 0.0, 2.0) == "M0.0 28.0L50.0 15.0L100.0 2.0"
