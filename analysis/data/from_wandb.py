@@ -104,7 +104,7 @@ class Tracked(Results):
         return found
 
     def traces(self, trials: Iterable[str], columns: Sequence[str] = TRACED) -> pd.DataFrame:
-        parts, unread = [], []
+        parts, read, unread = [], [], []
         for trial in trials:
             try:
                 rows = self.history(trial)
@@ -113,11 +113,13 @@ class Tracked(Results):
             if not rows:
                 unread.append(trial)
                 continue
+            read.append(trial)
             values = {name: [_number(row.get(name)) for row in rows] for name in columns}
             parts.append(pd.DataFrame({"trial": trial, **values}))
         frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["trial", *columns])
         if "iteration" in columns:
             frame["iteration"] = frame["iteration"].astype("int64")
+        frame["trial"] = pd.Categorical(frame["trial"], categories=read)
         frame.attrs["unread"] = tuple(unread)
         return frame
 

@@ -146,8 +146,8 @@ def _traces(results: Results, trials: list[str], columns: list[str]) -> pd.DataF
         read.append(trial)
     if tables:
         frame = pyarrow.concat_tables(tables).to_pandas()[columns]
-        lengths = [table.num_rows for table in tables]
-        frame.insert(0, "trial", np.repeat(np.array(read, dtype=object), lengths))
+        places = np.repeat(np.arange(len(read)), [table.num_rows for table in tables])
+        frame.insert(0, "trial", pd.Categorical.from_codes(places, categories=read))  # grouped faster than text is
     else:
         frame = pd.DataFrame(columns=["trial", *columns])
     frame.attrs["unread"] = tuple(unread)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.data import Results
 from analysis.numbers.effects import Level, level
 from analysis.numbers.measures import Measure
-from analysis.numbers.slices import Slice
 
 RIGHT = "right"
 FAULTS = ("attribute elsewhere", "attribute missing", "object missing", "both missing")
@@ -19,19 +17,20 @@ KEYS = ["trial", "place", "attribute", "object"]
 SHARE = Measure("share", "share of bindings", "counted", "among")
 
 
-def binding_fates(one: Slice, results: Results) -> pd.DataFrame:
-    """One row a binding of this slice's trials that its judge saw before and after.
+def binding_fates(judged: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row a binding of these trials that the judge saw before and after.
+
+    judged: the rows of Results.judged of one judge; those of other trials do not count. trials: the rows of a slice.
 
     Columns: KEYS and ABOUT; was_right and is_right; `was` and `now`, each RIGHT or one of FAULTS; was_instead
     and now_instead, the attribute that an object had in place of its own, empty if the judge does not tell.
     """
-    judged = results.judged
-    judged = judged[(judged["judge"] == one.judge) & judged["trial"].isin(set(one.rows["trial"]))]
+    judged = judged[judged["trial"].isin(set(trials["trial"]))]
     before, after = (_of_image(judged[judged["image"] == image]) for image in ("initial", "best"))
     fates = before.rename(columns={"bound": "was_right", "fate": "was", "instead": "was_instead"}).merge(
         after.rename(columns={"bound": "is_right", "fate": "now", "instead": "now_instead"}), on=KEYS
     )
-    return fates.merge(one.rows[ABOUT], on="trial")
+    return fates.merge(trials[ABOUT], on="trial")
 
 
 def _of_image(judged: pd.DataFrame) -> pd.DataFrame:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from analysis.data.names import label_of
 from analysis.data.results import Results
+from analysis.numbers.bindings import binding_fates
 from analysis.numbers.measures import COMPONENTS, WHOLE, Measure
 from analysis.numbers.stated_claims import StatedClaim, metrics_called, named_metrics, stated_claims
 from analysis.numbers.verdicts import MARGIN
@@ -37,6 +39,8 @@ class Slice:
     """The metric family that the judge is related to, or `none`."""
     rows: pd.DataFrame
     """TRIAL_COLUMNS, components and scores; a trial that this judge did not see has NaN components."""
+    judged: pd.DataFrame
+    """Results.judged."""
     absent: pd.DataFrame
     """The rows of Results.absent that belong here."""
     random_weights: bool
@@ -49,6 +53,11 @@ class Slice:
     """All methods of the store in the order of tables."""
     margin: float = MARGIN
     """Differences of shares up to this count as none: what is equivalent lies within ± this."""
+
+    @cached_property
+    def fates(self) -> pd.DataFrame:
+        """What became of each binding: `binding_fates` of these trials."""
+        return binding_fates(self.judged[self.judged["judge"] == self.judge], self.rows)
 
     def is_kin(self, *families: str) -> bool:
         """Whether the judge is related to one of these metrics. families: as in TRIAL_COLUMNS, e.g. `blip clip`."""
@@ -117,7 +126,8 @@ def slices(results: Results, margin: float = MARGIN) -> list[Slice]:
                 said = seen[seen["judge"] == judge].drop(columns=["judge", "kin"])
                 joined = rows.merge(said, on="trial", how="left").reset_index(drop=True)
                 random = bool(rows["random_weights"].any())
-                found.append(Slice(models, str(prompt_set), judge, kin, joined, absent, random, **order))
+                own = (joined, results.judged, absent, random)
+                found.append(Slice(models, str(prompt_set), judge, kin, *own, **order))
     return sorted(found, key=lambda one: (one.models, one.prompt_set, one.kin != "none", places.get(one.judge, 0)))
 
 

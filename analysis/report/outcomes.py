@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from analysis.data import Results
 from analysis.text import listed
 
@@ -84,15 +82,11 @@ def judged_changes(results: Results, judge: str, trials: Sequence[str]) -> dict[
     """What the judge says of each of these trials that it judged."""
     judged = results.judged
     judged = judged[(judged["judge"] == judge) & judged["trial"].isin(set(trials))].sort_values("place", kind="stable")
-    found = {}
-    for trial, rows in judged.groupby("trial", sort=False):
-        found[trial] = BeforeAndAfter(*(_bindings(rows[rows["image"] == image]) for image in ("initial", "best")))
-    return found
-
-
-def _bindings(rows: pd.DataFrame) -> tuple[JudgedBinding, ...]:
-    columns = ["attribute", "object", "object_present", "attribute_present", "bound"]
-    return tuple(JudgedBinding(*values) for values in rows[columns].itertuples(index=False, name=None))
+    columns = ["trial", "image", "attribute", "object", "object_present", "attribute_present", "bound"]
+    images: dict[str, dict[str, list[JudgedBinding]]] = {}
+    for trial, image, *values in judged[columns].itertuples(index=False, name=None):
+        images.setdefault(trial, {"initial": [], "best": []})[image].append(JudgedBinding(*values))
+    return {trial: BeforeAndAfter(tuple(own["initial"]), tuple(own["best"])) for trial, own in images.items()}
 
 
 def in_words(judged: Sequence[JudgedBinding]) -> str:

@@ -8,8 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.data import Results
-from analysis.numbers.bindings import binding_fates, share
+from analysis.numbers.bindings import share
 from analysis.numbers.slices import Slice
 from analysis.tables.columns import bracketed, counted, spread
 from analysis.tables.notes import interval_note, n_note
@@ -25,11 +24,11 @@ ORDER = ["judge", "method", "metric", "settings", "prompt", "seed", "place"]
 NAMED = ["judge", "kin", *ORDER[1:6], "attribute", "object", "now", "trial"]
 
 
-def broken(cell: Sequence[Slice], results: Results) -> Table:
+def broken(cell: Sequence[Slice]) -> Table:
     """How many bindings: one row a configuration x judge."""
     rows, shown = [], []
     for one in cell:
-        fates = binding_fates(one, results)
+        fates = one.fates
         for method, metric, settings, trials in one.configurations(one.rows):
             part = fates[fates["trial"].isin(set(trials["trial"]))]
             if method == "none" or part.empty:
@@ -48,11 +47,11 @@ def broken(cell: Sequence[Slice], results: Results) -> Table:
     return table_of(cell, 6, "broken", title, pd.DataFrame(rows), pd.DataFrame(shown), notes)
 
 
-def broken_trials(cell: Sequence[Slice], results: Results) -> Table:
+def broken_trials(cell: Sequence[Slice]) -> Table:
     """Which bindings: one row a broken binding x judge."""
     frames = []
     for one in cell:
-        fates = binding_fates(one, results)
+        fates = one.fates
         lost = fates[fates["was_right"] & ~fates["is_right"] & (fates["method"] != "none")]
         if len(lost):
             marks = {names: one.marked(names) for names in lost["families"].unique()}

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.data import Results
-from analysis.numbers.bindings import FAULTS, RIGHT, binding_fates, share
+from analysis.numbers.bindings import FAULTS, RIGHT, share
 from analysis.numbers.slices import Slice
 from analysis.numbers.tuning import by_metric
 from analysis.tables.columns import bracketed, spread
@@ -23,11 +22,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def faults(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) -> Table:
+def faults(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
     """One row a metric x judge x state before. States that no binding had are left out."""
     rows, shown = [], []
     for one in cell:
-        picked, all_fates = by_metric(slices, one), binding_fates(one, results)
+        picked, all_fates = by_metric(slices, one), one.fates
         for metric, trials in picked.items():
             fates = all_fates[all_fates["trial"].isin(set(trials["trial"]))]
             for state in STATES:

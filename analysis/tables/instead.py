@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.data import Results
-from analysis.numbers.bindings import binding_fates
 from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import by_metric
 from analysis.tables.notes import settings_note
@@ -16,7 +14,7 @@ from analysis.tables.table import Table, empty_table, table_of
 COLUMNS = ("judge", "kin", "method", "metric", "settings", "asked", "instead", "bindings", "before", "after")
 
 
-def instead(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) -> Table:
+def instead(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
     """One row an attribute x what came instead x judge; the frame has one for each metric too.
 
     What came instead is the attribute that the object has, or, where the judge does not tell, the kind of fault.
@@ -27,7 +25,7 @@ def instead(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) ->
         if not picked:
             continue
         trials = pd.concat(picked.values())
-        fates = _came(binding_fates(one, results))
+        fates = _came(one.fates)
         fates = fates[fates["trial"].isin(set(trials["trial"]))]
         judge = one.marked(families_of(trials))
         for asked, found in _pairs(fates):

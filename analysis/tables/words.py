@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
-from analysis.data import Results
-from analysis.numbers.bindings import binding_fates, share, share_value
+from analysis.numbers.bindings import share, share_value
 from analysis.numbers.slices import Slice, families_of
 from analysis.numbers.tuning import by_metric
 from analysis.tables.columns import bracketed, spread
@@ -24,16 +23,16 @@ Group = tuple[tuple[str, ...], pd.DataFrame]
 """What a row is of, and its rows of `binding_fates`."""
 
 
-def by_kind(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) -> Table:
+def by_kind(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
     """One row a kind of attribute x judge; the frame has one for each metric too."""
     title = "Bindings that hold, by kind of attribute"
-    return _table(cell, slices, results, 10, "kinds", title, ("kind",), _kinds)
+    return _table(cell, slices, 10, "kinds", title, ("kind",), _kinds)
 
 
-def by_word(cell: Sequence[Slice], slices: Sequence[Slice], results: Results) -> Table:
+def by_word(cell: Sequence[Slice], slices: Sequence[Slice]) -> Table:
     """One row a word x judge, attributes first, then objects; the frame has one for each metric too."""
     title = "Bindings that hold, by attribute and by object"
-    return _table(cell, slices, results, 17, "words", title, ("word", "of"), _words)
+    return _table(cell, slices, 17, "words", title, ("word", "of"), _words)
 
 
 def _kinds(fates: pd.DataFrame) -> Iterator[Group]:
@@ -52,7 +51,7 @@ def _frequent_first(words: pd.Series) -> list[str]:
 
 
 def _table(
-    cell: Sequence[Slice], slices: Sequence[Slice], results: Results, number: int, name: str, title: str,
+    cell: Sequence[Slice], slices: Sequence[Slice], number: int, name: str, title: str,
     parts: tuple[str, ...], groups: Callable[[pd.DataFrame], Iterator[Group]],
 ) -> Table:  # fmt: skip
     rows, shown = [], []
@@ -61,7 +60,7 @@ def _table(
         if not picked:
             continue
         trials = pd.concat(picked.values())
-        fates = binding_fates(one, results)
+        fates = one.fates
         fates = fates[fates["trial"].isin(set(trials["trial"]))]
         for labels, own in groups(fates):
             about, judge = dict(zip(parts, labels, strict=True)), one.marked(families_of(trials))

@@ -32,7 +32,7 @@ def test_a_run_holds_tables_with_images_figures_and_verdicts(store, tmp_path, ca
     results = load(store)
     cut = slices(results)
     cell = [one for one in cut if one.prompt_set == cut[0].prompt_set]
-    tables = [headline(cell), broken_trials(cell, results)]
+    tables = [headline(cell), broken_trials(cell)]
     found = claims_on(cut[0], cut)
     picture = tmp_path / "curves__synthetic.png"
     Image.fromarray(np.full((8, 9, 3), 7, np.uint8)).save(picture)

@@ -15,7 +15,7 @@ def table_of(records):
     results = tidy(records)
     found = slices(results)
     (cell,) = cells(found)
-    return faults(cell, found, results)
+    return faults(cell, found)
 
 
 def test_transitions_by_kind_of_fault_by_hand(record):

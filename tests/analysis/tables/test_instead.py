@@ -26,7 +26,7 @@ def table_of(records):
     results = tidy(records)
     found = slices(results)
     (cell,) = cells(found)
-    return instead(cell, found, results)
+    return instead(cell, found)
 
 
 def test_what_came_instead_by_hand(record):

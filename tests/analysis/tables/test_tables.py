@@ -262,12 +262,12 @@ def test_at_equal_seconds_both_are_cut_at_the_end_of_the_shorter(record):
 def test_what_broke_is_counted_and_named(many):
     results = many({"clip": [(RIGHT, ("right", "swapped")), (HALF, RIGHT), (RIGHT, WRONG), *[(WRONG, WRONG)] * 4]})
     cell = cell_of(results)
-    row = broken(cell, results).frame.iloc[0]
+    row = broken(cell).frame.iloc[0]
     assert (row["right_before"], row["broken_count"], row["wrong_before"], row["mended_count"]) == (5, 3, 9, 1)
     assert row["broken"] == pytest.approx(3 / 5) and row["mended"] == pytest.approx(1 / 9)
     assert row[["prompts_right_before", "prompts_wrong_before", "prompts"]].tolist() == [3, 5, 7]
     assert (row["broken_interval"], row["mended_interval"]) == ("none", "none")  # over too few prompts that had one
-    named = broken_trials(cell, results).frame
+    named = broken_trials(cell).frame
     assert named[["prompt", "object", "now"]].to_numpy().tolist() == [
         ["p00", "thing1", "attribute elsewhere"], ["p02", "thing0", "both missing"], ["p02", "thing1", "both missing"],
     ]  # fmt: skip

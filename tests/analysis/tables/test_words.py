@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from analysis.data.frames import tidy
-from analysis.numbers.bindings import binding_fates, share, share_value
+from analysis.numbers.bindings import share, share_value
 from analysis.numbers.slices import slices
 from analysis.tables import cells
 from analysis.tables.words import ABOUT, NUMBERS, by_kind, by_word
@@ -45,7 +45,7 @@ def tables(records):
     results = tidy(records)
     found = slices(results)
     (cell,) = cells(found)
-    return by_kind(cell, found, results), by_word(cell, found, results)
+    return by_kind(cell, found), by_word(cell, found)
 
 
 def test_bindings_by_kind_by_hand(record):
@@ -67,7 +67,7 @@ def test_bindings_by_kind_by_hand(record):
 
 def test_the_value_alone_is_that_of_the_share_where_prompts_have_different_numbers_of_trials(record):
     results = tidy([record("p0", seed, after=("right", "gone")) for seed in range(3)] + [record("p1")])
-    fates = binding_fates(slices(results)[0], results)
+    fates = slices(results)[0].fates
     assert share_value(fates, fates["is_right"]) == share(fates, fates["is_right"]).value == 0.75
     assert math.isnan(share_value(fates[:0], fates["is_right"][:0]))
 
@@ -95,7 +95,7 @@ def test_settings_are_those_chosen_on_dev_prompts_and_otherwise_the_usual_ones(r
     results = tidy(tuned(6))
     found = slices(results)
     test = next(cell for cell in cells(found) if cell[0].prompt_set == "pairs_test")
-    chosen = by_kind(test, found, results).frame.set_index("metric")
+    chosen = by_kind(test, found).frame.set_index("metric")
     assert chosen["settings"].to_dict() == {"clip": "50 it., lr 0.01", "blip": "50 it., lr 0.05"}
     assert chosen["after"].tolist() == [1, 1]
 
