@@ -100,7 +100,7 @@ def _scores(trials: pd.DataFrame, results: Results) -> list[np.ndarray]:
     most = trials[trials["images"] == trials["images"].max()]
     traces = results.all_traces
     traces = traces[traces["trial"].isin(set(most["trial"]))]
-    return [scores.dropna().to_numpy(float) for _, scores in traces.groupby("trial")["score"]]
+    return [scores.dropna().to_numpy(float) for _, scores in traces.groupby("trial", observed=True)["score"]]
 
 
 def best_of(n: int, scores: np.ndarray) -> float:

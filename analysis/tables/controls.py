@@ -182,13 +182,13 @@ def at_equal_seconds(a: pd.DataFrame, b: pd.DataFrame, results: Results) -> tupl
     traces = results.all_traces
     ids = pd.concat([pairs["trial_a"], pairs["trial_b"]])
     traces = traces[traces["trial"].isin(set(ids))]
-    ready = traces.groupby("trial")["seconds"].cumsum()
-    total = traces.groupby("trial")["seconds"].sum()
+    ready = traces.groupby("trial", observed=True)["seconds"].cumsum()
+    total = traces.groupby("trial", observed=True)["seconds"].sum()
     pairs["budget"] = np.minimum(pairs["trial_a"].map(total), pairs["trial_b"].map(total))
     sides = []
     for side, trials in (("a", a), ("b", b)):
         budget = traces["trial"].map(pairs.set_index(f"trial_{side}")["budget"])
         in_time = (ready <= budget * (1 + 1e-9)) | (traces["iteration"] == 0)
-        best = traces[in_time & budget.notna()].groupby("trial")["score"].max()
+        best = traces[in_time & budget.notna()].groupby("trial", observed=True)["score"].max()
         sides.append(trials[[*PAIR, ASKED]].assign(**{"budgeted/best": trials["trial"].map(best)}))
     return sides[0], sides[1]
