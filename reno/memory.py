@@ -20,6 +20,7 @@ from reno.config.command import run_command
 from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.words import Words
+from reno.letters.output import warn
 from reno.screen.quiet import quieten_libraries
 
 PAGE = dataclasses.replace(
@@ -49,6 +50,7 @@ def _predict(words: Words) -> int:
     from reno.running.fit.prediction import predictions
     from reno.screen.fit import show_predictions
 
+    warn("The job is tried on tensors without values, which can take a minute ...")
     show_predictions(job, predictions(job, "cuda" if job.device == "auto" else job.device.partition(":")[0]))
     return 0
 

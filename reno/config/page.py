@@ -126,7 +126,7 @@ RUN = Page(
     examples="""\
 examples
   python -m reno.run                                            the report's setting on the embedded models
-  python -m reno.run prompt='a red car and a blue bowl' seed=[0,1]
+  python -m reno.run prompt='a gold car and a blue bowl' seed=[0,1]
   python -m reno.run -m metric=clip,blip lr=0.01,0.05           a sweep: one job per combination
   python -m reno.run -m +experiments=clip_vs_blip               a study of experiments/
   python -m reno.run models=sd_turbo dry_run=true               what would run, and how long it would take

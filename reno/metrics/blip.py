@@ -6,7 +6,7 @@ text features are computed once per trial.
 
 ITM's text begins with [ENC] where BLIP was trained, where it was evaluated on retrieval, and in LAVIS (Li et al. 2023);
 with [CLS] in transformers and in BLIP's own demo. `first_token` chooses. ITC's text always begins with [CLS].
-docs/real_models.md says what differs.
+docs/metrics.md says what differs.
 """
 
 from __future__ import annotations

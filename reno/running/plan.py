@@ -167,7 +167,7 @@ class Plan:
     @property
     def may_amplify_rounding(self) -> bool:
         """Whether the steps are so long that a last digit may become another image, as measured on the testbed with
-        the paper's SGD (docs/results.md). Adam's steps are at most about lr long in each element."""
+        the paper's SGD (docs/reproducibility.md). Adam's steps are at most about lr long in each element."""
         settings = self.job.settings
         return "optimizer" in self.trials[0].method and settings.optimizer == "sgd" and settings.lr >= LONG_STEP
 

@@ -8,7 +8,18 @@ from rich import box
 from rich.table import Table
 
 from reno.letters.console import PatientConsole
-from reno.running.fit.cards import CARDS, CONTEXT, GIB, REACHED, SHARE, largest_batch, margin_of, seconds_on_a_t4
+from reno.running.fit.cards import (
+    CARDS,
+    CONTEXT,
+    FREE,
+    GIB,
+    REACHED,
+    SHARE,
+    largest_batch,
+    margin_of,
+    needed,
+    seconds_on_a_t4,
+)
 from reno.running.fit.prediction import Prediction
 from reno.spec.job import JobSpec
 
@@ -24,6 +35,7 @@ def show_predictions(job: JobSpec, found: Sequence[Prediction]) -> None:
         f"{job.models}, metric {job.metric.name}, method {job.settings.method}, {height} x {width}, {found[0].dtype}, "
         f"{both}, batch {batch}"
     )
+    console.print(_answer(found, batch))
     console.print(_peaks(found, batch))
     if found[0].judging:
         console.print(_judges(found[0], batch))
@@ -40,6 +52,24 @@ def show_predictions(job: JobSpec, found: Sequence[Prediction]) -> None:
             f"seconds on a T4 are predicted, at {REACHED:.0%} of its peak, for the two images of a trial and at most; "
             "moving the weights to the GPU and back is not in them. evaluators=[] turns the judges off."
         )
+
+
+def _answer(found: Sequence[Prediction], batch: int) -> str:
+    """Whether the free card has enough memory, and which listed card is the smallest that has, in a sentence."""
+    needs = {name: needed(_on(found, memory, batch), batch) for name, memory in CARDS.items()}
+    fits = [name for name in CARDS if needs[name] <= CARDS[name]]
+    if not fits:
+        return f"It fits no card below: it needs {min(needs.values()) / GIB:.1f} GiB, margin included."
+    name, start = (FREE, "It fits a") if FREE in fits else (min(fits, key=CARDS.__getitem__), "It needs more than a")
+    if name != FREE:
+        start += f" {FREE} has; the smallest card below that it fits is the"
+    how = f", {_which(_on(found, CARDS[name], batch))} checkpointing" if len(found) > 1 else ""
+    return f"{start} {name}: {needs[name] / GIB:.1f} of {CARDS[name] / GIB:g} GiB{how}, margin included."
+
+
+def _on(found: Sequence[Prediction], memory: float, batch: int) -> Prediction:
+    """The first prediction that fits into `memory` bytes, as a job would choose; else the last."""
+    return next((one for one in found if largest_batch(one, memory) >= batch), found[-1])
 
 
 def _which(found: Prediction) -> str:
@@ -90,13 +120,13 @@ def _judges(found: Prediction, batch: int) -> Table:
 
 
 def _cards(found: Sequence[Prediction], batch: int) -> Table:
-    """What each card runs: the first prediction that fits, as a job on it would choose; else the last."""
+    """What each card runs, and the largest batch on it."""
     chosen = ["checkpointing"] * (len(found) > 1)
     table = Table("card", "GiB", "fits", *chosen, "largest batch", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in (table.columns[1], table.columns[-1]):
         column.justify = "right"
     for name, memory in CARDS.items():
-        runs = next((one for one in found if largest_batch(one, memory) >= batch), found[-1])
+        runs = _on(found, memory, batch)
         largest = largest_batch(runs, memory)
         how = ["on" if runs.execution.checkpointing else "off"] * len(chosen)
         table.add_row(name, f"{memory / GIB:g}", "yes" if largest >= batch else "no", *how, str(largest or "-"))

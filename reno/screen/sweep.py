@@ -206,7 +206,7 @@ def next_commands(jobs: Sequence[EndedJob]) -> list[tuple[str, str]]:
     models = "" if job.record.labels.models == "testbed" else f" models={shlex.quote(job.record.labels.models)}"
     commands = [
         (f"python -m analysis{results}", "tables, figures and a page to look at"),
-        (f"python -m reno.run{models}{results} prompt='a red car and a blue bowl'", "a prompt of your own"),
+        (f"python -m reno.run{models}{results} prompt='a gold car and a blue bowl'", "a prompt of your own"),
         (f"python -m reno.run -m +experiments=clip_vs_blip{models}{results} dry_run=true", "what a whole study takes"),
     ]
     python = _python()

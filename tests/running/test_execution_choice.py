@@ -145,8 +145,15 @@ def test_each_card_is_shown_with_what_a_job_on_it_would_choose(capsys):
     show_predictions(job, [foretold(False, 10), foretold(True, 1)])
     lines = capsys.readouterr().out.splitlines()
     assert "512 x 512, float16, checkpointing as memory allows, batch 2" in " ".join(lines)
+    assert (
+        "It fits a T4 (free Colab): 4.2 of 14.56 GiB, with checkpointing, margin included." in lines
+    )  # 1 + 2 + margin
     cells = {line.split("  ")[0].strip(): line.split()[-3:] for line in lines}
     assert cells["T4 (free Colab)"] == ["yes", "on", "9"]  # (14.56 - 0.6 - 1) / 1.3 = 9.97
     assert cells["A100 40 GB"] == ["yes", "off", "2"]  # (40 - 0.6 - 1) / 13 = 2.95
     show_predictions(job, [foretold(True, 1)])
     assert "with checkpointing, batch 2" in capsys.readouterr().out
+    show_predictions(job, [foretold(True, 12)])  # 1 + 24 + 0.6 + 0.3 x 24
+    assert "that it fits is the A100 40 GB: 32.8 of 40 GiB, margin included." in capsys.readouterr().out
+    show_predictions(job, [foretold(True, 48)])
+    assert "It fits no card below: it needs 126.4 GiB, margin included." in capsys.readouterr().out

@@ -6,8 +6,9 @@ from reno.running.fit.prediction import Prediction
 
 GIB = 2**30
 
+FREE = "T4 (free Colab)"
 CARDS = {
-    "T4 (free Colab)": 14.56 * GIB,  # the capacity that torch reports there; the card is sold with 16 GB
+    FREE: 14.56 * GIB,  # the capacity that torch reports there; the card is sold with 16 GB
     "RTX 3060": 12 * GIB,
     "RTX 4090": 24 * GIB,
     "A100 40 GB": 40 * GIB,

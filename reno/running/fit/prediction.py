@@ -102,8 +102,11 @@ def predictions(job: JobSpec, device_type: str) -> tuple[Prediction, ...]:
     with_it = predict(job, device_type)
     if job.execution.checkpointing is not None or not with_it.execution.checkpointing:
         return (with_it,)
-    kept = dataclasses.replace(job, execution=dataclasses.replace(job.execution, checkpointing=False))
-    return predict(kept, device_type), with_it
+    kept = dataclasses.replace(job, execution=dataclasses.replace(job.execution, checkpointing=False), evaluators=())
+    without = predict(kept, device_type)
+    # The judges are the same beside the same weights: they are rehearsed once.
+    judges = {name: getattr(with_it, name) for name in ("weights", "judging", "unknown")}
+    return dataclasses.replace(without, **judges), with_it
 
 
 def rehearsed_growth(plan: Plan, device_type: str, batch: int) -> int:
