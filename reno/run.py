@@ -156,6 +156,7 @@ def _run_job(job: JobSpec, folder: Path, group: str, sweeping: bool) -> int:
     from reno.running.runner import Runner
     from reno.running.unable import spare_judges
     from reno.running.unloaded import Unloaded
+    from reno.screen.forecast import ForecastScreen
     from reno.screen.log import JobLog
     from reno.screen.screen import Screen
     from reno.store.store import Store
@@ -166,7 +167,8 @@ def _run_job(job: JobSpec, folder: Path, group: str, sweeping: bool) -> int:
     tracking = TrackingSpec.from_knobs(job.tracking)
     check_sweep(tracking, sweeping)
     if job.dry_run:
-        _foresee(job, Foresight(), Unloaded(), sweeping)  # a file of choices said so; what is typed never comes here
+        # A file of choices said so; what is typed never comes here.
+        _foresee(job, Foresight(), Unloaded(), ForecastScreen(sweeping=False), sweeping)
         return 0
     if not _kept:
         _kept.extend([ModelPool(), Unloaded(load_own=False)])
@@ -192,7 +194,7 @@ def _dry_run(words: Words) -> int:
     quieten_libraries()
     from reno.running.forecast import Foresight
     from reno.running.unloaded import Unloaded
-    from reno.screen.forecast import show_total
+    from reno.screen.forecast import ForecastScreen
 
     seen, unloaded, statuses, number = Foresight(), Unloaded(), [0], None
     try:
@@ -201,30 +203,30 @@ def _dry_run(words: Words) -> int:
         raise hydras_own(error, words) from error
     if not jobs:
         raise BadInput("no job of the sweep would run: its knobs give no combination")
+    screen = ForecastScreen(sweeping=jobs[0].number is not None)
     for job in jobs:
         number = job.number
         if number is not None:
             say(f"job {number}: {job.typed}")
         try:
-            _foresee(job_from_config(job.values(), words.conf), seen, unloaded, number is not None)
+            _foresee(job_from_config(job.values(), words.conf), seen, unloaded, screen, number is not None)
         except Exception as error:
             error = hydras_own(error, words)
             if number is None:
                 raise error from None
             statuses.append(warn_of(error, explain(error, RUN, words.conf), f"job {number}: ", words.debug))
     if number is not None:
-        show_total(seen, refused=len(statuses) - 1)
+        screen.total(seen, refused=len(statuses) - 1)
     for note in unloaded.notes:
         say(f"note: {note}")
     return max(statuses)
 
 
-def _foresee(job, seen, unloaded, sweeping: bool) -> None:
+def _foresee(job, seen, unloaded, screen, sweeping: bool) -> None:
     """Shows what one job would run. Raises BadInput for what it would refuse."""
     from reno.running.long_prompts import fit_prompts
     from reno.running.plan import make_plan
     from reno.running.unable import spare_judges
-    from reno.screen.forecast import show_forecast
     from reno.tracking import TrackingSpec
     from reno.tracking.surroundings import check_sweep
     from reno.weights.checkpoints import foresee
@@ -236,7 +238,7 @@ def _foresee(job, seen, unloaded, sweeping: bool) -> None:
     if len(found.finished) < len(plan.trials):  # else a run loads nothing either
         unloaded.check_judges(plan)
     seen.add(found)
-    show_forecast(found)
+    screen.show(found)
 
 
 __all__ = ["main"]

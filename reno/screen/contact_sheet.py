@@ -24,7 +24,7 @@ STEPS = 6
 GAP = 16
 TEXT = 60  # pixels of height under a pair of pictures
 STEP_TEXT = 18  # pixels of height under the images between
-HEADING = 78
+LEADING = 6  # pixels between the lines above the pictures
 MOST_TRIALS = 60  # a longer sheet is hard to read
 MOST_STEPPED = 24  # trials whose images between are shown: reading every frame of a large image takes a while
 INK, FAINT, GOOD, BAD = "#1a1a1a", "#6b6b6b", "#1b6e53", "#a33b20"
@@ -39,23 +39,37 @@ def draw_contact_sheet(trials: Sequence[Stored], metric: str, path: Path, fonts:
     rows = -(-len(shown) // columns)
     cell_width = 2 * PICTURE + 4
     cell_height = PICTURE + TEXT + (STEP + STEP_TEXT) * stepped
-    width = max(columns * cell_width + (columns + 1) * GAP, 640)
-    sheet = Sheet(width, HEADING + rows * (cell_height + GAP), fonts or of_this_machine())
-    labels = shown[0].record.labels
-    more = f", the first {len(shown)} of {len(trials)}" if len(trials) > len(shown) else ""
-    sheet.write(GAP, 10, f"{labels.models} · {labels.method} · metric {metric}{more}", INK, 20)
-    sheet.write(GAP, 35, settings_of(shown[0].record.spec.method), INK, 14)
-    caution = " · the weights are random, the scores mean nothing" if labels.random_weights else ""
-    between = " · below: images between, by iteration" if stepped else ""
-    sheet.write(GAP, 54, f"left: image of the initial noise · right: best image{between}{caution}", FAINT, 13)
+    width, fonts = max(columns * cell_width + (columns + 1) * GAP, 640), fonts or of_this_machine()
+    heading = _heading(shown, len(trials), metric, stepped)
+    measure = Sheet(1, 1, fonts)
+    lines = [(line, *how) for text, *how in heading for line in measure.lines(text, how[1], width - 2 * GAP, most=3)]
+    height = 10 + sum(size + LEADING for *_, size in lines) + 5
+    sheet = Sheet(width, height + rows * (cell_height + GAP), fonts)
+    top = 10
+    for line, colour, size in lines:
+        sheet.write(GAP, top, line, colour, size)
+        top += size + LEADING
     for index, trial in enumerate(shown):
         left = GAP + index % columns * (cell_width + GAP)
-        top = HEADING + index // columns * (cell_height + GAP)
+        top = height + index // columns * (cell_height + GAP)
         _draw_trial(sheet, trial, metric, left, top)
         if stepped and index < MOST_STEPPED:
             _draw_steps(sheet, trial, left, top + PICTURE + TEXT)
     sheet.save(path)
     return path
+
+
+def _heading(shown: Sequence[Stored], all_: int, metric: str, stepped: bool) -> list[tuple[str, str, int]]:
+    """Each text above the pictures, with its colour and size. all_: how many trials the job has."""
+    labels = shown[0].record.labels
+    more = f", the first {len(shown)} of {all_}" if all_ > len(shown) else ""
+    caution = " · the weights are random, the scores mean nothing" if labels.random_weights else ""
+    between = " · below: images between, by iteration" if stepped else ""
+    return [
+        (f"{labels.models} · {labels.method} · metric {metric}{more}", INK, 20),
+        (settings_of(shown[0].record.spec.method), INK, 14),
+        (f"left: image of the initial noise · right: best image{between}{caution}", FAINT, 13),
+    ]
 
 
 def settings_of(method: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What `dry_run=true` prints: a job's trials, and for a sweep one total."""
+"""What `dry_run=true` prints: a job's trials, or a line for each job of a sweep and one total."""
 
 from __future__ import annotations
 
@@ -16,42 +16,75 @@ from reno.screen.words import count, duration
 from reno.spec.errors import few
 
 
-def show_forecast(found: Forecast) -> None:
-    """Prints a job's trials, which of them are stored, and how long the others take."""
-    plan, console = found.plan, PatientConsole()
+class ForecastScreen:
+    """Prints what the jobs of a command would run. Of a sweep each job is a line, and what several jobs need is said
+    once."""
+
+    def __init__(self, sweeping: bool) -> None:
+        self.sweeping, self._said = sweeping, set[str]()
+
+    def show(self, found: Forecast) -> None:
+        """Prints a job: how many of its trials are stored, how long the others take, and what they need."""
+        plan = found.plan
+        if not self.sweeping:
+            PatientConsole().print(_trials(found))
+        to_do = len(found.new)
+        earlier = len(plan.trials) - len(found.finished) - to_do
+        line = f"{name_of(plan)}: {count(len(plan.trials), 'trial')}, {len(found.finished)} stored, {to_do} to do"
+        if earlier:
+            line += f", {earlier} of an earlier job"
+        if to_do and found.seconds:
+            line += f"; about {duration(found.seconds[0])} ({found.seconds[1]})"
+        elif to_do:
+            line += "; it is not known yet how long a trial of these models takes"
+        if to_do and found.size is not None:
+            line += f"; about {in_bytes(found.size)} of results"
+        say(line)
+        needs = judges_lines(plan) if to_do else []
+        needs += [f"to fetch first: {wanted}" for wanted in plan.to_fetch]
+        if plan.to_fetch:
+            needs.append(
+                "a trial's id follows from the weights, so which trials are stored is known once they are fetched"
+            )
+        for one in (*needs, *prompt_notes(plan)):
+            if one not in self._said:
+                say(one)
+        self._said.update(needs, prompt_notes(plan))
+        for sentence in few(found.damaged, "damaged ones"):
+            warn(f"warning: {sentence}")
+
+    def total(self, seen: Foresight, refused: int) -> None:
+        """Prints the total of a sweep: every trial counts once, however many jobs have it. refused: jobs that cannot
+        run."""
+        jobs = len(seen.forecasts)
+        new = sum(len(one.new) for one in seen.forecasts)
+        line = f"total: {count(jobs, 'job')}, {count(seen.trials, 'trial')}, {seen.stored} stored, {new} new"
+        busy = [one for one in seen.forecasts if one.new]
+        timed = [one.seconds[0] for one in busy if one.seconds]
+        sized = [one.size for one in busy if one.size is not None]
+        if sized:
+            line += f"; about {in_bytes(sum(sized))} of results{_of(len(sized), len(busy))}"
+        if timed:
+            line += f"; about {duration(sum(timed))}{_of(len(timed), len(busy))}"
+        if busy and not timed:
+            line += "; it is not known yet how long a trial of these models takes"
+        if refused:
+            line += f"; {count(refused, 'job')} cannot run"
+        say(line)
+
+
+def _trials(found: Forecast) -> Table:
+    """A row a trial."""
     table = Table("trial", "prompt", "seed", "state", box=None, pad_edge=False)
-    for trial in plan.trials:
+    for trial in found.plan.trials:
         new = "to do" if trial.id in found.new else "of an earlier job"
         table.add_row(
-            "?" if plan.to_fetch else trial.id[:12],
+            "?" if found.plan.to_fetch else trial.id[:12],
             visible(trial.prompt.text),
             str(trial.seed),
             "stored" if trial.id in found.finished else new,
         )
-    console.print(table)
-    to_do = len(found.new)
-    earlier = len(plan.trials) - len(found.finished) - to_do
-    line = f"{name_of(plan)}: {count(len(plan.trials), 'trial')}, {len(found.finished)} stored, {to_do} to do"
-    if earlier:
-        line += f", {earlier} of an earlier job"
-    if to_do and found.seconds:
-        line += f"; about {duration(found.seconds[0])} ({found.seconds[1]})"
-    elif to_do:
-        line += "; it is not known yet how long a trial of these models takes"
-    if to_do and found.size is not None:
-        line += f"; about {in_bytes(found.size)} of results"
-    say(line)
-    if to_do:
-        for line in judges_lines(plan):
-            say(line)
-    for wanted in plan.to_fetch:
-        say(f"to fetch first: {wanted}")
-    if plan.to_fetch:
-        say("a trial's id follows from the weights, so which trials are stored is known once they are fetched")
-    for note in prompt_notes(plan):
-        say(note)
-    for sentence in few(found.damaged, "damaged ones"):
-        warn(f"warning: {sentence}")
+    return table
 
 
 def judges_lines(plan: Plan) -> list[str]:
@@ -66,26 +99,6 @@ def judges_lines(plan: Plan) -> list[str]:
         f"beside the loop's weights and {seconds:.0f} s a trial on a T4, at most (predicted); evaluators=[] turns them "
         "off"
     ]
-
-
-def show_total(seen: Foresight, refused: int) -> None:
-    """Prints the total of a sweep: every trial counts once, however many jobs have it. refused: jobs that cannot
-    run."""
-    jobs = len(seen.forecasts)
-    new = sum(len(one.new) for one in seen.forecasts)
-    line = f"total: {count(jobs, 'job')}, {count(seen.trials, 'trial')}, {seen.stored} stored, {new} new"
-    busy = [one for one in seen.forecasts if one.new]
-    timed = [one.seconds[0] for one in busy if one.seconds]
-    sized = [one.size for one in busy if one.size is not None]
-    if sized:
-        line += f"; about {in_bytes(sum(sized))} of results{_of(len(sized), len(busy))}"
-    if timed:
-        line += f"; about {duration(sum(timed))}{_of(len(timed), len(busy))}"
-    if busy and not timed:
-        line += "; it is not known yet how long a trial of these models takes"
-    if refused:
-        line += f"; {count(refused, 'job')} cannot run"
-    say(line)
 
 
 def _of(known: int, all_: int) -> str:

@@ -120,6 +120,16 @@ def test_a_sweep_ends_with_one_total_in_which_every_trial_counts_once(dry):
     assert last.startswith("total: 4 jobs, 6 trials, 0 stored, 6 new; about 3 MB of results; about ")
     assert 6 * per_trial == 3_000_000 and out.count("total:") == 1
     assert "2 trials, 0 stored, 0 to do, 2 of an earlier job" in out
+    assert len(out.splitlines()) == 9  # two lines a job, without its trials
+
+
+def test_what_is_true_of_all_jobs_of_a_sweep_is_said_once(dry):
+    words = ["models=sd_turbo", "prompt='ein Café'", "record=[]", "evaluators=[]"]
+    status, out, _ = dry("-m", *words, "lr=0.01,0.05")
+    assert status == 0 and len(re.findall("^sd_turbo, reno, metric clip: 1 trial", out, re.MULTILINE)) == 2
+    assert out.count("not English") == 1
+    _, out, _ = dry(*words)
+    assert out.startswith("trial") and out.count("not English") == 1
 
 
 def test_stored_trials_that_two_jobs_share_count_once(knobs, tmp_path, capsys):

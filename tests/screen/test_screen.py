@@ -18,9 +18,9 @@ from reno.run import main
 from reno.running.plan import make_plan
 from reno.screen.contact_sheet import (
     GAP,
-    HEADING,
     PICTURE,
     STEP,
+    STEP_TEXT,
     STEPS,
     TEXT,
     draw_contact_sheet,
@@ -76,7 +76,8 @@ def test_a_sheet_draws_what_a_font_has_and_else_the_code_point(ran, tmp_path):
     for name, found in (("one", [font]), ("none", []), ("again", [])):
         path = draw_contact_sheet(trials, "clip", tmp_path / f"{name}.png", Fonts(lambda found=found: found))
         with Image.open(path) as image:
-            sheets.append(image.convert("L").crop((16, 304, 240, 322)))  # the prompt's line
+            top = image.height - GAP - TEXT + 2
+            sheets.append(image.convert("L").crop((GAP, top, 240, top + 18)))  # the prompt's line
     widths = [image.point(lambda value: 255 * (value < 128)).getbbox() for image in sheets]
     assert widths[0][2] - widths[0][0] <= 15  # one square of the font
     assert widths[1][2] - widths[1][0] > 50 and widths[1] == widths[2]  # [U+8F66]
@@ -90,7 +91,9 @@ def test_a_sheet_names_its_settings_and_shows_iterations_between(knobs, tmp_path
     path = draw_contact_sheet([trial], "clip", tmp_path / "sheet.png", Fonts(lambda: []))
     small = [np.asarray(Image.fromarray(frame).resize((STEP, STEP)), float) for frame in trial.frames()]
     with Image.open(path) as image:
-        top = HEADING + PICTURE + TEXT
+        top = image.height - GAP - STEP_TEXT - STEP
+        margin = image.convert("L").crop((image.width - GAP, 0, image.width, image.height))
+        assert margin.getextrema() == (255, 255)  # long settings go on in a second line
         for place in range(4):
             left = GAP + round(place * (2 * PICTURE + 4 - STEP) / (STEPS - 1))
             shown = np.asarray(image.convert("RGB").crop((left, top, left + STEP, top + STEP)), float)
