@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,8 @@ class SizeFacts(msgspec.Struct, frozen=True):
     """Side of the square image that the model makes or reads, pixels."""
     vocabulary: int = 0
     """Rows of the word embedding, tokens; 0 for a model that reads no text."""
+    vocabularies: dict[str, int] = {}
+    """The same for a tokenizer whose text encoder has another number of rows, by the tokenizer's folder."""
 
 
 class PublishedIndex(msgspec.Struct, frozen=True):
@@ -117,6 +119,12 @@ class Architecture:
     folder: Path
     """Its files under published/."""
     parts: tuple[ModelPart, ...]
+    vocabularies: dict[str, int] = field(default_factory=dict)
+    """The same for a tokenizer whose text encoder has another number of rows, by the tokenizer's folder."""
+
+    def rows(self, tokenizer: TokenizerKind) -> int:
+        """Rows of the word embedding that a tokenizer is for, tokens."""
+        return self.vocabularies.get(tokenizer.folder, self.vocabulary)
 
 
 def names_in(published: Path) -> list[str]:
@@ -144,7 +152,8 @@ def architecture(name: str, size: str = "full", published: Path = PUBLISHED) -> 
         raise BadInput(f"{name} has no size {size!r}; {', '.join(having)} have it")
     facts = index.sizes[size]
     parts = tuple(_part(config, folder) for config in sorted(folder.rglob("config.json")))
-    return Architecture(name, index.published, index.tokenizers, facts.vocabulary, facts.image_size, folder, parts)
+    known = index.published, index.tokenizers, facts.vocabulary, facts.image_size, folder, parts
+    return Architecture(name, *known, facts.vocabularies)
 
 
 def unknown(what: str, word: object, known) -> str:

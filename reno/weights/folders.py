@@ -52,7 +52,7 @@ def write_other_files(what: Architecture, folder: Path) -> None:
         ]
         place = folder / tokenizer.folder
         place.mkdir(parents=True, exist_ok=True)
-        write(tokenizer, what.vocabulary, place)
+        write(tokenizer, what.rows(tokenizer), place)
 
 
 def _write_clip_tokenizer(tokenizer: TokenizerKind, vocabulary: int, folder: Path) -> None:
