@@ -15,25 +15,37 @@ testbed's training starts from.
 Parameters of size `full`, counted by tests/weights/test_architectures.py. The first five are the published figures to
 the last digit; for the others no exact figure was found:
 
-| name        | published checkpoint                          | part         | parameters  |
-| ----------- | --------------------------------------------- | ------------ | ----------- |
-| sd_turbo    | stabilityai/sd-turbo                          | unet         | 865,910,724 |
-|             |                                               | vae          |  83,653,863 |
-|             |                                               | text_encoder | 340,387,840 |
-| clip        | openai/clip-vit-base-patch32                  |              | 151,277,313 |
-| clip_vit_h  | laion/CLIP-ViT-H-14-laion2B-s32B-b79K         |              | 986,109,441 |
-| blip        | Salesforce/blip-itm-base-coco                 |              | 223,744,258 |
-| blip_large  | Salesforce/blip-itm-large-coco                |              | 446,128,642 |
-| blip_vqa    | Salesforce/blip-vqa-capfilt-large             |              | 361,230,140 |
-| clip_vit_l  | openai/clip-vit-large-patch14                 |              | 427,616,513 |
-| mask2former | facebook/mask2former-swin-small-coco-instance |              |  68,741,083 |
-| owlv2       | google/owlv2-base-patch16-ensemble            |              | 154,966,792 |
-| hpsv2       | xswu/HPSv2 (HPS_v2.1_compressed.pt)           |              | 986,109,441 |
-| imagereward | zai-org/ImageReward (ImageReward.pt)          |              | 446,206,689 |
-| aesthetic   | openai/clip-vit-large-patch14 and a head      |              | 304,894,177 |
-| pickscore   | yuvalkirstain/PickScore_v1                    |              | 986,109,441 |
-| siglip2     | google/siglip2-base-patch16-224               |              | 375,187,970 |
-| taesd       | madebyollin/taesd                             |              |   2,445,063 |
+| name              | published checkpoint                                    | part           | parameters     |
+| ----------------- | ------------------------------------------------------- | -------------- | -------------- |
+| sd_turbo          | stabilityai/sd-turbo                                    | unet           |    865,910,724 |
+|                   |                                                         | vae            |     83,653,863 |
+|                   |                                                         | text_encoder   |    340,387,840 |
+| clip              | openai/clip-vit-base-patch32                            |                |    151,277,313 |
+| clip_vit_h        | laion/CLIP-ViT-H-14-laion2B-s32B-b79K                   |                |    986,109,441 |
+| blip              | Salesforce/blip-itm-base-coco                           |                |    223,744,258 |
+| blip_large        | Salesforce/blip-itm-large-coco                          |                |    446,128,642 |
+| blip_vqa          | Salesforce/blip-vqa-capfilt-large                       |                |    361,230,140 |
+| clip_vit_l        | openai/clip-vit-large-patch14                           |                |    427,616,513 |
+| mask2former       | facebook/mask2former-swin-small-coco-instance           |                |     68,741,083 |
+| owlv2             | google/owlv2-base-patch16-ensemble                      |                |    154,966,792 |
+| hpsv2             | xswu/HPSv2 (HPS_v2.1_compressed.pt)                     |                |    986,109,441 |
+| imagereward       | zai-org/ImageReward (ImageReward.pt)                    |                |    446,206,689 |
+| aesthetic         | openai/clip-vit-large-patch14 and a head                |                |    304,894,177 |
+| pickscore         | yuvalkirstain/PickScore_v1                              |                |    986,109,441 |
+| siglip2           | google/siglip2-base-patch16-224                         |                |    375,187,970 |
+| taesd             | madebyollin/taesd                                       |                |      2,445,063 |
+| sana_sprint       | Efficient-Large-Model/Sana_Sprint_0.6B_1024px_diffusers | transformer    |    593,501,216 |
+|                   |                                                         | vae            |    312,250,275 |
+|                   |                                                         | text_encoder   |  2,614,341,888 |
+| sana_sprint_1600m | Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers | transformer    |  1,610,237,472 |
+| flux_schnell      | black-forest-labs/FLUX.1-schnell                        | transformer    | 11,891,178,560 |
+|                   |                                                         | vae            |     83,819,683 |
+|                   |                                                         | text_encoder   |    123,060,480 |
+|                   |                                                         | text_encoder_2 |  4,762,310,656 |
+| pixart_alpha      | PixArt-alpha/PixArt-XL-2-1024-MS                        | transformer    |    611,349,152 |
+|                   |                                                         | vae            |     83,653,863 |
+|                   |                                                         | text_encoder   |  4,762,310,656 |
+| pixart_dmd        | PixArt-alpha/PixArt-Alpha-DMD-XL-2-512x512              | transformer    |    610,856,096 |
 
 blip_vqa's published file, with 384,672,572, also holds the decoder's output matrix (30524 x 768), which is its word
 embedding a second time.
@@ -76,7 +88,8 @@ class TokenizerKind(msgspec.Struct, frozen=True):
     """One tokenizer of a checkpoint."""
 
     kind: str
-    """`clip` (byte-level BPE), `bert` (WordPiece with BLIP's extra tokens) or `gemma` (BPE with single bytes)."""
+    """`clip` (byte-level BPE), `bert` (WordPiece with BLIP's extra tokens), `gemma` (BPE with single bytes, as SigLIP 2
+    uses it), `gemma_2` (the same, as Gemma 2 uses it), `t5` (unigram) or `t5_spiece` (the same, as spiece.model)."""
     pad_token: str
     length: int
     """The most tokens of a text."""
