@@ -15,25 +15,33 @@ testbed's training starts from.
 Parameters of size `full`, counted by tests/weights/test_architectures.py. The first five are the published figures to
 the last digit; for the others no exact figure was found:
 
-| name        | published checkpoint                          | part         | parameters  |
-| ----------- | --------------------------------------------- | ------------ | ----------- |
-| sd_turbo    | stabilityai/sd-turbo                          | unet         | 865,910,724 |
-|             |                                               | vae          |  83,653,863 |
-|             |                                               | text_encoder | 340,387,840 |
-| clip        | openai/clip-vit-base-patch32                  |              | 151,277,313 |
-| clip_vit_h  | laion/CLIP-ViT-H-14-laion2B-s32B-b79K         |              | 986,109,441 |
-| blip        | Salesforce/blip-itm-base-coco                 |              | 223,744,258 |
-| blip_large  | Salesforce/blip-itm-large-coco                |              | 446,128,642 |
-| blip_vqa    | Salesforce/blip-vqa-capfilt-large             |              | 361,230,140 |
-| clip_vit_l  | openai/clip-vit-large-patch14                 |              | 427,616,513 |
-| mask2former | facebook/mask2former-swin-small-coco-instance |              |  68,741,083 |
-| owlv2       | google/owlv2-base-patch16-ensemble            |              | 154,966,792 |
-| hpsv2       | xswu/HPSv2 (HPS_v2.1_compressed.pt)           |              | 986,109,441 |
-| imagereward | zai-org/ImageReward (ImageReward.pt)          |              | 446,206,689 |
-| aesthetic   | openai/clip-vit-large-patch14 and a head      |              | 304,894,177 |
-| pickscore   | yuvalkirstain/PickScore_v1                    |              | 986,109,441 |
-| siglip2     | google/siglip2-base-patch16-224               |              | 375,187,970 |
-| taesd       | madebyollin/taesd                             |              |   2,445,063 |
+| name        | published checkpoint                          | part           | parameters    |
+| ----------- | --------------------------------------------- | -------------- | ------------- |
+| sd_turbo    | stabilityai/sd-turbo                          | unet           |   865,910,724 |
+|             |                                               | vae            |    83,653,863 |
+|             |                                               | text_encoder   |   340,387,840 |
+| clip        | openai/clip-vit-base-patch32                  |                |   151,277,313 |
+| clip_vit_h  | laion/CLIP-ViT-H-14-laion2B-s32B-b79K         |                |   986,109,441 |
+| blip        | Salesforce/blip-itm-base-coco                 |                |   223,744,258 |
+| blip_large  | Salesforce/blip-itm-large-coco                |                |   446,128,642 |
+| blip_vqa    | Salesforce/blip-vqa-capfilt-large             |                |   361,230,140 |
+| clip_vit_l  | openai/clip-vit-large-patch14                 |                |   427,616,513 |
+| mask2former | facebook/mask2former-swin-small-coco-instance |                |    68,741,083 |
+| owlv2       | google/owlv2-base-patch16-ensemble            |                |   154,966,792 |
+| hpsv2       | xswu/HPSv2 (HPS_v2.1_compressed.pt)           |                |   986,109,441 |
+| imagereward | zai-org/ImageReward (ImageReward.pt)          |                |   446,206,689 |
+| aesthetic   | openai/clip-vit-large-patch14 and a head      |                |   304,894,177 |
+| pickscore   | yuvalkirstain/PickScore_v1                    |                |   986,109,441 |
+| siglip2     | google/siglip2-base-patch16-224               |                |   375,187,970 |
+| taesd       | madebyollin/taesd                             |                |     2,445,063 |
+| sdxl_turbo  | stabilityai/sdxl-turbo                        | unet           | 2,567,463,684 |
+|             |                                               | vae            |    83,653,863 |
+|             |                                               | text_encoder   |   123,060,480 |
+|             |                                               | text_encoder_2 |   694,659,840 |
+| sdxl_base   | stabilityai/stable-diffusion-xl-base-1.0      | as sdxl_turbo  |               |
+| hyper_sdxl  | ByteDance/Hyper-SD (one file)                 | (a U-Net)      | 2,567,463,684 |
+| dmd2_sdxl   | tianweiy/DMD2 (a pickle)                      | (a U-Net)      | 2,567,463,684 |
+| sdxl_vae    | madebyollin/sdxl-vae-fp16-fix                 |                |    83,653,863 |
 
 blip_vqa's published file, with 384,672,572, also holds the decoder's output matrix (30524 x 768), which is its word
 embedding a second time.
