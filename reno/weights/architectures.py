@@ -46,6 +46,14 @@ the last digit; for the others no exact figure was found:
 |                   |                                                         | vae            |     83,653,863 |
 |                   |                                                         | text_encoder   |  4,762,310,656 |
 | pixart_dmd        | PixArt-alpha/PixArt-Alpha-DMD-XL-2-512x512              | transformer    |    610,856,096 |
+| sdxl_turbo        | stabilityai/sdxl-turbo                                  | unet           |  2,567,463,684 |
+|                   |                                                         | vae            |     83,653,863 |
+|                   |                                                         | text_encoder   |    123,060,480 |
+|                   |                                                         | text_encoder_2 |    694,659,840 |
+| sdxl_base         | stabilityai/stable-diffusion-xl-base-1.0                | as sdxl_turbo  |                |
+| hyper_sdxl        | ByteDance/Hyper-SD (one file)                           | (a U-Net)      |  2,567,463,684 |
+| dmd2_sdxl         | tianweiy/DMD2 (a pickle)                                | (a U-Net)      |  2,567,463,684 |
+| sdxl_vae          | madebyollin/sdxl-vae-fp16-fix                           |                |     83,653,863 |
 
 blip_vqa's published file, with 384,672,572, also holds the decoder's output matrix (30524 x 768), which is its word
 embedding a second time.

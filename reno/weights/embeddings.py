@@ -62,7 +62,7 @@ class Embeddings:
             return
         encode = self.load()
         if self.device.type == "meta":  # without values, the embeddings of one prompt are those of any
-            self._kept |= dict.fromkeys(missing, tuple(tensor.cpu() for tensor in encode(missing[0])))
+            self._kept |= dict.fromkeys(missing, encode(missing[0]))
             return
         for prompt in missing:
             self._kept[prompt] = tuple(tensor.cpu().contiguous() for tensor in encode(prompt))
@@ -111,7 +111,7 @@ def _read(file: Path) -> Encoded | None:
     except (OSError, SafetensorError) as error:
         log.info("%s cannot be read (%s); the prompt is encoded again", file, error)
         return None
-    if digest != _digest(found):
+    if digest != _digest(file, found):
         log.info("%s is damaged; the prompt is encoded again", file)
         return None
     return found
@@ -122,7 +122,7 @@ def _write(file: Path, embeddings: Encoded) -> None:
     from safetensors.torch import save
 
     content = save(
-        {str(place): tensor for place, tensor in enumerate(embeddings)}, metadata={"sha256": _digest(embeddings)}
+        {str(place): tensor for place, tensor in enumerate(embeddings)}, metadata={"sha256": _digest(file, embeddings)}
     )
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -133,8 +133,9 @@ def _write(file: Path, embeddings: Encoded) -> None:
         log.info("%s cannot be written (%s); the next job encodes the prompt again", file, error.strerror)
 
 
-def _digest(embeddings: Encoded) -> str:
-    total = hashlib.sha256()
+def _digest(file: Path, embeddings: Encoded) -> str:
+    """Of the file's name, too: it says which prompt and text encoders they are of."""
+    total = hashlib.sha256(file.name.encode())
     for tensor in embeddings:
         total.update(f"{tensor.dtype} {tuple(tensor.shape)}\0".encode())
         total.update(tensor.contiguous().view(torch.uint8).numpy())
