@@ -16,6 +16,14 @@ beside it, another package's conf/ could be in their way."""
 HOME = PACKAGE if INSTALLED else PACKAGE.parent
 """The folder that holds conf/ and experiments/."""
 
+
+def cache_folder() -> Path:
+    """The folder of what this program keeps for its next run: $RENO_CACHE, else reno-bench/ under $XDG_CACHE_HOME or
+    ~/.cache."""
+    own = os.environ.get("RENO_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reno-bench"
+
+
 INTERRUPTED = 130
 """Exit status of a command that the user stopped, as a shell has it for SIGINT."""
 _heard = False

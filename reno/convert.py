@@ -1,8 +1,9 @@
-"""The command that makes a folder in transformers' format from a reward that is published as a pickle.
+"""The command that makes a folder in the libraries' format from weights that are published as a pickle.
 
 python -m reno.convert hpsv2 HPS_v2.1_compressed.pt
 python -m reno.convert imagereward ImageReward.pt
 python -m reno.convert aesthetic sac+logos+ava1-l14-linearMSE.pth
+python -m reno.convert dmd2_sdxl dmd2_sdxl_1step_unet_fp16.bin
 """
 
 from __future__ import annotations
@@ -26,21 +27,22 @@ from reno.spec.errors import BadInput
 
 PAGE = Page(
     name="convert",
-    usage="python -m reno.convert REWARD FILE [out=FOLDER] [base=FOLDER]",
+    usage="python -m reno.convert CHECKPOINT FILE [out=FOLDER] [base=FOLDER]",
     purpose=(
-        "Makes a folder in transformers' format from a reward that is published as a pickle. No code of the file is "
-        "run; every weight is checked by name and shape. The folder notes the SHA-256 of the file. A metric takes it "
-        "with models.checkpoints.REWARD.path=FOLDER."
+        "Makes a folder in transformers' or diffusers' format from weights that are published as a pickle. No code of "
+        "the file is run; every weight is checked by name and shape. The folder notes the SHA-256 of the file. The "
+        "last line says with which words of reno.run it is used."
     ),
     examples="""\
 examples
   python -m reno.convert hpsv2 HPS_v2.1_compressed.pt                     from xswu/HPSv2 on the hub
   python -m reno.convert imagereward ImageReward.pt                       from zai-org/ImageReward on the hub
   python -m reno.convert aesthetic sac+logos+ava1-l14-linearMSE.pth       from its authors' repository on GitHub
+  python -m reno.convert dmd2_sdxl dmd2_sdxl_1step_unet_fp16.bin          from tianweiy/DMD2 on the hub
 
 exit status  0 the folder is made, 2 the input cannot be used, 130 interrupted
 """,
-    positional=("reward", "file"),
+    positional=("checkpoint", "file"),
     texts=("file", "out", "base"),
 )
 
@@ -54,19 +56,20 @@ def _convert(words: Words) -> int:
     from reno.config.compose import composed
 
     values = composed(PAGE, words).values
-    for knob in ("reward", "file"):
+    for knob in ("checkpoint", "file"):
         if values[knob] is None:
             raise BadInput(f"{knob} is empty; give both: {PAGE.usage.partition(' [')[0]}")
     quieten_libraries()
     from reno.weights.conversion import CONVERSIONS, convert
+    from reno.weights.pickled import PICKLED
 
-    name = one_of("reward", values["reward"], CONVERSIONS)
+    name = one_of("checkpoint", values["checkpoint"], CONVERSIONS)
     file = at_home("file", text("file", values["file"]))
     out = Path("checkpoints", name) if values["out"] is None else folder("out", values["out"])
     base = None if values["base"] is None else text("base", values["base"])
     made = convert(name, file, base, out)
     say(f"{made.folder}: {made.parameters:,} parameters, from {file.name}, SHA-256 {made.sha256}")
-    say(f"use it with metric={name} models.checkpoints.{name}.path={made.folder}")
+    say(f"use it with {PICKLED[name].words}{made.folder}")
     return 0
 
 

@@ -45,6 +45,9 @@ from reno.weights.folders import write_json, write_other_files
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
+RMS_NORMS = ("RMSNorm", "T5LayerNorm")
+"""Classes of norms whose weight is a factor. (Gemma's is added to 1, and is drawn as other weights are.)"""
+
 RECIPE = "random_weights.json"
 """The file that says what a checkpoint was made from. It is written last; a folder without it is never changed."""
 RECIPE_VERSION = 1
@@ -145,7 +148,7 @@ def _random(module: nn.Module, key: str, parameter: torch.Tensor, name: str) -> 
     """
     if key == "logit_scale":  # CLIP's at the end of its training: ln 100
         return torch.full(parameter.shape, math.log(100.0))
-    if isinstance(module, nn.LayerNorm | nn.GroupNorm):
+    if isinstance(module, nn.LayerNorm | nn.GroupNorm) or type(module).__name__ in RMS_NORMS:
         return torch.full(parameter.shape, 1.0 if key == "weight" else 0.0)
     is_map = key == "weight" and isinstance(module, nn.Linear | nn.Conv2d)
     std = math.sqrt(parameter.shape[0] / parameter.numel()) if is_map else 0.02

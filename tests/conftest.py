@@ -28,19 +28,31 @@ quieten_libraries()  # the libraries look once, as they are imported: before the
 
 NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "clip_vit_l", "mask2former", "owlv2",
          "pickscore", "siglip2", "hpsv2", "imagereward", "aesthetic", "taesd")  # fmt: skip
+OF_GENERATORS = ("sdxl_turbo", "sdxl_base", "sdxl_vae", "hyper_sdxl", "dmd2_sdxl")
+"""Those that no metric and no judge takes."""
 
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Path:
-    """A folder with each of NAMES at size tiny. RENO_TINY names one to keep: `make mutants` runs the tests often."""
+    """A folder with each of NAMES and OF_GENERATORS at size tiny. RENO_TINY names one to keep: `make mutants` runs the
+    tests often."""
     from scripts.make_checkpoints import make_checkpoint
 
     kept = os.environ.get("RENO_TINY")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("tiny")
-    for name in NAMES:
+    for name in (*NAMES, *OF_GENERATORS):
         if not (folder / name).exists():
             make_checkpoint(name, "tiny", folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache folder of the session's own, in place of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("RENO_CACHE", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

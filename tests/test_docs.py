@@ -132,8 +132,8 @@ def test_a_command_that_checks_has_known_knobs(words):
 
 
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.convert"))
-def test_a_command_that_converts_names_a_known_reward(words):
-    assert composed(CONVERT, parse(CONVERT, words[3:])).values["reward"] in CONVERSIONS
+def test_a_command_that_converts_names_a_known_checkpoint(words):
+    assert composed(CONVERT, parse(CONVERT, words[3:])).values["checkpoint"] in CONVERSIONS
 
 
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.reproduce"))

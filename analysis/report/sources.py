@@ -107,7 +107,7 @@ def _sample(results: Results, trial: str) -> Iterator[tuple[str, str]]:
         return
     if provenance.checkpoints is not UNSET:
         used = provenance.checkpoints
-        origins = (used.generator, used.decoder or None, *used.metric)
+        origins = (used.generator, used.decoder or None, *(used.parts or {}).values(), *used.metric)
         yield from (("checkpoint", _origin(origin)) for origin in origins if origin is not None)
     yield "batch of one trial", _batch(provenance.batch)
     yield "versions", ", ".join(f"{name} {version}" for name, version in provenance.versions.items() if version)
@@ -122,7 +122,7 @@ def _batch(batch: BatchRecord) -> str:
 
 
 def _origin(origin: Origin) -> str:
-    parts = (origin.model, origin.source, origin.commit, origin.variant)
+    parts = (origin.model, origin.source, origin.inside or None, origin.commit, origin.variant)
     return " ".join(part for part in parts if part)
 
 

@@ -48,12 +48,12 @@ WORDS = {
     "on_long": ON_LONG,
     "track": ("auto", "offline", "online", "disabled"),
     "download": ("nothing", "pictures", "all"),
-    "reward": ("aesthetic", "hpsv2", "imagereward"),
+    "checkpoint": ("aesthetic", "dmd2_sdxl", "hpsv2", "imagereward"),
 }
 LISTS = ("evaluators", "record", "metrics", "seed")
 FOLDERS = ("results", "out", "images", "suites", "base")
 FILES = ("prompts", "readme", "file")
-POSITIONAL = {"reproduce": ("trial",), "report": ("results",), "convert": ("reward", "file")}
+POSITIONAL = {"reproduce": ("trial",), "report": ("results",), "convert": ("checkpoint", "file")}
 """The knobs whose values may stand without `knob=`, in this order, by command."""
 
 _BASH = """\

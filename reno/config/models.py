@@ -87,19 +87,22 @@ class Checkpoints:
             self.given.end()
 
 
-def checkpoint(section: Section) -> Checkpoint:
-    """A checkpoint's path, revision and variant. Raises BadInput, also for the revision of a folder."""
+def checkpoint(section: Section, of_a_part: bool = False) -> Checkpoint:
+    """A checkpoint's path, revision and variant. Raises BadInput, also for the revision of a folder.
+
+    of_a_part: whether `inside` may say where in it the weights are."""
     path = section.take("path", None)
     if not isinstance(path, str) or not path.strip():
         raise BadInput(f"{section.where}.path must be a folder or a name on the model hub, not {path!r}")
     revision, variant = (section.text(key, None) for key in ("revision", "variant"))
+    inside = section.text("inside", None) if of_a_part else None
     section.end()
     if os.path.isdir(at_home(f"{section.where}.path", path)) and revision is not None:
         raise BadInput(
             f"{section.where}.revision={revision} means nothing for the folder {path}, as only checkpoints of the hub "
             f"have revisions; leave it out, or say {section.where}.revision=null"
         )
-    return Checkpoint(path, revision, variant)
+    return Checkpoint(path, revision, variant, inside or "")
 
 
 def chosen_generator(models: Section, config: Chosen, conf: Conf, checkpoints: Checkpoints) -> GeneratorSpec:
@@ -110,9 +113,10 @@ def chosen_generator(models: Section, config: Chosen, conf: Conf, checkpoints: C
     """
     section = models.section("generator")
     kind = section.text("kind")
-    own = {key: section.take(key, None) for key in ("path", "revision", "variant")}
-    if f"{section.where}.revision" not in config.typed and _revision_of_another(own, config.models_file, conf):
-        own["revision"] = None
+    listed = _listed_generator(config.models_file, conf)
+    own = _of_this_path(
+        {key: section.take(key, None) for key in ("path", "revision", "variant")}, listed, section.where, config
+    )
     model = None
     if own["path"] is None:
         for key in ("revision", "variant"):
@@ -123,7 +127,14 @@ def chosen_generator(models: Section, config: Chosen, conf: Conf, checkpoints: C
     else:
         model = NamedCheckpoint("generator", checkpoint(Section(own, section.where)), section.where)
     decoder = _decoder(section, checkpoints)
-    return GeneratorSpec(kind, model, section.rest(), decoder)
+    parts = []
+    for name, values in section.section("parts", {}).values.items():
+        if values is None:
+            continue  # then it is the one of the generator's own checkpoint
+        where, of_file = f"{section.where}.parts.{name}", (listed.get("parts") or {}).get(name) or {}
+        given = _of_this_path(Section(values, where).values, of_file, where, config)
+        parts.append(NamedCheckpoint(name, checkpoint(Section(given, where), of_a_part=True), where))
+    return GeneratorSpec(kind, model, section.rest(), decoder, tuple(parts))
 
 
 def _decoder(section: Section, checkpoints: Checkpoints) -> NamedCheckpoint | None:
@@ -148,12 +159,23 @@ def _decoder(section: Section, checkpoints: Checkpoints) -> NamedCheckpoint | No
     return found
 
 
-def _revision_of_another(own: dict[str, Any], file: str | None, conf: Conf) -> bool:
-    """Whether the models' file gives the revision to another path, so that it is not a revision of this one."""
-    if own["revision"] is None or file is None:
-        return False
-    listed = conf.named("models", "models", file).values.get("generator")
-    return isinstance(listed, dict) and listed.get("revision") == own["revision"] and listed.get("path") != own["path"]
+def _listed_generator(file: str | None, conf: Conf) -> dict[str, Any]:
+    """The generator's section in the file of the models; empty if there is none."""
+    listed = conf.named("models", "models", file).values.get("generator") if file else None
+    return listed if isinstance(listed, dict) else {}
+
+
+def _of_this_path(given: dict[str, Any], listed: dict[str, Any], where: str, config: Chosen) -> dict[str, Any]:
+    """A checkpoint's keys without those that the models' file says of another path: its revision, and where in it the
+    weights are. One that was typed stays."""
+    if given.get("path") == listed.get("path"):
+        return given
+    stale = {
+        key
+        for key in ("revision", "inside")
+        if given.get(key) is not None and given[key] == listed.get(key) and f"{where}.{key}" not in config.typed
+    }
+    return {key: None if key in stale else value for key, value in given.items()}
 
 
 def chosen_metric(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:

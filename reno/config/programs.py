@@ -39,7 +39,7 @@ PROGRAMS = (
     Program("memory", "reno.memory", "config", "predicts a job's memory, and which cards have enough"),
     Program("check", "reno.check", "check", "checks that the models are read right, against published values"),
     Program(
-        "convert", "reno.convert", "convert", "makes a checkpoint's folder of a reward that is published as a pickle"
+        "convert", "reno.convert", "convert", "makes a checkpoint's folder of weights that are published as a pickle"
     ),
     Program("report", "analysis", "report", "makes the report of what is stored: page, PDF, tables, figures, verdicts"),
 )

@@ -14,8 +14,13 @@ from collections.abc import Iterator
 import torch
 from torch.utils.checkpoint import checkpoint
 
-DIFFUSERS_BLOCKS = {"ResnetBlock2D", "Transformer2DModel", "Attention", "AutoencoderTinyBlock"}
-"""Classes of a U-Net, a VAE and a tiny autoencoder; the outermost of them are checkpointed."""
+DIFFUSERS_BLOCKS = {
+    "ResnetBlock2D", "Transformer2DModel", "Attention", "AutoencoderTinyBlock",
+    "BasicTransformerBlock", "FluxTransformerBlock", "FluxSingleTransformerBlock", "SanaTransformerBlock",
+    "ResBlock", "EfficientViTBlock", "DCUpBlock2d",
+}  # fmt: skip
+"""Classes of a U-Net, a VAE and a tiny autoencoder, of diffusion transformers, and of a deep compression autoencoder;
+the outermost of them are checkpointed."""
 
 LEAST_SIDE = 256
 """Pixels. Below, all activations of a batch take a few MB, and `checkpointing=auto` is off whatever memory is free."""

@@ -7,9 +7,18 @@ A generator is one module here and one file in conf/models. The module has
                                                  # Fetched are these, and those of tokenizers, schedulers, processors
     DTYPES = ("bfloat16", "float32")             # optional: the dtypes it may run in, the first choice first
     load(..., decoder: Path | None = None, ...)  # optional: a small decoder's folder, of models.generator.decoder
+    load(..., parts: Mapping[str, Located], ...)   # with PARTS: those that are from checkpoints of their own
+    load(..., embeddings: Embeddings, ...)       # with text_encoders: what encodes prompts
+    PARTS = ("unet", "vae")      # optional: those of FOLDERS that may be from a checkpoint of their own, by
+                                 # models.generator.parts.NAME
+    identity(options) -> dict    # optional: the options that decide an image; default: all
+    text_encoders(folder, *, variant, dtype, device, **options) -> Callable    # optional: text encoders that are let go
+                                 # before the rest is loaded: one prompt to its embeddings, a tuple of tensors of B = 1.
+                                 # TEXT_FOLDERS are theirs; FOLDERS has them too. Of the options it is given those
+                                 # that it takes
     reader(folder, **options)    # optional: what has its check_prompt and image_size (None: not known), without its
                                  # weights; a dry run asks it. Raises BadInput for options that `load` would refuse.
-                                 # It too is given `decoder`, if there is one
+                                 # It too is given `decoder` and `parts`, if there are any
 
 `kind:` in the file may be the dotted path of a module elsewhere.
 """
@@ -49,6 +58,9 @@ class Generator:
     host to read or bring: then a CUDA graph can replay them."""
     drafts: bool = False
     """Whether `draft` makes other images than `__call__`."""
+    noises: int = 0
+    """How many further noises of `latent_shape` one image takes, as between the steps of a sampler. They are drawn from
+    the trial's seed once, are not optimised, and are given by `with_noises`."""
     blocks: tuple[torch.nn.Module, ...] = ()
     """The modules whose blocks may be checkpointed, compiled and kept in channels-last memory."""
 
@@ -58,6 +70,10 @@ class Generator:
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Encodes B prompts once; independent of the noise."""
         return list(prompts)
+
+    def with_noises(self, conditioning: Conditioning, noises: torch.Tensor) -> Conditioning:
+        """B encoded prompts with the further noises (B, `noises`, *latent_shape) of each trial."""
+        raise TypeError(f"{type(self).__name__} has no with_noises(conditioning, noises)")
 
     def __call__(self, noise: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Noise (B, *latent_shape) ~ N(0, I), float32 or wider, and B encoded prompts to images (B, 3, H, W) in

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 
+import reno
 from reno.prompts.formats import PromptFile, read_prompt_file
 from reno.spec.errors import BadInput, typed_line
 from reno.spec.suites import Suite
@@ -23,7 +24,7 @@ TIMEOUT = 20.0
 
 def cache_folder() -> Path:
     """Where fetched files are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reno-bench" / "suites"
+    return reno.cache_folder() / "suites"
 
 
 @dataclass(frozen=True)

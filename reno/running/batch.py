@@ -21,7 +21,7 @@ from reno.methods import Problem, Step, TermScores, lost_in, try_these, wider_dt
 from reno.methods._ahead import Ahead
 from reno.metrics import WeightedSum
 from reno.running.drafts import FullImages, Redraw
-from reno.running.noise import NoiseSource
+from reno.running.noise import NoiseSource, further_noises
 from reno.running.pool import Models
 from reno.running.progress import BatchRun, KeptImages, Progress, digest, why_stopped
 from reno.spec.errors import BadInput
@@ -95,8 +95,11 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> tuple[Problem, Redra
     generator, metric = models.generator, models.metric
     texts = [trial.prompt.text for trial in batch]
     dtype = torch.float64 if generator.dtype == torch.float64 else torch.float32
-    source = NoiseSource([trial.seed for trial in batch], generator.latent_shape, generator.device, dtype)
+    seeds = [trial.seed for trial in batch]
+    source = NoiseSource(seeds, generator.latent_shape, generator.device, dtype)
     conditioning = generator.encode(texts)
+    if generator.noises:
+        conditioning = generator.with_noises(conditioning, further_noises(seeds, generator.noises, source))
     encoded = metric.encode(texts)
 
     def score(images: torch.Tensor) -> TermScores:

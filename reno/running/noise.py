@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
+from reno.spec.trial import own_seed
+
 
 class NoiseSource:
     """Noise e ~ N(0, I) of a batch of trials, each from its own random generator.
@@ -28,3 +30,11 @@ class NoiseSource:
         """The next noise of each trial, (B, *shape)."""
         noise = [torch.randn(self.shape, generator=generator, dtype=torch.float32) for generator in self.generators]
         return torch.stack(noise).to(self.device, self.dtype)
+
+
+def further_noises(seeds: Sequence[int], count: int, like: NoiseSource) -> torch.Tensor:
+    """Noises (B, count, *shape) of the trials' seeds, for an image that takes more than the one that is optimised.
+
+    They come from random generators of their own, so that the noises that a method draws stay as they are."""
+    source = NoiseSource([own_seed("further noises", seed) for seed in seeds], like.shape, like.device, like.dtype)
+    return torch.stack([source.draw() for _ in range(count)], dim=1)

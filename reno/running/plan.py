@@ -7,8 +7,7 @@ size, and some at another place of the batch, so a trial that runs again has the
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from statistics import median
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -25,12 +24,13 @@ from reno.store.stored import BROKEN, Damaged, Stored, checked, whole
 from reno.weights.checkpoints import Located, locate
 from reno.weights.fetching import ToFetch
 from reno.weights.kinds import check_options, module_of, options_of, short_kind
+from reno.weights.parts import folders_read
 
 DEFAULT_GENERATOR = "stable_diffusion"
 """The default kind. A generator's identity names its kind only if it is another."""
 LONG_STEP = 1.0
 """The learning rate of SGD from which the user is told that rounding may grow. The paper's is 5."""
-GIVEN_TO_A_GENERATOR = ("folder", "variant", "dtype", "device", "decoder")
+GIVEN_TO_A_GENERATOR = ("folder", "variant", "dtype", "device", "decoder", "parts", "embeddings")
 GIVEN_TO_A_METRIC = ("folder", "dtype", "device")
 """Arguments of a generator's and of a metric's `load` that are not options."""
 Batch: TypeAlias = tuple[TrialSpec, ...]
@@ -48,6 +48,8 @@ class LocatedGenerator:
     checkpoint: Located | None
     decoder: Located | None = None
     """The small decoder that makes the drafts."""
+    parts: Mapping[str, Located] = field(default_factory=dict)
+    """The parts that are from checkpoints of their own, by name."""
 
     @property
     def module(self) -> ModuleType:
@@ -56,13 +58,24 @@ class LocatedGenerator:
     @property
     def plain(self) -> bool:
         """Whether its weights alone identify it: the default kind without options and without a small decoder."""
-        alone = not self.spec.options and self.decoder is None
+        alone = not self.options and self.decoder is None and not self.parts
         return self.spec.kind == DEFAULT_GENERATOR and alone and self.checkpoint is not None
 
     @property
-    def drafting(self) -> dict[str, Path]:
-        """The argument of its `load` that says where the small decoder is; nothing if it has none."""
-        return {"decoder": self.decoder.folder} if self.decoder else {}
+    def options(self) -> dict[str, Any]:
+        """The options that decide its images."""
+        return getattr(self.module, "identity", dict)(self.spec.options) if self.spec.options else {}
+
+    @property
+    def located(self) -> list[Located]:
+        """Its checkpoints."""
+        return [one for one in (self.checkpoint, self.decoder, *self.parts.values()) if one]
+
+    @property
+    def beside(self) -> dict[str, Any]:
+        """The arguments of its `load` that say where its small decoder and its parts are; none that it has not."""
+        decoder = {"decoder": self.decoder.folder} if self.decoder else {}
+        return decoder | ({"parts": dict(self.parts)} if self.parts else {})
 
     @property
     def identity(self) -> str:
@@ -71,7 +84,10 @@ class LocatedGenerator:
         if self.plain:
             return weights
         decoder = {"decoder": self.decoder.identity} if self.decoder else {}
-        return f"{short_kind(self.spec.kind)}:{digest({'weights': weights, 'options': self.spec.options, **decoder})}"
+        parts = {"parts": {name: one.identity for name, one in self.parts.items()}} if self.parts else {}
+        return (
+            f"{short_kind(self.spec.kind)}:{digest({'weights': weights, 'options': self.options, **decoder, **parts})}"
+        )
 
 
 @dataclass(frozen=True)
@@ -153,7 +169,7 @@ class Plan:
     def to_fetch(self) -> tuple[ToFetch, ...]:
         """What has to be fetched before the job can run; only `foresee` leaves something. The ids of the trials, which
         weights decide, are then not known."""
-        checkpoints = [self.generator.checkpoint, self.generator.decoder]
+        checkpoints = self.generator.located
         checkpoints += [one for metric in (self.metric, *self.recorded) for one in metric.checkpoints]
         checkpoints += [one for judge in self.evaluators for one in judge.checkpoints.values()]
         return tuple(dict.fromkeys(one.to_fetch for one in checkpoints if one and one.to_fetch))
@@ -161,7 +177,7 @@ class Plan:
     @property
     def random(self) -> bool:
         """Whether the generator's or the metric's weights are random; the scores are then meaningless."""
-        several = (self.generator.checkpoint, self.generator.decoder, *self.metric.checkpoints)
+        several = (*self.generator.located, *self.metric.checkpoints)
         return any(located.random for located in several if located)
 
     @property
@@ -215,9 +231,22 @@ def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerat
         )
     if spec.model is None:
         _refuse_without_weights(module, f"generator {spec.kind}", "models.generator.path=FOLDER")
-    folders = getattr(module, "FOLDERS", ("",))
+    known = tuple(getattr(module, "PARTS", ()))
+    for part in spec.parts:
+        if part.name not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise BadInput(
+                f"{part.knob} is not a part that the generator {spec.kind} takes from elsewhere; {has}"
+                f"{did_you_mean(part.name, known)}"
+            )
+    inside = {part.name: part.checkpoint.inside for part in spec.parts}
+    folders = folders_read(getattr(module, "FOLDERS", ("",)), inside)
     checkpoint = find(spec.model.checkpoint, spec.model.knob, folders) if spec.model else None
-    return LocatedGenerator(spec, checkpoint, _found(spec.decoder, find))
+    parts = {
+        part.name: replace(find(part.checkpoint, part.knob, (inside[part.name],)), inside=inside[part.name])
+        for part in spec.parts
+    }
+    return LocatedGenerator(spec, checkpoint, _found(spec.decoder, find), parts)
 
 
 def locate_metric(spec: MetricSpec, find: Find = locate) -> LocatedMetric:

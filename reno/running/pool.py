@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from reno.spec.errors import BadInput
 from reno.spec.job import Execution, MetricTerm
 from reno.spec.prompts import Prompt
 from reno.weights.checkpoints import Located
-from reno.weights.kinds import module_of
+from reno.weights.embeddings import Embeddings, key_of
+from reno.weights.kinds import module_of, options_of
 from reno.weights.texts import shortened
 
 
@@ -51,11 +53,13 @@ class ModelPool:
     def __init__(self) -> None:
         self._optimised: dict[tuple, Generator | Metric] = {}
         self._judges: dict[tuple, Evaluator] = {}
+        self._embeddings: dict[tuple, Embeddings] = {}
 
     def load(self, plan: Plan, device: torch.device) -> Models:
         """The plan's models, loaded now or by an earlier job. Checks that every prompt fits the text encoders. Raises
         BadInput."""
         dtype = getattr(torch, plan.dtype)
+        self._read_prompts(plan, dtype, device)
         generator = self.generator(plan.generator, dtype, device)
         metric = self._metric(plan.metric, dtype, device)
         recorded = {
@@ -98,9 +102,36 @@ class ModelPool:
             checkpoint = located.checkpoint
             where = {"folder": checkpoint.folder, "variant": checkpoint.variant} if checkpoint else _NOWHERE
             options: dict[str, Any] = located.spec.options
-            loaded = located.module.load(**where, dtype=dtype, device=device, **located.drafting, **options)
+            encoding = {"embeddings": found} if (found := self.embeddings(located, dtype, device)) else {}
+            beside = located.beside | encoding
+            loaded = located.module.load(**where, dtype=dtype, device=device, **beside, **options)
             self._optimised[key] = _of_class(loaded, Generator, f"generator {located.spec.kind}")
         return self._optimised[key]
+
+    def embeddings(self, located: LocatedGenerator, dtype: torch.dtype, device: torch.device) -> Embeddings | None:
+        """What encodes prompts for a generator whose text encoders are let go; None for any other."""
+        load = getattr(located.module, "text_encoders", None)
+        if load is None or located.checkpoint is None:
+            return None
+        key = (located.identity, dtype, device)
+        if key not in self._embeddings:
+            folder, variant = located.checkpoint.folder, located.checkpoint.variant
+            taken = options_of(load, ("folder", "variant", "dtype", "device")) or {}
+            options = {name: value for name, value in located.spec.options.items() if name in taken}
+            decided = key_of(folder, located.module.TEXT_FOLDERS, variant, dtype, device, **options)
+            encoder = functools.partial(load, folder, variant=variant, dtype=dtype, device=device, **options)
+            self._embeddings[key] = Embeddings(encoder, decided, device)
+        return self._embeddings[key]
+
+    def _read_prompts(self, plan: Plan, dtype: torch.dtype, device: torch.device) -> None:
+        """Encodes the plan's prompts by text encoders that are let go before the generator is loaded, so that both need
+        not fit into memory at once. What an earlier job left on the device leaves it first."""
+        embeddings = self.embeddings(plan.generator, dtype, device)
+        if embeddings is None or not (missing := embeddings.missing(prompt.text for prompt in plan.job.prompts)):
+            return
+        for loaded in self._optimised.values():
+            loaded.leave()
+        embeddings.read(missing)
 
     def _metric(self, located: LocatedMetric, dtype: torch.dtype, device: torch.device) -> WeightedSum:
         pairs = list(zip(located.spec.terms, located.checkpoints, strict=True))

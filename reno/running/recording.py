@@ -93,6 +93,7 @@ def provenances(
     origins = Origins(
         generator=_origin(plan.generator.checkpoint),
         decoder=_origin(plan.generator.decoder, plan.generator.spec.decoder.name) if plan.generator.decoder else UNSET,
+        parts={name: _origin(one) for name, one in plan.generator.parts.items()} or UNSET,
         metric=tuple(_origin(located, term.name) for term, located in terms),
     )
     mates = tuple(
@@ -140,6 +141,7 @@ def _origin(located: Located | None, model: str | None = None) -> Origin | None:
         commit=located.commit,
         variant=located.variant,
         identity=located.identity,
+        inside=located.inside or UNSET,
     )
 
 

@@ -70,7 +70,7 @@ def reproduce(stored: Stored, pool: ModelPool, device: str | None = None) -> Com
         raise BadInput(f"{stored.id[:12]} is a picture that was made elsewhere; only its judgements can be made again")
     job = _checked_job(stored, device or record.provenance.device_type)
     plan = make_plan(job)
-    _check_weights(plan, record.trial, record.provenance.checkpoints.decoder or None)
+    _check_weights(plan, record.trial, record.provenance.checkpoints)
     make_deterministic(job.threads)
     models = pool.load(plan, choose_device(job.device))
     batch = record.provenance.batch
@@ -150,7 +150,14 @@ def _generator(record: TrialRecord, origins: Origins) -> GeneratorSpec:
     own, decoder = record.provenance.generator, origins.decoder
     kind, options = ("stable_diffusion", {}) if own is UNSET else (own.kind, own.options)
     small = None if decoder is UNSET else _named(decoder.model, f"models.checkpoints.{decoder.model}", decoder)
-    return GeneratorSpec(kind, _named("generator", "models.generator", origins.generator), options, small)
+    parts = () if origins.parts is UNSET else origins.parts.items()
+    return GeneratorSpec(
+        kind,
+        _named("generator", "models.generator", origins.generator),
+        options,
+        small,
+        tuple(_named(name, f"models.generator.parts.{name}", origin) for name, origin in parts),
+    )
 
 
 def _term(term: dict, origin: Origin | None) -> MetricTerm:
@@ -164,14 +171,16 @@ def _term(term: dict, origin: Origin | None) -> MetricTerm:
 def _named(name: str, knob: str, origin: Origin | None) -> NamedCheckpoint | None:
     if origin is None:
         return None
-    return NamedCheckpoint(name, Checkpoint(origin.source, origin.commit, origin.variant), knob)
+    return NamedCheckpoint(name, Checkpoint(origin.source, origin.commit, origin.variant, origin.inside or ""), knob)
 
 
-def _check_weights(plan: Plan, trial: TrialSpec, decoder: Origin | None) -> None:
-    """Raises BadInput if a checkpoint holds other weights than the trial was made with. decoder: the small decoder's
-    origin."""
-    if decoder and plan.generator.decoder.identity != decoder.identity:
-        raise _other_weights(plan.generator.decoder, plan.generator.decoder.identity, decoder.identity)
+def _check_weights(plan: Plan, trial: TrialSpec, origins: Origins) -> None:
+    """Raises BadInput if a checkpoint holds other weights than the trial was made with."""
+    beside = [(plan.generator.decoder, origins.decoder)] if origins.decoder else []
+    beside += [(plan.generator.parts[name], origin) for name, origin in (origins.parts or {}).items()]
+    for located, origin in beside:
+        if located.identity != origin.identity:
+            raise _other_weights(located, located.identity, origin.identity)
     if trial.generator not in _generators(plan.generator):
         raise _other_weights(plan.generator.checkpoint, plan.generator.identity, trial.generator)
     for located, term in zip(plan.metric.checkpoints, trial.metric, strict=True):

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeAlias
 
-from reno import methods
+from reno import cache_folder, methods
 from reno.device.residence import free_bytes, release
 from reno.running.batch import run_batch
 from reno.running.fit.cards import CONTEXT, GIB, largest_batch
@@ -206,8 +206,8 @@ def machine_key(plan: Plan, models: Models, surroundings: Environment) -> str:
 
 
 def machine_table() -> Path:
-    """The file of this machine's paces: under $XDG_CACHE_HOME, else ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reno-bench" / "paces.json"
+    """The file of this machine's paces, in the cache folder."""
+    return cache_folder() / "paces.json"
 
 
 def recall(key: str) -> Paces:

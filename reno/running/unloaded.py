@@ -8,8 +8,8 @@ is loaded on torch's meta device, whose tensors hold nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -71,6 +71,7 @@ class Unloaded:
                 located.checkpoint,
                 located.spec.options,
                 located.decoder,
+                located.parts,
             ),
             lambda: self._pool.generator(located, getattr(torch, plan.dtype), META),
         )
@@ -127,11 +128,13 @@ class Part:
     options: dict[str, Any]
     decoder: Located | None = None
     """A generator's small decoder."""
+    parts: Mapping[str, Located] = field(default_factory=dict)
+    """A generator's parts that are from checkpoints of their own."""
 
     @property
     def located(self) -> list[Located]:
         several = self.checkpoints.values() if isinstance(self.checkpoints, dict) else [self.checkpoints]
-        return [one for one in (*several, self.decoder) if one]
+        return [one for one in (*several, self.decoder, *self.parts.values()) if one]
 
     @property
     def folders(self) -> dict[str, Any]:
@@ -139,7 +142,8 @@ class Part:
         if isinstance(self.checkpoints, dict):
             return {"checkpoints": {name: one.folder for name, one in self.checkpoints.items()}}
         decoder = {"decoder": self.decoder.folder} if self.decoder else {}
-        return {"folder": self.checkpoints.folder if self.checkpoints else None, **decoder}
+        parts = {"parts": dict(self.parts)} if self.parts else {}
+        return {"folder": self.checkpoints.folder if self.checkpoints else None, **decoder, **parts}
 
     @property
     def key(self) -> str:

@@ -20,7 +20,7 @@ from reno.running.fit.cards import (
     needed,
     seconds_on_a_t4,
 )
-from reno.running.fit.prediction import Prediction
+from reno.running.fit.prediction import Prediction, Reading
 from reno.spec.job import JobSpec
 
 
@@ -36,6 +36,8 @@ def show_predictions(job: JobSpec, found: Sequence[Prediction]) -> None:
         f"{both}, batch {batch}"
     )
     console.print(_answer(found, batch))
+    if found[0].reading:
+        console.print(_reading(found[0].reading))
     console.print(_peaks(found, batch))
     if found[0].judging:
         console.print(_judges(found[0], batch))
@@ -46,6 +48,11 @@ def show_predictions(job: JobSpec, found: Sequence[Prediction]) -> None:
         f"The margin: {CONTEXT / GIB:g} GiB for the device's context and libraries (assumed), and {SHARE:.0%} of the "
         "activations for memory inside one operation and for the allocator's rounding (measured on one GPU)."
     )
+    if found[0].reading:
+        console.print(
+            "Text encoders read each prompt once and are let go before the rest is loaded; a job needs the larger of "
+            "the two."
+        )
     if found[0].judging:
         console.print(
             "Judges are on a GPU only after the optimisation, one at a time; a job needs the larger of the two. Their "
@@ -74,6 +81,16 @@ def _on(found: Sequence[Prediction], memory: float, batch: int) -> Prediction:
 
 def _which(found: Prediction) -> str:
     return "with" if found.execution.checkpointing else "without"
+
+
+def _reading(found: Reading) -> Table:
+    table = Table("before: prompts are read", "GiB", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[1].justify = "right"
+    spare = margin_of(found.peak, found.weights)
+    rows = {"  weights of text encoders": found.weights, "all tensors": found.peak, "margin": spare}
+    for name, size in {**rows, "total": found.peak + spare}.items():
+        table.add_row(name, f"{size / GIB:.3f}")
+    return table
 
 
 def _peaks(found: Sequence[Prediction], batch: int) -> Table:
@@ -110,7 +127,7 @@ def _judges(found: Prediction, batch: int) -> Table:
     table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
-    _, *phases = found.phases(batch)
+    phases = found.phases(batch)[1 : 1 + len(found.judging)]
     for judge, (peak, weights) in zip(found.judging, phases, strict=True):
         total = peak + margin_of(peak, weights)
         seconds = seconds_on_a_t4(judge.flops, "float32")

@@ -24,6 +24,8 @@ class Checkpoint:
     """Branch, tag or commit on the hub; None for its main branch."""
     variant: str | None = None
     """Which of several stored precisions to load, e.g. fp16; None for the files without one in their name."""
+    inside: str = ""
+    """Where in it the weights are, for a part of a generator: a subfolder, or one file in safetensors format."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class GeneratorSpec:
     """Keyword arguments of the kind's `load`."""
     decoder: NamedCheckpoint | None = None
     """A small decoder that makes the drafts; None: the generator's own makes all images."""
+    parts: tuple[NamedCheckpoint, ...] = ()
+    """Parts that are not those of `model`, such as a U-Net of its own; the name is the part's."""
 
 
 @dataclass(frozen=True)

@@ -153,12 +153,16 @@ class Origin(Record, kw_only=True):
     commit: str | None
     variant: str | None
     identity: str
+    inside: str | UnsetType = UNSET
+    """Where in it the weights are; absent if they are in its own folder, or in those of a pipeline."""
 
 
 class Origins(Record, kw_only=True):
     generator: Origin | None
     decoder: Origin | UnsetType = UNSET
     """Of the generator's small decoder; absent if it has none."""
+    parts: dict[str, Origin] | UnsetType = UNSET
+    """Of the generator's parts that are from checkpoints of their own, by name; absent if it has none."""
     metric: tuple[Origin | None, ...]
     """One for each term; None for a term without weights."""
 

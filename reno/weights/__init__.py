@@ -7,7 +7,8 @@ fetching.py snapshots.py   downloads, and the hub's cache
 causes.py          why the hub did not give a checkpoint, and what to do
 kinds.py           a kind -> its module; checks the kind's options
 files.py           a checkpoint's files, looked at before they are read: a damaged one is told in one sentence
-loading.py         a folder -> a frozen module, whole or refused
+loading.py parts.py   a folder -> a frozen module, whole or refused; a pipeline's parts, wherever each is from
+embeddings.py      prompts encoded once and kept, by text encoders that are then let go
 texts.py images.py its tokenizer, and its image processing as differentiable tensors
 conversion.py pickled.py reward_models.py   rewards that are published as pickles, as folders
 architectures.py   the modules of the published checkpoints, as data (published/)

@@ -15,25 +15,45 @@ testbed's training starts from.
 Parameters of size `full`, counted by tests/weights/test_architectures.py. The first five are the published figures to
 the last digit; for the others no exact figure was found:
 
-| name        | published checkpoint                          | part         | parameters  |
-| ----------- | --------------------------------------------- | ------------ | ----------- |
-| sd_turbo    | stabilityai/sd-turbo                          | unet         | 865,910,724 |
-|             |                                               | vae          |  83,653,863 |
-|             |                                               | text_encoder | 340,387,840 |
-| clip        | openai/clip-vit-base-patch32                  |              | 151,277,313 |
-| clip_vit_h  | laion/CLIP-ViT-H-14-laion2B-s32B-b79K         |              | 986,109,441 |
-| blip        | Salesforce/blip-itm-base-coco                 |              | 223,744,258 |
-| blip_large  | Salesforce/blip-itm-large-coco                |              | 446,128,642 |
-| blip_vqa    | Salesforce/blip-vqa-capfilt-large             |              | 361,230,140 |
-| clip_vit_l  | openai/clip-vit-large-patch14                 |              | 427,616,513 |
-| mask2former | facebook/mask2former-swin-small-coco-instance |              |  68,741,083 |
-| owlv2       | google/owlv2-base-patch16-ensemble            |              | 154,966,792 |
-| hpsv2       | xswu/HPSv2 (HPS_v2.1_compressed.pt)           |              | 986,109,441 |
-| imagereward | zai-org/ImageReward (ImageReward.pt)          |              | 446,206,689 |
-| aesthetic   | openai/clip-vit-large-patch14 and a head      |              | 304,894,177 |
-| pickscore   | yuvalkirstain/PickScore_v1                    |              | 986,109,441 |
-| siglip2     | google/siglip2-base-patch16-224               |              | 375,187,970 |
-| taesd       | madebyollin/taesd                             |              |   2,445,063 |
+| name              | published checkpoint                                    | part           | parameters     |
+| ----------------- | ------------------------------------------------------- | -------------- | -------------- |
+| sd_turbo          | stabilityai/sd-turbo                                    | unet           |    865,910,724 |
+|                   |                                                         | vae            |     83,653,863 |
+|                   |                                                         | text_encoder   |    340,387,840 |
+| clip              | openai/clip-vit-base-patch32                            |                |    151,277,313 |
+| clip_vit_h        | laion/CLIP-ViT-H-14-laion2B-s32B-b79K                   |                |    986,109,441 |
+| blip              | Salesforce/blip-itm-base-coco                           |                |    223,744,258 |
+| blip_large        | Salesforce/blip-itm-large-coco                          |                |    446,128,642 |
+| blip_vqa          | Salesforce/blip-vqa-capfilt-large                       |                |    361,230,140 |
+| clip_vit_l        | openai/clip-vit-large-patch14                           |                |    427,616,513 |
+| mask2former       | facebook/mask2former-swin-small-coco-instance           |                |     68,741,083 |
+| owlv2             | google/owlv2-base-patch16-ensemble                      |                |    154,966,792 |
+| hpsv2             | xswu/HPSv2 (HPS_v2.1_compressed.pt)                     |                |    986,109,441 |
+| imagereward       | zai-org/ImageReward (ImageReward.pt)                    |                |    446,206,689 |
+| aesthetic         | openai/clip-vit-large-patch14 and a head                |                |    304,894,177 |
+| pickscore         | yuvalkirstain/PickScore_v1                              |                |    986,109,441 |
+| siglip2           | google/siglip2-base-patch16-224                         |                |    375,187,970 |
+| taesd             | madebyollin/taesd                                       |                |      2,445,063 |
+| sana_sprint       | Efficient-Large-Model/Sana_Sprint_0.6B_1024px_diffusers | transformer    |    593,501,216 |
+|                   |                                                         | vae            |    312,250,275 |
+|                   |                                                         | text_encoder   |  2,614,341,888 |
+| sana_sprint_1600m | Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers | transformer    |  1,610,237,472 |
+| flux_schnell      | black-forest-labs/FLUX.1-schnell                        | transformer    | 11,891,178,560 |
+|                   |                                                         | vae            |     83,819,683 |
+|                   |                                                         | text_encoder   |    123,060,480 |
+|                   |                                                         | text_encoder_2 |  4,762,310,656 |
+| pixart_alpha      | PixArt-alpha/PixArt-XL-2-1024-MS                        | transformer    |    611,349,152 |
+|                   |                                                         | vae            |     83,653,863 |
+|                   |                                                         | text_encoder   |  4,762,310,656 |
+| pixart_dmd        | PixArt-alpha/PixArt-Alpha-DMD-XL-2-512x512              | transformer    |    610,856,096 |
+| sdxl_turbo        | stabilityai/sdxl-turbo                                  | unet           |  2,567,463,684 |
+|                   |                                                         | vae            |     83,653,863 |
+|                   |                                                         | text_encoder   |    123,060,480 |
+|                   |                                                         | text_encoder_2 |    694,659,840 |
+| sdxl_base         | stabilityai/stable-diffusion-xl-base-1.0                | as sdxl_turbo  |                |
+| hyper_sdxl        | ByteDance/Hyper-SD (one file)                           | (a U-Net)      |  2,567,463,684 |
+| dmd2_sdxl         | tianweiy/DMD2 (a pickle)                                | (a U-Net)      |  2,567,463,684 |
+| sdxl_vae          | madebyollin/sdxl-vae-fp16-fix                           |                |     83,653,863 |
 
 blip_vqa's published file, with 384,672,572, also holds the decoder's output matrix (30524 x 768), which is its word
 embedding a second time.
@@ -43,7 +63,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +96,8 @@ class TokenizerKind(msgspec.Struct, frozen=True):
     """One tokenizer of a checkpoint."""
 
     kind: str
-    """`clip` (byte-level BPE), `bert` (WordPiece with BLIP's extra tokens) or `gemma` (BPE with single bytes)."""
+    """`clip` (byte-level BPE), `bert` (WordPiece with BLIP's extra tokens), `gemma` (BPE with single bytes, as SigLIP 2
+    uses it), `gemma_2` (the same, as Gemma 2 uses it), `t5` (unigram) or `t5_spiece` (the same, as spiece.model)."""
     pad_token: str
     length: int
     """The most tokens of a text."""
@@ -91,6 +112,8 @@ class SizeFacts(msgspec.Struct, frozen=True):
     """Side of the square image that the model makes or reads, pixels."""
     vocabulary: int = 0
     """Rows of the word embedding, tokens; 0 for a model that reads no text."""
+    vocabularies: dict[str, int] = {}
+    """The same for a tokenizer whose text encoder has another number of rows, by the tokenizer's folder."""
 
 
 class PublishedIndex(msgspec.Struct, frozen=True):
@@ -117,6 +140,12 @@ class Architecture:
     folder: Path
     """Its files under published/."""
     parts: tuple[ModelPart, ...]
+    vocabularies: dict[str, int] = field(default_factory=dict)
+    """The same for a tokenizer whose text encoder has another number of rows, by the tokenizer's folder."""
+
+    def rows(self, tokenizer: TokenizerKind) -> int:
+        """Rows of the word embedding that a tokenizer is for, tokens."""
+        return self.vocabularies.get(tokenizer.folder, self.vocabulary)
 
 
 def names_in(published: Path) -> list[str]:
@@ -144,7 +173,8 @@ def architecture(name: str, size: str = "full", published: Path = PUBLISHED) -> 
         raise BadInput(f"{name} has no size {size!r}; {', '.join(having)} have it")
     facts = index.sizes[size]
     parts = tuple(_part(config, folder) for config in sorted(folder.rglob("config.json")))
-    return Architecture(name, index.published, index.tokenizers, facts.vocabulary, facts.image_size, folder, parts)
+    known = index.published, index.tokenizers, facts.vocabulary, facts.image_size, folder, parts
+    return Architecture(name, *known, facts.vocabularies)
 
 
 def unknown(what: str, word: object, known) -> str:

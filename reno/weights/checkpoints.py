@@ -42,6 +42,8 @@ class Located:
     to_fetch: ToFetch | None = None
     """What has to be fetched first, where a dry run only plans. The folder is then not there, and the identity is
     not that of the weights."""
+    inside: str = ""
+    """Where in the folder the weights are, for a part of a generator: a subfolder or a file."""
 
     @property
     def random(self) -> bool:

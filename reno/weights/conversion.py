@@ -1,4 +1,4 @@
-"""Rewards that are published as pickles, as folders in transformers' format.
+"""Rewards and a generator's U-Net that are published as pickles, as folders in transformers' or diffusers' format.
 
 A pickle is read with torch's weights_only=True, which runs no code of the file. Every weight of the model must be in
 the file and of its shape, and every weight of the file must be known: then nothing is guessed.
@@ -20,7 +20,7 @@ import torch
 
 from reno.spec.errors import BadInput, first_line
 from reno.spec.job import Checkpoint
-from reno.weights.architectures import Architecture, architecture, build, class_of, unknown
+from reno.weights.architectures import Architecture, architecture, build, unknown
 from reno.weights.checkpoints import locate
 from reno.weights.folders import write_json
 from reno.weights.loading import load_model
@@ -37,7 +37,7 @@ Place: TypeAlias = tuple[str, Callable[[torch.Tensor], torch.Tensor]]
 
 @dataclass(frozen=True)
 class Conversion:
-    """How the weights of one reward are arranged."""
+    """How the weights of one file are arranged."""
 
     place: Callable[[str], Place | None]
     """The place of one of the model's weights; None for one that the base gives."""
@@ -56,26 +56,29 @@ class Converted:
 
 
 def convert(name: str, file: Path, base: str | None, out: Path, size: str = "full") -> Converted:
-    """Writes the folder `out` for the reward `name`, whole or not at all.
+    """Writes the folder `out` for the model `name`, whole or not at all.
 
     file: as published, a pickle or safetensors. base: a folder or a name of the hub in place of the usual one. size: of
-    the architecture. Raises BadInput if the file is not that reward's, the base does not fit or `out` is there.
+    the architecture. Raises BadInput if the file is not that model's, the base does not fit or `out` is there.
     """
     if name not in CONVERSIONS:
         raise BadInput(unknown("conversion", name, CONVERSIONS))
     if os.path.lexists(out):
         raise BadInput(f"out={out} is there already; give another folder or remove that one")
     published, what = PICKLED[name], architecture(name, size)
+    if base is not None and published.base is None:
+        raise BadInput(f"base={base} is not used: {published.file} holds all of {name}; leave it out")
     weights = read_published(file)
-    folder = locate(Checkpoint(base or published.base), "base").folder
+    folder = locate(Checkpoint(base or published.base), "base").folder if published.base else None
     module = _module(what, _arranged(what, weights, file, folder))
     digest = _sha256(file)
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)
         module.save_pretrained(beside)
-        shutil.copyfile(what.folder / "preprocessor_config.json", beside / "preprocessor_config.json")
-        if what.tokenizers:
+        if (what.folder / "preprocessor_config.json").is_file():
+            shutil.copyfile(what.folder / "preprocessor_config.json", beside / "preprocessor_config.json")
+        if what.tokenizers and folder:
             _copy_tokenizer(folder, beside)
         note = {"name": name, "published": published.publisher, "file": file.name, "sha256": digest}
         write_json(beside / NOTE, note)
@@ -114,8 +117,8 @@ def read_published(file: Path) -> Weights:
     return dict(read)
 
 
-def _arranged(what: Architecture, weights: Weights, file: Path, base: Path) -> Weights:
-    """The model's weights under transformers' names. Raises BadInput for a weight that is missing, of another shape or
+def _arranged(what: Architecture, weights: Weights, file: Path, base: Path | None) -> Weights:
+    """The model's weights under its library's names. Raises BadInput for a weight that is missing, of another shape or
     unknown."""
     conversion, wanted = CONVERSIONS[what.name], f"{PICKLED[what.name].file} of {what.published}"
     with torch.device("meta"):
@@ -162,7 +165,7 @@ def _of_base(what: Architecture, base: Path, keys: list[str]) -> Weights:
 def _module(what: Architecture, weights: Weights) -> torch.nn.Module:
     part = what.parts[0]
     with torch.device("meta"):
-        module = class_of(part)(class_of(part).config_class(**part.config))
+        module = build(part)
     module.load_state_dict(weights, strict=True, assign=True)
     return module
 
@@ -256,10 +259,15 @@ def _in_aesthetic(key: str) -> Place | None:
     return (f"layers.{HEAD[int(match[1])]}.{match[2]}", _same) if match else None
 
 
+def _as_published(key: str) -> Place:
+    return key, _same
+
+
 CONVERSIONS = {
     "hpsv2": Conversion(_in_openclip),
     "imagereward": Conversion(
         _in_imagereward, unused=r"blip\.(vision|text)_proj\.\w+|blip\.text_encoder\.embeddings\.position_ids"
     ),
     "aesthetic": Conversion(_in_aesthetic),
+    "dmd2_sdxl": Conversion(_as_published),
 }

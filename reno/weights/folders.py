@@ -13,13 +13,18 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from reno.weights.architectures import Architecture, TokenizerKind, build, class_of
+from reno.weights.sentencepiece import SPIECE, write_pieces
 from reno.weights.vocabularies import (
     CLIP_END,
     CLIP_START,
     GEMMA_SPECIAL,
+    T5_FILLED,
+    T5_SENTINELS,
+    T5_SPECIAL,
     bert_vocabulary,
     clip_vocabulary,
     gemma_vocabulary,
+    t5_vocabulary,
 )
 
 CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
@@ -47,12 +52,9 @@ def write_other_files(what: Architecture, folder: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, place)
     for tokenizer in what.tokenizers:
-        write = {"clip": _write_clip_tokenizer, "bert": _write_bert_tokenizer, "gemma": _write_gemma_tokenizer}[
-            tokenizer.kind
-        ]
         place = folder / tokenizer.folder
         place.mkdir(parents=True, exist_ok=True)
-        write(tokenizer, what.vocabulary, place)
+        _WRITERS[tokenizer.kind](tokenizer, what.rows(tokenizer), place)
 
 
 def _write_clip_tokenizer(tokenizer: TokenizerKind, vocabulary: int, folder: Path) -> None:
@@ -93,18 +95,49 @@ def _write_bert_tokenizer(tokenizer: TokenizerKind, vocabulary: int, folder: Pat
 
 
 def _write_gemma_tokenizer(tokenizer: TokenizerKind, vocabulary: int, folder: Path) -> None:
+    """SigLIP 2's, which lowers its texts and ends them with <eos>; or Gemma 2's, which begins them with <bos>."""
     tokens, merges = gemma_vocabulary(vocabulary)
+    of_siglip = tokenizer.kind == "gemma"
+    mark, form = ("<eos>", "$A <eos>") if of_siglip else ("<bos>", "<bos> $A")
     made = Tokenizer(models.BPE(tokens, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    made.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(" ", "▁")])
+    spaces = normalizers.Replace(" ", "▁")
+    made.normalizer = normalizers.Sequence([normalizers.Lowercase(), spaces]) if of_siglip else spaces
     made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
-    made.post_processor = processors.TemplateProcessing("$A <eos>", special_tokens=[("<eos>", tokens["<eos>"])])
+    made.post_processor = processors.TemplateProcessing(form, special_tokens=[(mark, tokens[mark])])
     made.add_special_tokens(list(GEMMA_SPECIAL))
     made.save(str(folder / "tokenizer.json"))
     special = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "unk", "pad", "mask")}
     special["pad_token"] = tokenizer.pad_token
-    rules = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": False, "add_eos_token": True}
-    rules |= {"padding_side": "right", "model_max_length": tokenizer.length}
+    rules = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": not of_siglip, "add_eos_token": of_siglip}
+    rules |= {"padding_side": "right" if of_siglip else "left", "model_max_length": tokenizer.length}
     write_json(folder / "tokenizer_config.json", {**rules, **special})
+
+
+def _write_t5_tokenizer(tokenizer: TokenizerKind, vocabulary: int, folder: Path) -> None:
+    """As tokenizer.json, or as the older spiece.model, which holds no sentinels."""
+    pieces = t5_vocabulary(vocabulary - T5_FILLED - T5_SENTINELS)
+    sentinels = [f"<extra_id_{i}>" for i in range(T5_SENTINELS)]
+    if tokenizer.kind == "t5_spiece":
+        write_pieces(folder / SPIECE, pieces)
+    else:
+        made = Tokenizer(models.Unigram([*pieces, *((token, 0.0) for token in reversed(sentinels))], unk_id=2))
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        made.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
+        made.add_special_tokens([*T5_SPECIAL, *sentinels])
+        made.save(str(folder / "tokenizer.json"))
+    special = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": tokenizer.pad_token}
+    rules = {"tokenizer_class": "T5Tokenizer", "extra_ids": T5_SENTINELS, "model_max_length": tokenizer.length}
+    write_json(folder / "tokenizer_config.json", {**rules, **special, "additional_special_tokens": sentinels})
+
+
+_WRITERS = {
+    "clip": _write_clip_tokenizer,
+    "bert": _write_bert_tokenizer,
+    "gemma": _write_gemma_tokenizer,
+    "gemma_2": _write_gemma_tokenizer,
+    "t5": _write_t5_tokenizer,
+    "t5_spiece": _write_t5_tokenizer,
+}
 
 
 def write_json(path: Path, value: dict) -> None:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from reno import cache_folder
+
 LARGE = 32 << 20
 """Bytes from which on a file's digest is kept for the next run."""
 
@@ -51,7 +53,7 @@ def file_digest(file: Path) -> str:
     stat = file.stat()
     if stat.st_size < LARGE:
         return hashlib.sha256(file.read_bytes()).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reno-bench" / "digests.json"
+    cache = cache_folder() / "digests.json"
     key = f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
     try:
         known = json.loads(cache.read_text())

@@ -51,14 +51,17 @@ def load_part(
     dtype: torch.dtype,
     device: torch.device,
     unused: tuple[str, ...] = (),
+    called: str | None = None,
+    file: Path | None = None,
 ):
     """A frozen part of a pipeline's folder, in host memory, or on the meta device if `device` is that.
 
     name: of the part's subfolder; empty if the folder itself holds the part. unused: the starts of the names of weights
-    that the caller takes out, which the folder may lack. Raises BadInput if it does not hold all others.
+    that the caller takes out, which the folder may lack. called: how errors call it; None: by its name. file: the
+    weights, for a part of diffusers, where they are one file elsewhere. Raises BadInput if it does not hold all others.
     """
-    named = f"the generator's {name or 'decoder'} ({model_class.__name__})"
-    return _load(_Wanted(model_class, folder / name, named, unused), variant, dtype, device)
+    named = f"the generator's {called or name or 'decoder'} ({model_class.__name__})"
+    return _load(_Wanted(model_class, folder / name, named, unused, file), variant, dtype, device)
 
 
 def model_type(folder: Path) -> str | None:
@@ -86,6 +89,8 @@ class _Wanted:
     name: str
     """For errors."""
     unused: tuple[str, ...] = ()
+    file: Path | None = None
+    """The one file of the weights, if it is not in the folder."""
 
 
 def _load(wanted: _Wanted, variant: str | None, dtype: torch.dtype, device: torch.device):
@@ -95,6 +100,8 @@ def _load(wanted: _Wanted, variant: str | None, dtype: torch.dtype, device: torc
             return model_without_weights(wanted.model_class, wanted.folder, dtype)
         except Exception as error:
             raise _refusal(wanted, error) from None
+    if wanted.file is not None:
+        return _from_file(wanted, dtype)
     diffusers = _of_diffusers(wanted.model_class)
     stem = "diffusion_pytorch_model" if diffusers else "model"
     entry = weights_entry(wanted.folder, stem, variant, index_first=diffusers)
@@ -118,6 +125,29 @@ def _load(wanted: _Wanted, variant: str | None, dtype: torch.dtype, device: torc
     _check_shapes(wanted, entry, report["mismatched_keys"])
     _check_whole(wanted, entry, model, report["missing_keys"])
     _check_finite(entry, model)
+    return model.eval().requires_grad_(False)
+
+
+def _from_file(wanted: _Wanted, dtype: torch.dtype):
+    """A part of diffusers by its folder's configuration, with the weights of one file. They are in memory once, in
+    `dtype`."""
+    from safetensors import safe_open
+
+    try:
+        model = model_without_weights(wanted.model_class, wanted.folder, dtype)
+    except Exception as error:  # a value in config.json can raise anything
+        raise _refusal(wanted, error) from None
+    asked, shapes = model.state_dict(), shapes_in(wanted.file)
+    _check_shapes(
+        wanted,
+        wanted.file,
+        [(key, shape, asked[key].shape) for key, shape in shapes.items() if key in asked and shape != asked[key].shape],
+    )
+    _check_whole(wanted, wanted.file, model, [key for key in asked if key not in shapes])
+    with safe_open(wanted.file, "pt") as stored:
+        weights = {key: stored.get_tensor(key).to(dtype) for key in asked if key in shapes}
+    model.load_state_dict(weights, strict=False, assign=True)
+    _check_finite(wanted.file, model)
     return model.eval().requires_grad_(False)
 
 

@@ -52,14 +52,20 @@ def read_files(files: Iterable[str], parts: Sequence[str], variant: str | None) 
     """What a loader reads of a checkpoint.
 
     files: every file of it, as paths with `/`. parts: the folders with weights; ("",) for a checkpoint that is one
-    model. variant: the wanted precision, e.g. fp16. As in diffusers, a part that is not stored in it is taken in the
-    plain files, whatever the other parts are stored in.
+    model; or single files, weights or a config.json, beside which nothing is read. variant: the wanted precision, e.g.
+    fp16. As in diffusers, a part that is not stored in it is taken in the plain files, whatever the other parts are
+    stored in.
     """
     paths = sorted(map(PurePosixPath, files))
     weights: list[str] = []
     lacking: list[str] = []
     found = instead = None
     for part in parts:
+        if is_file(part):
+            there = PurePosixPath(part) in paths
+            weights += [part] * (there and part.endswith(".safetensors"))
+            lacking += [part] * (not there)
+            continue
         inside = [path.name for path in paths if path.parent == PurePosixPath(part)]
         own = variant_of(inside, variant)
         names = _weights(inside, own)
@@ -69,8 +75,13 @@ def read_files(files: Iterable[str], parts: Sequence[str], variant: str | None) 
             lacking.append(part)
             others = [match[1] for name in inside if (match := OF_A_VARIANT.search(name)) and "safetensors" in name]
             instead = others[0] if others else instead
-    configs = tuple(str(path) for path in paths if path.name in CONFIGS and _is_read(path.parent, parts))
+    configs = tuple(str(path) for path in paths if path.name in CONFIGS and _is_read(path, parts))
     return ReadFiles(tuple(weights), configs, found, tuple(lacking), instead)
+
+
+def is_file(part: str) -> bool:
+    """Whether a part is one file and not a folder."""
+    return part.endswith((".safetensors", ".json"))
 
 
 def variant_of(names: Iterable[str], variant: str | None) -> str | None:
@@ -86,13 +97,18 @@ def variant_in(folder: Path, variant: str | None) -> str | None:
 def whole(read: ReadFiles, parts: Sequence[str]) -> bool:
     """Whether a snapshot with these files can be loaded: every part has its configuration and all of its weights. (An
     interrupted download leaves a snapshot that cannot.)"""
-    configured = all(str(PurePosixPath(part) / "config.json") in read.configs for part in parts)
+    folders = [part for part in parts if not is_file(part)]
+    configured = all(str(PurePosixPath(part) / "config.json") in read.configs for part in folders)
     return configured and not read.lacking and all(_has_all_shards(read.weights, name) for name in read.weights)
 
 
 def files_in(folder: Path, parts: Sequence[str]) -> list[str]:
     """The files of a folder, of its subfolders and of its parts, as paths inside it with `/`."""
-    places = {folder, *(folder / part for part in parts), *(place for place in folder.glob("*") if place.is_dir())}
+    places = {
+        folder,
+        *(folder / part for part in parts if not is_file(part)),
+        *(place for place in folder.glob("*") if place.is_dir()),
+    }
     return [file.relative_to(folder).as_posix() for place in places for file in place.glob("*") if file.is_file()]
 
 
@@ -115,7 +131,13 @@ def _weights(names: Sequence[str], variant: str | None) -> list[str]:
     return [name for name in own if not OF_A_VARIANT.search(name)]
 
 
-def _is_read(folder: PurePosixPath, parts: Sequence[str]) -> bool:
+def _is_read(config: PurePosixPath, parts: Sequence[str]) -> bool:
+    """Whether a configuration is read of a checkpoint with these parts."""
+    folder = config.parent
+    if str(config) in parts:
+        return True
+    if not any(not is_file(part) for part in parts):
+        return False
     if tuple(parts) == ("",):
         return folder == PurePosixPath("")
     return str(folder) in (".", *parts) or (len(folder.parts) == 1 and folder.name.startswith(BESIDE_FOLDERS))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from reno.spec.errors import BadInput, first_line
 from reno.weights.files import check_text, read_json
+from reno.weights.sentencepiece import SPIECE, t5_tokenizer
 
-VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",), ("spiece.model",))
+VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",), (SPIECE,))
 """The files of a whole vocabulary, in one of these forms. Without any of them transformers 5 makes a tokenizer that
 knows no word."""
 OPTIONAL_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -23,6 +25,8 @@ SPECIAL_TOKENS = 4
 """More than any tokenizer here adds to a text."""
 POSITIONS = "max_position_embeddings"
 """The key of config.json that says how many tokens a text encoder has positions for."""
+RELATIVE = ("t5",)
+"""Text encoders with relative positions, which have no such key."""
 
 
 def load_tokenizer(folder: Path):
@@ -30,6 +34,8 @@ def load_tokenizer(folder: Path):
     from transformers import AutoTokenizer
 
     _check_files(folder)
+    if (folder / SPIECE).exists() and not (folder / "tokenizer.json").exists():
+        return t5_tokenizer(folder)
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the tokenizers library raises plain Exceptions
@@ -52,15 +58,18 @@ def _check_files(folder: Path) -> None:
 
 
 def text_limit(tokenizer, text_config) -> int:
-    """How many tokens, special ones included, the text encoder has positions for. Raises BadInput if the tokenizer's
-    vocabulary is not that of the text encoder: its tokens would be other words, or none."""
+    """How many tokens, special ones included, the text encoder has positions for. A T5 has relative positions, and
+    reads as many as its tokenizer says.
+
+    Raises BadInput if the tokenizer's vocabulary is not that of the text encoder: its tokens would be other words, or
+    none."""
     known, rows = len(tokenizer), text_config.vocab_size
     if not LEAST_SHARE * rows <= known <= rows:
         raise BadInput(
             f"the tokenizer in {tokenizer.name_or_path} knows {known:,} tokens and the text encoder {rows:,}; take the "
             "tokenizer's files from the same checkpoint"
         )
-    return min(tokenizer.model_max_length, text_config.max_position_embeddings)
+    return min(tokenizer.model_max_length, getattr(text_config, POSITIONS, tokenizer.model_max_length))
 
 
 class TooLong(BadInput):
@@ -78,14 +87,18 @@ class TooLong(BadInput):
         )
 
 
-def check_length(tokenizer, text: str, limit: int, reader: str) -> None:
-    """Raises TooLong if `text` has more than `limit` tokens. reader: whose limit it is."""
-    tokens = tokenizer(text, return_offsets_mapping=True, verbose=False)
+def check_length(tokenizer, text: str, limit: int, reader: str, before: str = "") -> None:
+    """Raises TooLong if `text` has more than `limit` tokens. reader: whose limit it is. before: what stands before
+    every text, whose tokens have room of their own."""
+    tokens = tokenizer(before + text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    own = len(tokenizer.tokenize(before)) if before else 0
     count = len(tokens["input_ids"])
-    if count <= limit:
+    if count <= own + limit:
         return
-    last = limit - tokenizer.num_special_tokens_to_add()  # the place of the last token read, after a special one at 0
-    raise TooLong(text, reader, count, limit, rest=text[tokens["offset_mapping"][last][1] :].strip())
+    first = tokens["special_tokens_mask"].index(0)
+    last = first + own + limit - tokenizer.num_special_tokens_to_add() - 1  # the place of the last token read
+    rest = (before + text)[tokens["offset_mapping"][last][1] :]
+    raise TooLong(text, reader, count - own, limit, rest.strip())
 
 
 def shortened(text: str, length: int = 60) -> str:
@@ -99,16 +112,25 @@ class TextReader:
     Both are loaded only for a text that may be too long, since transformers takes a second to import.
     """
 
-    def __init__(self, name: str, folder: Path, encoder: Path | None = None, most: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        encoder: Path | None = None,
+        most: int | None = None,
+        before: Callable[[], str] = str,
+    ) -> None:
         """name: whose limit it is, for the error. folder: of the tokenizer. encoder: of the text encoder's config.json,
-        if it is another folder. most: tokens of a text, if the two files allow more."""
-        self.name, self.folder, self.encoder, self.most = name, folder, encoder or folder, most
+        if it is another folder. most: tokens of a text, if the two files allow more. before: what stands before every
+        text, whose tokens have room of their own."""
+        self.name, self.folder, self.encoder, self.most, self.before = name, folder, encoder or folder, most, before
 
     def check_prompt(self, text: str) -> None:
         """Raises TooLong if the text encoder would cut the text, and BadInput if there is no tokenizer."""
         if text.isascii() and len(text) + SPECIAL_TOKENS <= self._at_most(self._stated):
             return  # every token stands for one letter at least
-        check_length(self._tokenizer, text, self._at_most(text_limit(self._tokenizer, self._config)), self.name)
+        limit = self._at_most(text_limit(self._tokenizer, self._config))
+        check_length(self._tokenizer, text, limit, self.name, self.before())
 
     def _at_most(self, limit: int) -> int:
         return limit if self.most is None else min(limit, self.most)
@@ -132,7 +154,9 @@ class TextReader:
         """The limit as the two files state it; 0 if they leave it to transformers."""
         config = read_config(self.encoder)
         texts = config.get("text_config") or config
-        stated = read_config(self.folder, "tokenizer_config.json").get("model_max_length"), texts.get(POSITIONS)
+        stated = [read_config(self.folder, "tokenizer_config.json").get("model_max_length")]
+        if texts.get("model_type") not in RELATIVE:
+            stated.append(texts.get(POSITIONS))
         return min(stated) if all(isinstance(number, int) for number in stated) else 0
 
 

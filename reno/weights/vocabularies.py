@@ -40,6 +40,12 @@ CLIP_START = "<|startoftext|>"
 CLIP_END = "<|endoftext|>"
 GEMMA_SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
 """The first tokens of Gemma's vocabulary, in the order of their ids."""
+T5_SPECIAL = ("<pad>", "</s>", "<unk>")
+"""The first pieces of T5's vocabulary, in the order of their ids."""
+T5_SENTINELS = 100
+"""Tokens after T5's pieces, which no prompt has."""
+T5_FILLED = 28
+"""Rows of T5's word embedding after its last token: the published one has 32,128 rows for 32,100 tokens."""
 
 
 def clip_vocabulary(size: int) -> tuple[dict[str, int], list[Merge]]:
@@ -128,3 +134,20 @@ def gemma_vocabulary(size: int) -> tuple[dict[str, int], list[Merge]]:
     tokens = [*head, *results, *unused]
     assert len(tokens) == size, f"{len(tokens)} tokens do not fit in {size}"
     return {token: i for i, token in enumerate(tokens)}, merges
+
+
+def t5_vocabulary(size: int) -> list[tuple[str, float]]:
+    """`size` pieces of T5's unigram vocabulary in the order of their ids, each with its log-probability, without the
+    100 sentinels that follow.
+
+    <pad>, </s> and <unk> come first, as published; then `▁`, which stands for the beginning of a word, the common words
+    with it, and the printable ASCII characters. A text is cut where the sum is largest: a common word is one piece. Any
+    other character becomes <unk>, as most do in the published one. No text produces the unused pieces.
+    """
+    words = dict.fromkeys(word for word in WORDS if len(word) > 1)
+    known = [("▁", -2.0), *((f"▁{word}", -5.0) for word in words), *((chr(i), -10.0) for i in range(0x21, 0x7F))]
+    head = [(token, 0.0) for token in T5_SPECIAL]
+    unused = [(f"▁unused▁{i}", -1000.0) for i in range(size - len(head) - len(known))]
+    pieces = [*head, *known, *unused]
+    assert len(pieces) == size, f"{len(pieces)} pieces do not fit in {size}"
+    return pieces

@@ -28,7 +28,7 @@ def test_the_tiny_models_agree_with_the_libraries(words, capsys):
     assert all(found[one].endswith(" ok") for one in compared)
     assert all("skipped: the weights are" in found[f"{one}: published values"] for one in ("clip", "blip", "owlv2"))
     assert "5 ok, 0 differs, 3 skipped" in said.out and said.out.count("clip: pixel values") == 1
-    assert "[1] computed here, by diffusers' StableDiffusionPipeline" in said.out and not said.err
+    assert "[1] computed here, by diffusers' pipeline" in said.out and not said.err
 
 
 @pytest.mark.slow

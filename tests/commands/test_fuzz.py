@@ -78,7 +78,7 @@ COMMANDS = {
     "evaluate": (evaluate.main, evaluate.PAGE, ["evaluators=oracle_analytic"]),
     "reproduce": (reproduce.main, reproduce.PAGE, ["trial=0"]),
     "check": (check.main, check.PAGE, []),
-    "convert": (convert.main, convert.PAGE, ["reward=hpsv2"]),
+    "convert": (convert.main, convert.PAGE, ["checkpoint=hpsv2"]),
     "analysis": (report.main, report.PAGE, []),
 }
 

@@ -9,6 +9,7 @@ import pickle
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from reno.config.completion import WORDS
@@ -19,6 +20,7 @@ from reno.spec.job import Checkpoint
 from reno.weights.architectures import architecture
 from reno.weights.checkpoints import locate
 from reno.weights.conversion import CONVERSIONS, convert
+from reno.weights.parts import Parts
 from reno.weights.pickled import PICKLED
 from tests.metrics import originals
 
@@ -179,7 +181,44 @@ def test_the_published_pickle_is_refused_with_what_to_do(name):
 
 
 def test_completion_offers_every_conversion():
-    assert set(WORDS["reward"]) == set(CONVERSIONS) == set(PICKLED)
+    assert set(WORDS["checkpoint"]) == set(CONVERSIONS) == set(PICKLED)
+
+
+# --- A generator's U-Net ----------------------------------------------------------------------------------------------
+
+
+def test_a_published_unet_becomes_the_part_that_dmd2_takes(tiny, tmp_path):
+    """In the precision of the file; its sampler and timestep are in conf/models/dmd2_sdxl.yaml."""
+    weights = load_file(tiny / "dmd2_sdxl" / "diffusion_pytorch_model.safetensors")
+    torch.save({key: value.half() for key, value in weights.items()}, tmp_path / "unet.bin")
+    made = convert("dmd2_sdxl", tmp_path / "unet.bin", None, tmp_path / "out", "tiny")
+    located = locate(Checkpoint(str(made.folder)), "here")
+    unet = Parts(tiny / "sdxl_base", None, {"unet": located}).load(
+        UNet2DConditionModel, "unet", dtype=torch.float32, device=CPU
+    )
+    assert unet.config.cross_attention_dim == 48 and made.parameters == sum(one.numel() for one in weights.values())
+    assert all(torch.equal(value, weights[key].half().float()) for key, value in unet.state_dict().items())
+    assert {path.name for path in made.folder.iterdir()} == {
+        "config.json",
+        "conversion.json",
+        "diffusion_pytorch_model.safetensors",
+    }
+    first = min(weights)
+    torch.save({key: value for key, value in weights.items() if key != first}, tmp_path / "unet.bin")
+    for base, says in (
+        (None, f"lacks {first}; it is not dmd2_sdxl_1step_unet_fp16.bin of"),
+        ("x", "base=x is not used"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            convert("dmd2_sdxl", tmp_path / "unet.bin", base, tmp_path / "other", "tiny")
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_published_unet_is_refused_with_what_to_do():
+    part = Conf().named("models", "models", "dmd2_sdxl").values["generator"]["parts"]["unet"]
+    with pytest.raises(BadInput, match=r"`python -m reno.convert dmd2_sdxl dmd2.*give it: models.+unet\.path=FOLDER"):
+        locate(Checkpoint(part["path"]), "models.generator.parts.unet")
+    assert PICKLED["dmd2_sdxl"].words == "models=dmd2_sdxl models.generator.parts.unet.path="
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
@@ -200,11 +239,11 @@ def test_the_command_says_how_a_metric_takes_the_folder(tiny, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "reward is empty; give both: python -m reno.convert REWARD FILE"),
+        ([], "checkpoint is empty; give both: python -m reno.convert CHECKPOINT FILE"),
         (["hpsv2"], "file is empty; give both"),
         (
             ["hpsv3", "x.pt"],
-            "reward=hpsv3 is not known; use one of hpsv2, imagereward, aesthetic; did you mean 'hpsv2'?",
+            "checkpoint=hpsv3 is not known; use one of hpsv2, imagereward, aesthetic, dmd2_sdxl; did you mean 'hpsv2'?",
         ),
         (["hpsv2", "nowhere.pt"], "nowhere.pt is not a file; give the published one"),
         (["hpsv2", "x.pt", "lr=1"], "lr is not a knob"),

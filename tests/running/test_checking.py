@@ -286,3 +286,23 @@ def test_an_image_that_is_not_the_pipelines_differs(tiny, monkeypatch, shift, ve
     (result,) = check_all(request)
     assert (result.check, result.verdict) == ("generator: an image", verdict), result
     assert libraries.PROMPT  # both images are of one prompt
+
+
+@pytest.mark.parametrize(
+    ("folder", "options", "unet"),
+    [
+        ("sdxl_turbo", {"steps": 2, "most_steps": 4, "height": 32}, None),
+        ("sdxl_base", {"sampler": "lcm", "timestep": 800}, "diffusion_pytorch_model.safetensors"),
+    ],
+)
+def test_an_image_of_sdxl_is_its_pipelines(tiny, folder, options, unet):
+    """In one step, whatever number of steps is asked for; with a VAE of its own, and a U-Net that is one file."""
+
+    def named(name, folder, inside=""):
+        return NamedCheckpoint(name, Checkpoint(str(tiny / folder), inside=inside), f"models.generator.parts.{name}")
+
+    parts = [named("vae", "sdxl_vae"), *([named("unet", "hyper_sdxl", unet)] if unet else [])]
+    spec = GeneratorSpec("sdxl", named("generator", folder), options, parts=tuple(parts))
+    no_pictures = PictureSource(None, False)
+    (result,) = check_all(CheckRequest(spec, {}, (), no_pictures, CPU, published_values(), CheckpointFinder()))
+    assert (result.check, result.verdict) == ("generator: an image", "ok"), result

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from reno.device.checkpointing import blocks
+from reno.generators import Generator
 from reno.methods import unoptimised
 from reno.methods._ahead import Ahead
 from reno.run import main
@@ -27,7 +28,7 @@ from tests.running.test_ahead_batch import LAUNCHED, READ, REPLAYED, numbers
 CPU = torch.device("cpu")
 
 
-class Drafting:
+class Drafting(Generator):
     """Images that tell the noise they are of (red), their trial (green) and whether they are full ones (blue)."""
 
     device, dtype, latent_shape, image_size = CPU, torch.float32, (1, 2, 2), (3, 5)

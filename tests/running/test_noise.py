@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from reno.running.noise import NoiseSource
+from reno.running.noise import NoiseSource, further_noises
+from reno.spec.trial import own_seed
 
 CPU = torch.device("cpu")
 
@@ -41,3 +42,14 @@ def test_wider_noise_has_the_same_float32_values():
     noise = NoiseSource([7], (5, 3), CPU, torch.float64).draw()
     assert noise.dtype == torch.float64
     assert torch.equal(noise[0], drawn(7, (5, 3))[0].double())
+
+
+def test_further_noises_are_a_trials_own_and_leave_those_that_a_method_draws():
+    source = NoiseSource([7, 3], (4, 2, 2), CPU, torch.float64)
+    further = further_noises([7, 3], 3, source)
+    assert further.shape == (2, 3, 4, 2, 2) and further.dtype == torch.float64
+    for place, seed in enumerate((7, 3)):
+        for noise, expected in zip(further[place], drawn(own_seed("further noises", seed), (4, 2, 2), 3), strict=True):
+            assert torch.equal(noise, expected.double())
+    assert torch.equal(further_noises([3], 1, source)[0, 0], further[1, 0])  # beside others or alone, one or several
+    assert torch.equal(source.draw()[0], drawn(7, (4, 2, 2))[0].double())

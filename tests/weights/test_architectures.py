@@ -11,7 +11,15 @@ from safetensors import safe_open
 from reno.spec.errors import BadInput
 from reno.weights.architectures import NAMES, PUBLISHED, architecture, build, class_of
 from reno.weights.folders import write_without_weights
-from reno.weights.vocabularies import WORDS, bert_vocabulary, clip_vocabulary, gemma_vocabulary, merges_for
+from reno.weights.texts import load_tokenizer
+from reno.weights.vocabularies import (
+    WORDS,
+    bert_vocabulary,
+    clip_vocabulary,
+    gemma_vocabulary,
+    merges_for,
+    t5_vocabulary,
+)
 from scripts import make_checkpoints
 from scripts.make_checkpoints import make_checkpoint
 
@@ -33,6 +41,33 @@ FULL_PARAMETERS = {
     ("aesthetic", ""): 304_894_177,  # counted
     ("siglip2", ""): 375_187_970,  # counted
     ("taesd", ""): 2_445_063,  # counted
+    ("sana_sprint", "transformer"): 593_501_216,  # counted; the paper says 0.6 billion
+    ("sana_sprint", "vae"): 312_250_275,  # counted
+    ("sana_sprint", "text_encoder"): 2_614_341_888,  # published for Gemma 2 2B
+    ("sana_sprint_1600m", "transformer"): 1_610_237_472,  # counted; the paper says 1.6 billion
+    ("sana_sprint_1600m", "vae"): 312_250_275,  # of sana_sprint
+    ("sana_sprint_1600m", "text_encoder"): 2_614_341_888,  # of sana_sprint
+    ("flux_schnell", "transformer"): 11_891_178_560,  # counted; published as 11.9 billion
+    ("flux_schnell", "vae"): 83_819_683,  # counted
+    ("flux_schnell", "text_encoder"): 123_060_480,  # CLIP ViT-L/14's text encoder without its projection
+    ("flux_schnell", "text_encoder_2"): 4_762_310_656,  # counted; the encoder of T5-XXL
+    ("pixart_alpha", "transformer"): 611_349_152,  # counted; published as 611 million
+    ("pixart_alpha", "vae"): 83_653_863,  # of sd_turbo
+    ("pixart_alpha", "text_encoder"): 4_762_310_656,  # of flux_schnell
+    ("pixart_dmd", "transformer"): 610_856_096,  # counted; the paper says 0.6 billion
+    **{
+        (name, part): count
+        for name in ("sdxl_turbo", "sdxl_base")
+        for part, count in {
+            "unet": 2_567_463_684,
+            "vae": 83_653_863,  # of SD-Turbo's
+            "text_encoder": 123_060_480,
+            "text_encoder_2": 694_659_840,
+        }.items()
+    },
+    ("sdxl_vae", ""): 83_653_863,
+    ("hyper_sdxl", ""): 2_567_463_684,
+    ("dmd2_sdxl", ""): 2_567_463_684,
 }
 HARD_TEXT = "🐶 <script> ../a\nb"
 PROMPT = "a gold bench and a green clock"
@@ -48,12 +83,17 @@ def tiny(tmp_path_factory):
 
 
 def test_full_size_has_its_number_of_parameters():
-    with torch.device("meta"):
-        counted = {
-            (name, part.folder): sum(parameter.numel() for parameter in build(part).parameters())
-            for name in NAMES
-            for part in architecture(name, "full").parts
-        }
+    counted, known = {}, {}
+    for name in NAMES:
+        for part in architecture(name, "full").parts:
+            config = {
+                key: value for key, value in part.config.items() if key != "sample_size"
+            }  # of images, not weights
+            same = part.kind, json.dumps(config, sort_keys=True)
+            if same not in known:
+                with torch.device("meta"):
+                    known[same] = sum(parameter.numel() for parameter in build(part).parameters())
+            counted[name, part.folder] = known[same]
     assert counted == FULL_PARAMETERS
 
 
@@ -109,7 +149,8 @@ def test_what_is_published_is_read_whole():
 # --- Weights and files --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("sd_turbo", "taesd")])
+@pytest.mark.parametrize("name", [name for name in NAMES if architecture(name).parts[0].library != "diffusers"
+                                  and not architecture(name).parts[0].folder])  # fmt: skip
 def test_metrics_load_whole(tiny, name):
     kind = class_of(architecture(name, "tiny").parts[0])
     _, report = kind.from_pretrained(tiny(name), output_loading_info=True)
@@ -122,7 +163,7 @@ def test_no_pickles_and_the_published_names(tiny):
 
     folder = tiny("sd_turbo")
     assert {path.suffix for name in NAMES for path in tiny(name).rglob("*") if path.is_file()} == {
-        ".json", ".txt", ".safetensors",
+        ".json", ".txt", ".safetensors", ".model",
     }  # fmt: skip
     with safe_open(folder / "text_encoder" / "model.safetensors", "pt") as weights:
         assert all(key.startswith("text_model.") for key in weights.keys())  # noqa: SIM118 (it is no dict)
@@ -238,17 +279,16 @@ def test_vqa_answers(tiny):
     "text", [HARD_TEXT, "", 'it\'s "quoted" \\ 100% café', "x" * 3000, "a dog, " * 500, "猫\u200d\x00"]
 )
 def test_any_text_becomes_tokens(tiny, name, text):
-    from transformers import AutoTokenizer
-
     what = architecture(name, "tiny")
-    tokenizer = AutoTokenizer.from_pretrained(tiny(name) / what.tokenizers[0].folder)
-    limit = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512, "siglip2": 64, "imagereward": 512}.get(
-        name, 77
-    )
-    assert tokenizer.model_max_length == limit
-    tokens = tokenizer(text, truncation=True, padding="max_length").input_ids
-    assert len(tokens) == limit
-    assert all(0 <= token < what.vocabulary for token in tokens)
+    limits = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512, "siglip2": 64, "imagereward": 512}
+    limits |= {"sana_sprint": 8192, "sana_sprint_1600m": 8192, "pixart_alpha": 512}
+    for kind in what.tokenizers:
+        tokenizer = load_tokenizer(tiny(name) / kind.folder)
+        limit = 512 if kind.folder == "tokenizer_2" and name == "flux_schnell" else limits.get(name, 77)
+        assert tokenizer.model_max_length == limit
+        tokens = tokenizer(text, truncation=True, padding="max_length").input_ids
+        assert len(tokens) == limit
+        assert all(0 <= token < what.rows(kind) for token in tokens)
 
 
 def test_clip_loses_nothing(tiny):
@@ -285,6 +325,42 @@ def test_siglip2_reads_words_bytes_and_an_end(tiny):
     assert {len(tokenizer(f"a {word}").input_ids) for word in WORDS if len(word) > 1} == {3}
     tokens, merges = gemma_vocabulary(256000)
     assert sorted(tokens.values()) == list(range(256000)) and all(left + right in tokens for left, right in merges)
+
+
+def test_gemma_2_begins_a_text_and_keeps_its_case(tiny):
+    tokenizer = load_tokenizer(tiny("sana_sprint") / "tokenizer")
+    assert tokenizer("a Car car").input_ids[:1] == [2]  # <bos>
+    assert tokenizer.tokenize("a Car car") == ["a", "▁", "C", "a", "r", "▁car"]
+
+
+def test_t5_reads_words_and_an_end_and_both_of_its_files_are_one_tokenizer(tiny):
+    """FLUX's tokenizer.json and PixArt's spiece.model, whose text encoders have the same number of rows."""
+    whole = load_tokenizer(tiny("flux_schnell") / "tokenizer_2")
+    pieces = load_tokenizer(tiny("pixart_alpha") / "tokenizer")
+    assert {file.name for file in (tiny("pixart_alpha") / "tokenizer").iterdir()} == {
+        "spiece.model", "tokenizer_config.json",
+    }  # fmt: skip
+    assert (len(whole), len(pieces)) == (1252, 1252)
+    assert whole.tokenize(" a  car 猫") == ["▁", "a", "▁car", "▁", "猫"]
+    assert whole("a car 猫").input_ids[-2:] == [2, 1]  # <unk>, </s>
+    assert whole("a", padding="max_length").input_ids[-3:] == [0, 0, 0]
+    for text in (PROMPT, HARD_TEXT, "", "x" * 90, "sentinel <extra_id_0>"):
+        assert dict(whole(text, return_offsets_mapping=True)) == dict(pieces(text, return_offsets_mapping=True))
+    assert whole.convert_tokens_to_ids(["<extra_id_99>", "<extra_id_0>"]) == [1152, 1251]  # the last, as published
+    assert {len(whole.tokenize(word)) for word in WORDS if len(word) > 1} == {1}
+    assert len(dict(t5_vocabulary(32000))) == 32000
+
+
+def test_a_spiece_model_that_is_none_is_refused(tiny, tmp_path):
+    place = tmp_path / "spiece.model"
+    for content, said in (
+        (b"", "is empty"),
+        (b"\x0a\xff no message", "is no vocabulary of SentencePiece"),
+        (b"\x0a\x05\x0a\x03abc", "is no vocabulary of a T5, which begins with <pad>, </s>, <unk>"),
+    ):
+        place.write_bytes(content)
+        with pytest.raises(BadInput, match=said):
+            load_tokenizer(tmp_path)
 
 
 def test_merges_make_each_word_one_token_in_an_order_that_is_always_the_same():

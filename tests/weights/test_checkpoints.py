@@ -222,6 +222,18 @@ def test_of_a_pipeline_each_part_is_fetched_in_the_precision_that_it_has(find, s
     assert located.variant == "fp16" and located.identities[1] == f"a/b@{MAIN}[fp16]"
 
 
+def test_of_a_part_that_is_one_file_that_file_alone_is_fetched(find, stand_in):
+    """As Hyper-SDXL's U-Net is published."""
+    files = {"one.safetensors": b"1", "two.safetensors": b"2" * 99, "config.json": b"{}", "three.bin": b"3"}
+    stand_in.models["a/b"] = Repository({MAIN: files}, {"main": MAIN})
+    located = find(Checkpoint("a/b", inside="one.safetensors"), ("one.safetensors",))
+    assert stand_in.fetched() == {"one.safetensors"} and (located.folder / "one.safetensors").read_bytes() == b"1"
+    assert locate(Checkpoint(str(located.folder)), KNOB, ("one.safetensors",)).identity == located.identity
+    assert refused(find, Checkpoint("a/b"), ("four.safetensors",)).startswith(
+        f"{KNOB}: the main branch of a/b holds no weights in safetensors format"
+    )
+
+
 def test_a_mirror_that_tells_no_sizes_is_fetched_from(find, model, stand_in):
     model.knows_metadata = False
     assert str(find(fetching=False).to_fetch) == "a/b, of unknown size"

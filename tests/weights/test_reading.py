@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reno.generators.stable_diffusion import FOLDERS
+from reno.weights.parts import folders_read
 from reno.weights.reading import read_files, variant_in, whole
 
 ONE = ("",)
@@ -77,3 +78,30 @@ def test_a_snapshot_without_a_config_or_a_shard_is_not_whole():
     assert whole(read_files(["config.json", *shards], ONE, None), ONE)
     assert not whole(read_files(["config.json", shards[1]], ONE, None), ONE)
     assert not whole(read_files(shards, ONE, None), ONE)
+
+
+def test_of_a_part_that_is_one_file_nothing_else_is_read():
+    files = ["one.safetensors", "two.safetensors", "config.json", "scheduler/scheduler_config.json", "unet/config.json"]
+    read = read_files(files, ("one.safetensors",), "fp16")
+    assert (read.all, read.variant, read.lacking) == (("one.safetensors",), None, ())
+    assert whole(read, ("one.safetensors",))
+    assert read_files(files, ("three.safetensors",), None).lacking == ("three.safetensors",)
+
+
+def test_a_configuration_may_be_all_that_is_read_of_a_part():
+    files = ["vae/model.safetensors", "vae/config.json", "unet/model.safetensors", "unet/config.json", "config.json"]
+    parts = ("vae", "unet/config.json")
+    read = read_files(files, parts, None)
+    assert read.weights == ("vae/model.safetensors",) and whole(read, parts)
+    assert set(read.configs) == {"vae/config.json", "unet/config.json", "config.json"}
+    assert read_files(files[:3], parts, None).lacking == ("unet/config.json",)
+
+
+def test_what_is_read_of_a_pipeline_whose_parts_are_from_elsewhere():
+    folders = ("text_encoder", "unet", "vae")
+    assert folders_read(folders, {}) == folders
+    assert folders_read(folders, {"vae": ""}) == ("text_encoder", "unet")
+    assert folders_read(folders, {"vae": "inner/vae", "unet": "one.safetensors"}) == (
+        "text_encoder",
+        "unet/config.json",
+    )

@@ -22,7 +22,7 @@ from reno.evaluators.detector import Detector
 from reno.evaluators.finders import WordDetector
 from reno.evaluators.spatial import SpatialJudge
 from reno.metrics import Metric
-from reno.running.checking.libraries import LibraryProcessor, levels_between, own_and_the_pipelines_image
+from reno.running.checking.libraries import PIPELINES, LibraryProcessor, levels_between, own_and_the_pipelines_image
 from reno.running.checking.measures import MEASURES
 from reno.running.checking.pictures import NoPicture, PictureSource
 from reno.running.checking.published import PublishedValue, PublishedValues
@@ -138,12 +138,12 @@ def _nothing_to_compare(request: CheckRequest, check: str) -> Iterator[CheckResu
 
 def _check_generator(request: CheckRequest) -> CheckResult:
     spec = request.generator
-    source = "computed here, by diffusers' StableDiffusionPipeline from the same folder and latents"
+    source = "computed here, by diffusers' pipeline from the same folders and latents"
     result = CheckResult("generator: an image", SKIPPED, source=source)
     located = _found(request, locate_generator, spec)
     if isinstance(located, str):
         return replace(result, why=located)
-    if located.module.__name__ != "reno.generators.stable_diffusion":
+    if located.module.__name__ not in PIPELINES:
         return replace(result, why=f"no pipeline of diffusers is known here for the kind {spec.kind}")
     result = replace(result, verdict=DIFFERS, expected=NONE, tolerance=f"{IMAGE:g} of 1")
     try:

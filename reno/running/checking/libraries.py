@@ -3,6 +3,7 @@ transformers' image processors."""
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,37 +16,71 @@ from PIL import Image
 from reno.running.plan import LocatedGenerator
 from reno.running.pool import ModelPool
 from reno.weights.images import Preprocessing, from_uint8, to_uint8
+from reno.weights.reading import is_file
 
 PROMPT = "a red car and a blue cup"
 
 
 def own_and_the_pipelines_image(located: LocatedGenerator, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The image that our generator makes and the one that diffusers' StableDiffusionPipeline makes of the same folder
-    and the same latents, both (1, 3, H, W) in [0, 1], float32. One is loaded after the other. Raises BadInput if the
-    folder is not a generator."""
-    checkpoint = located.checkpoint
+    """The image that our generator makes in one step and the one that diffusers' pipeline makes of the same folders and
+    the same latents, both (1, 3, H, W) in [0, 1], float32. One is loaded after the other. Raises BadInput if the folder
+    is not a generator."""
+    options = {name: value for name, value in located.spec.options.items() if name != "steps"}
+    located = dataclasses.replace(located, spec=dataclasses.replace(located.spec, options=options))
     generator = ModelPool().generator(located, torch.float32, device)
     latents = torch.randn(1, *generator.latent_shape, generator=torch.Generator().manual_seed(0))
+    sides = dict(zip(("height", "width"), generator.image_size, strict=True))
     with torch.no_grad():
         own = generator(latents.to(device), generator.encode([PROMPT])).cpu()
     del generator
-    step = located.spec.options.get("timestep")
-    how = {"num_inference_steps": 1} if step is None else {"timesteps": [step]}
-    return own, _pipelines_image(checkpoint.folder, checkpoint.variant, device, latents=latents.to(device), **how)
-
-
-def _pipelines_image(folder: Path, variant: str | None, device: torch.device, **how: Any) -> torch.Tensor:
-    """how: arguments of the pipeline's call."""
-    from diffusers import StableDiffusionPipeline
-
-    files = {"variant": variant, "use_safetensors": True, "local_files_only": True}
-    unused = {"safety_checker": None, "requires_safety_checker": False}
+    step = options.get("timestep")
+    how = {"num_inference_steps": 1} if step is None else {"timesteps": [step], "num_inference_steps": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of `torch_dtype`, the only name that diffusers 0.32 knows
-        pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, **files, **unused)
+        pipeline = PIPELINES[located.module.__name__](located)
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline(PROMPT, guidance_scale=0.0, output_type="pt", **how).images.float().cpu()
+    how = {"latents": latents.to(device), "guidance_scale": 0.0, "output_type": "pt", **sides, **how}
+    return own, pipeline(PROMPT, **how).images.float().cpu()
+
+
+FILES = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+
+
+def _stable_diffusion(located: LocatedGenerator):
+    from diffusers import StableDiffusionPipeline
+
+    checkpoint, unused = located.checkpoint, {"safety_checker": None, "requires_safety_checker": False}
+    return StableDiffusionPipeline.from_pretrained(checkpoint.folder, variant=checkpoint.variant, **FILES, **unused)
+
+
+def _sdxl(located: LocatedGenerator):
+    """With the parts that are from elsewhere put in as their authors' pages say."""
+    from diffusers import AutoencoderKL, LCMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+    from safetensors.torch import load_file
+
+    folder, given = located.checkpoint.folder, {}
+    if vae := located.parts.get("vae"):
+        given["vae"] = AutoencoderKL.from_pretrained(vae.folder / vae.inside, variant=vae.variant, **FILES)
+    if unet := located.parts.get("unet"):
+        if is_file(unet.inside):
+            config = UNet2DConditionModel.load_config(folder, subfolder="unet", local_files_only=True)
+            given["unet"] = UNet2DConditionModel.from_config(config)
+            given["unet"].load_state_dict(load_file(unet.folder / unet.inside))
+        else:
+            place = unet.folder / unet.inside
+            given["unet"] = UNet2DConditionModel.from_pretrained(place, variant=unet.variant, **FILES)
+    variant = located.checkpoint.variant
+    pipeline = StableDiffusionXLPipeline.from_pretrained(
+        folder, variant=variant, add_watermarker=False, **given, **FILES
+    )
+    if located.spec.options.get("sampler") == "lcm":
+        pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
+    return pipeline
+
+
+PIPELINES = {"reno.generators.stable_diffusion": _stable_diffusion, "reno.generators.sdxl": _sdxl}
+"""By a generator's module, what loads diffusers' pipeline of its folders in float32."""
 
 
 @dataclass(frozen=True)

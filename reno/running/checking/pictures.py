@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import urllib.request
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+import reno
 from reno.letters.sizes import in_bytes
 from reno.running.checking.published import KnownPicture
 from reno.spec.errors import typed_line
@@ -27,7 +27,7 @@ class NoPicture(Exception):
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reno-bench" / "pictures"
+    return reno.cache_folder() / "pictures"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from reno.running.pool import ModelPool, Models
 from reno.spec.errors import BadInput, typed_line
 from reno.spec.job import EvaluatorSpec, Execution, JobSpec
 from reno.spec.prompts import Prompt
+from reno.spec.trial import TrialSpec
 from reno.store.records import JUDGED
 from reno.store.staging import scratch
 
@@ -46,9 +47,19 @@ class Judging:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What text encoders take that are let go before anything else is loaded."""
+
+    weights: int
+    """Bytes of their weights."""
+    peak: int
+    """Peak bytes of all tensors on the device, while one prompt is encoded."""
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Bytes that the tensors of a job take on its device. The job has two phases: the optimisation, then the judges,
-    one after the other."""
+    one after the other. Before them comes a third where text encoders are let go before the rest is loaded."""
 
     dtype: str
     execution: Execution
@@ -65,6 +76,8 @@ class Prediction:
     judging: tuple[Judging, ...] = ()
     unknown: dict[str, str] = field(default_factory=dict)
     """The judges that could not be rehearsed, by name, each with the reason. They are not in `judging`."""
+    reading: Reading | None = None
+    """None where the text encoders stay loaded; then they are in `weights` wherever they are on the device."""
 
     @property
     def weight_bytes(self) -> int:
@@ -77,16 +90,18 @@ class Prediction:
         return self.alone if batch == 1 else int((self.pair + (batch - 2) * self.another).max())
 
     def peak(self, batch: int) -> int:
-        """The most bytes alive at once in either phase."""
+        """The most bytes alive at once in any phase."""
         return max(peak for peak, _ in self.phases(batch))
 
     def phases(self, batch: int) -> list[tuple[int, int]]:
-        """The peak bytes of the optimisation and of each judge, and how many of them are weights."""
+        """The peak bytes of the optimisation, of each judge, and of the reading of prompts if it is a phase of its own;
+        and how many of them are weights."""
         judges = [
             (judge.peak(batch), self.weight_bytes + (0 if judge.name in self.weights else judge.weights))
             for judge in self.judging
         ]
-        return [(self.optimising(batch), self.weight_bytes), *judges]
+        reading = [(self.reading.peak, self.reading.weights)] if self.reading else []
+        return [(self.optimising(batch), self.weight_bytes), *judges, *reading]
 
 
 def predict(job: JobSpec, device_type: str) -> Prediction:
@@ -123,6 +138,7 @@ def rehearse(plan: Plan, device_type: str) -> Prediction:
     """Rehearses a plan whose checkpoints are on this disk. Only their configurations are read."""
     loop = dataclasses.replace(plan, job=_shortened(plan.job), evaluators=())
     with rehearsal(device_type) as live:
+        reading = _rehearse_reading(loop, live)
         judges, unknown = _load_judges(plan.evaluators, live)
         models = ModelPool().load(loop, META)
         size = models.generator.image_size
@@ -131,7 +147,20 @@ def rehearse(plan: Plan, device_type: str) -> Prediction:
         judging = _rehearse_judges(judges, unknown, plan.job.prompts, size, live)
     assert len(pair) == len(three), "a batch of three runs other operations than a batch of two"
     numbers = int(alone.max()), pair, three - pair
-    return Prediction(plan.dtype, models.execution, size, weights, *numbers, judging, unknown)
+    return Prediction(plan.dtype, models.execution, size, weights, *numbers, judging, unknown, reading)
+
+
+def _rehearse_reading(plan: Plan, live: LiveBytes) -> Reading | None:
+    """The longest prompt read by text encoders that are let go afterwards; None where they stay loaded."""
+    embeddings = ModelPool().embeddings(plan.generator, getattr(torch, plan.dtype), META)
+    if embeddings is None:
+        return None
+    before = live.now
+    encode = embeddings.load()
+    weights = live.now - before
+    live.restart()
+    encode(_longest(plan).prompt.text)
+    return Reading(weights, max(live.timeline) - before)
 
 
 def predict_judging(
@@ -211,11 +240,15 @@ def _shortened(job: JobSpec) -> JobSpec:
 
 def _timeline(plan: Plan, models: Models, live: LiveBytes, batch: int) -> np.ndarray:
     """Bytes alive after each allocation of a batch that repeats the longest prompt, without judges."""
-    longest = max(plan.trials, key=lambda trial: len(trial.prompt.text))
     live.restart()
-    for _ in run_batch([longest] * batch, plan.job.settings, plan.job.metric.name, models):
+    for _ in run_batch([_longest(plan)] * batch, plan.job.settings, plan.job.metric.name, models):
         pass
     return np.array(live.timeline, dtype=np.int64)
+
+
+def _longest(plan: Plan) -> TrialSpec:
+    """The trial with the longest prompt."""
+    return max(plan.trials, key=lambda trial: len(trial.prompt.text))
 
 
 def _weights_by_part(models: Models, judges: Sequence[_Judge]) -> dict[str, int]:

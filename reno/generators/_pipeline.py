@@ -1,0 +1,51 @@
+"""What the generators made of diffusers' pipelines share: knobs that are checked, and the image decoder's dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from reno.spec.errors import BadInput
+
+MOST_PIXELS = 4096
+"""The longest side of an image; a longer one is a slip of the hand."""
+
+
+def image_sides(height: int | None, width: int | None, usual: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The (height, width) of the images, pixels. None: the usual one. Raises BadInput unless both are multiples of
+    `multiple`."""
+    sides = []
+    for name, given, own in (("height", height, usual[0]), ("width", width, usual[1])):
+        side = own if given is None else given
+        if isinstance(side, bool) or not isinstance(side, int) or side % multiple or not 0 < side <= MOST_PIXELS:
+            near = min(max(multiple, round(side / multiple) * multiple), MOST_PIXELS) if _is_number(side) else own
+            raise BadInput(
+                f"models.generator.{name} must be a multiple of {multiple}, {multiple} to {MOST_PIXELS} pixels, not "
+                f"{given!r}; for example {near}"
+            )
+        sides.append(side)
+    return sides[0], sides[1]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+
+
+def check_steps(steps: int, most: int) -> None:
+    """Raises BadInput if the generator was not made for so many steps."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
+        allowed = "1: these models make an image in one step" if most == 1 else f"a whole number, 1 to {most}"
+        raise BadInput(f"models.generator.steps must be {allowed}, not {steps!r}")
+
+
+def vae_dtype(dtype: torch.dtype, config: Mapping[str, Any]) -> torch.dtype:
+    """The dtype in which an image decoder runs where the rest runs in `dtype`: float32 for one that overflows in
+    float16 and says so (`force_upcast`), as diffusers' pipelines have it."""
+    return torch.float32 if dtype == torch.float16 and config.get("force_upcast", True) else dtype
+
+
+def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that decide an image: without those that are left to the model, and without `steps` where it is 1."""
+    return {key: value for key, value in options.items() if value is not None and (key, value) != ("steps", 1)}
