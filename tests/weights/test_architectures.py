@@ -32,6 +32,7 @@ FULL_PARAMETERS = {
     ("imagereward", ""): 446_206_689,  # counted
     ("aesthetic", ""): 304_894_177,  # counted
     ("siglip2", ""): 375_187_970,  # counted
+    ("blip2_itm", ""): 1_172_032_258,  # counted
     ("taesd", ""): 2_445_063,  # counted
     **{
         (name, part): count
@@ -261,9 +262,15 @@ def test_any_text_becomes_tokens(tiny, name, text):
 
     what = architecture(name, "tiny")
     tokenizer = AutoTokenizer.from_pretrained(tiny(name) / what.tokenizers[0].folder)
-    limit = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512, "siglip2": 64, "imagereward": 512}.get(
-        name, 77
-    )
+    limit = {
+        "owlv2": 16,
+        "blip": 512,
+        "blip_large": 512,
+        "blip_vqa": 512,
+        "siglip2": 64,
+        "imagereward": 512,
+        "blip2_itm": 512,
+    }.get(name, 77)
     assert tokenizer.model_max_length == limit
     tokens = tokenizer(text, truncation=True, padding="max_length").input_ids
     assert len(tokens) == limit
