@@ -27,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background
 quieten_libraries()  # the libraries look once, as they are imported: before the first fixture, as before the first job
 
 NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "clip_vit_l", "mask2former", "owlv2",
-         "pickscore", "siglip2", "hpsv2", "imagereward", "aesthetic", "taesd")  # fmt: skip
+         "pickscore", "siglip2", "hpsv2", "imagereward", "aesthetic", "blip2_itm", "taesd")  # fmt: skip
 OF_GENERATORS = ("sdxl_turbo", "sdxl_base", "sdxl_vae", "hyper_sdxl", "dmd2_sdxl")
 """Those that no metric and no judge takes."""
 

@@ -178,7 +178,7 @@ def _pairs(values: dict[str, Any]) -> list[str]:
     return [f"{key}={values[key]}" for key in sorted(values)]
 
 
-BUILT_ON = {"pickscore": "clip", "hpsv2": "clip", "aesthetic": "clip", "imagereward": "blip"}
+BUILT_ON = {"pickscore": "clip", "hpsv2": "clip", "aesthetic": "clip", "imagereward": "blip", "blip2_itm": "blip"}
 """Kinds of metric that are another kind's model, trained further."""
 
 

@@ -14,6 +14,7 @@ elsewhere.
 | clip        | logit_scale * cosine (logit_scale: 100 at most)  | -100 to 100               | 100             |
 | blip, itm   | log-odds that text and image match (ITM head)    | unbounded; 0 is undecided | 100             |
 | blip, itc   | 100 * cosine (ITC head)                          | -100 to 100               | 100             |
+| blip2_itm   | log-odds that text and image match (ITM head)    | unbounded; 0 is undecided | 100             |
 | siglip2     | log-odds that text and image match               | unbounded; 0 is undecided | 100             |
 | pickscore   | logit_scale * cosine                             | -100 to 100; near 20      | 30              |
 | hpsv2       | cosine                                           | -1 to 1; near 0.28        | 1               |

@@ -33,6 +33,7 @@ the last digit; for the others no exact figure was found:
 | aesthetic         | openai/clip-vit-large-patch14 and a head                |                |    304,894,177 |
 | pickscore         | yuvalkirstain/PickScore_v1                              |                |    986,109,441 |
 | siglip2           | google/siglip2-base-patch16-224                         |                |    375,187,970 |
+| blip2_itm         | Salesforce/blip2-itm-vit-g                              |                |  1,172,032,258 |
 | taesd             | madebyollin/taesd                                       |                |      2,445,063 |
 | sana_sprint       | Efficient-Large-Model/Sana_Sprint_0.6B_1024px_diffusers | transformer    |    593,501,216 |
 |                   |                                                         | vae            |    312,250,275 |

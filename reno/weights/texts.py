@@ -72,6 +72,11 @@ def text_limit(tokenizer, text_config) -> int:
     return min(tokenizer.model_max_length, getattr(text_config, POSITIONS, tokenizer.model_max_length))
 
 
+TEXT_CONFIGS = ("qformer_config", "text_config")
+"""Parts of a configuration that a text encoder has, the first that is there. (BLIP-2's text_config is of a language
+model, which its image-text matching does not use.)"""
+
+
 class TooLong(BadInput):
     """A text has more tokens than a text encoder reads."""
 
@@ -147,13 +152,14 @@ class TextReader:
             config = AutoConfig.from_pretrained(self.encoder, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise BadInput(f"cannot read {self.encoder / 'config.json'}: {first_line(error)}") from None
-        return getattr(config, "text_config", config)
+        reads = [key for key in TEXT_CONFIGS if hasattr(config, key)]
+        return getattr(config, reads[0]) if reads else config
 
     @cached_property
     def _stated(self) -> int:
         """The limit as the two files state it; 0 if they leave it to transformers."""
         config = read_config(self.encoder)
-        texts = config.get("text_config") or config
+        texts = next((config[key] for key in TEXT_CONFIGS if config.get(key)), config)
         stated = [read_config(self.folder, "tokenizer_config.json").get("model_max_length")]
         if texts.get("model_type") not in RELATIVE:
             stated.append(texts.get(POSITIONS))

@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from reno.metrics import pickscore, siglip2
+from reno.metrics import blip2_itm, pickscore, siglip2
 from reno.spec.errors import BadInput
+from tests.metrics.originals import attention, linear, norm
 
 CPU = torch.device("cpu")
 PROMPTS = ["a gold bench and a green clock", "a car"]
 BEST = {
     "clip_vit_l": 100.0, "pickscore": 30.0, "siglip2": 100.0, "hpsv2": 1.0, "imagereward": 2.0, "aesthetic": 10.0,
+    "blip2_itm": 100.0,
 }  # fmt: skip
 """The score at which the loss is 0: the paper's for the four that it has."""
 every = pytest.mark.parametrize("name", BEST)
@@ -104,6 +106,96 @@ def test_pickscore_is_the_models_own_logit(tiny, images):
     with torch.no_grad():
         expected = model(**tokens, pixel_values=metric.preprocess(images.double())).logits_per_image.diagonal()
         torch.testing.assert_close(metric(images.double(), metric.encode(PROMPTS)), expected)
+
+
+# --- BLIP-2 -----------------------------------------------------------------------------------------------------------
+
+
+def test_blip2_is_the_models_own_log_odds(tiny, images):
+    from transformers import AutoTokenizer, Blip2ForImageTextRetrieval
+
+    metric = blip2_itm.load(tiny / "blip2_itm", dtype=torch.float64, device=CPU)
+    model = Blip2ForImageTextRetrieval.from_pretrained(tiny / "blip2_itm", dtype=torch.float64).eval()
+    tokens = AutoTokenizer.from_pretrained(tiny / "blip2_itm")(PROMPTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        given = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
+        pixels = metric.preprocess(images.double())
+        logits = model(pixel_values=pixels, use_image_text_matching_head=True, **given).logits_per_image
+        torch.testing.assert_close(metric(images.double(), metric.encode(PROMPTS)), logits[:, 1] - logits[:, 0])
+
+
+def test_blip2_written_out(tiny, images):
+    """The image's patches and a class token through pre-norm layers; then queries and text attend to each other, the
+    queries look at the image in layers 0, 2, ... and have feed-forward layers of their own: from the paper's
+    description, with the weights alone."""
+    from safetensors.torch import load_file
+    from torch.nn.functional import conv2d, gelu
+
+    metric = blip2_itm.load(tiny / "blip2_itm", dtype=torch.float64, device=CPU)
+    weights = {key: value.double() for key, value in load_file(tiny / "blip2_itm" / "model.safetensors").items()}
+    prompt = PROMPTS[0]
+    pixels = metric.preprocess(images[:1].double())
+
+    key = "vision_model.embeddings"
+    patches = conv2d(
+        pixels, weights[f"{key}.patch_embedding.weight"], weights[f"{key}.patch_embedding.bias"], stride=12
+    )
+    x = (
+        torch.cat([weights[f"{key}.class_embedding"], patches.flatten(2).mT], dim=1)
+        + weights[f"{key}.position_embedding"]
+    )
+    for layer in ("vision_model.encoder.layers.0", "vision_model.encoder.layers.1"):
+        q, k, v = linear(weights, f"{layer}.self_attn.qkv", norm(weights, f"{layer}.layer_norm1", x, 1e-6)).chunk(3, -1)
+        x = x + linear(weights, f"{layer}.self_attn.projection", attention(q, k, v, 3))
+        inner = gelu(linear(weights, f"{layer}.mlp.fc1", norm(weights, f"{layer}.layer_norm2", x, 1e-6)))
+        x = x + linear(weights, f"{layer}.mlp.fc2", inner)
+    seen = norm(weights, "vision_model.post_layernorm", x, 1e-6)
+
+    ids = metric.tokenizer(prompt).input_ids
+    text = (
+        weights["embeddings.word_embeddings.weight"][ids] + weights["embeddings.position_embeddings.weight"][: len(ids)]
+    )
+    x = norm(weights, "qformer.layernorm", torch.cat([weights["query_tokens"], text[None]], dim=1), 1e-12)
+    queries = weights["query_tokens"].shape[1]
+
+    def attended(name, x, around):
+        q, k, v = (
+            linear(weights, f"{name}.attention.{part}", y)
+            for part, y in zip(("query", "key", "value"), (x, around, around), strict=True)
+        )
+        return norm(
+            weights,
+            f"{name}.output.LayerNorm",
+            linear(weights, f"{name}.output.dense", attention(q, k, v, 4)) + x,
+            1e-12,
+        )
+
+    def fed(name, x, of):
+        inner = gelu(linear(weights, f"{name}.intermediate{of}.dense", x))
+        return norm(
+            weights, f"{name}.output{of}.LayerNorm", linear(weights, f"{name}.output{of}.dense", inner) + x, 1e-12
+        )
+
+    for place in range(3):
+        name = f"qformer.encoder.layer.{place}"
+        x = attended(f"{name}.attention", x, x)
+        asking, read = x[:, :queries], x[:, queries:]
+        if place % 2 == 0:
+            asking = attended(f"{name}.crossattention", asking, seen)
+        x = torch.cat([fed(name, asking, "_query"), fed(name, read, "")], dim=1)
+    mismatch, match = linear(weights, "itm_head", x[:, :queries]).mean(1)[0]
+    with torch.no_grad():
+        torch.testing.assert_close(metric(images[:1].double(), metric.encode([prompt]))[0], match - mismatch)
+
+
+def test_blip2s_q_former_stays_in_float32_beside_float16(tiny, images):
+    metric = blip2_itm.load(tiny / "blip2_itm", dtype=torch.float16, device=CPU)
+    kept = {key: value.dtype for key, value in metric.model.named_parameters()}
+    assert kept["qformer.layernorm.weight"] == torch.float32 and kept["itm_head.weight"] == torch.float16
+    wide = blip2_itm.load(tiny / "blip2_itm", dtype=torch.float32, device=CPU)
+    scores = metric(images, metric.encode(PROMPTS))
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, wide(images, wide.encode(PROMPTS)), atol=0.02, rtol=0.02)
 
 
 # --- SigLIP 2 ---------------------------------------------------------------------------------------------------------

@@ -241,6 +241,7 @@ def test_what_cannot_be_predicted_gets_one_sentence(words, sentence, capsys):
         ("hpsv2", 6.1),
         ("imagereward", 4.7),
         ("aesthetic", 3.9),
+        ("blip2_itm", 7.0),
         ("reno", 8.0),
     ],
 )

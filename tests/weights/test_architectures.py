@@ -40,6 +40,7 @@ FULL_PARAMETERS = {
     ("imagereward", ""): 446_206_689,  # counted
     ("aesthetic", ""): 304_894_177,  # counted
     ("siglip2", ""): 375_187_970,  # counted
+    ("blip2_itm", ""): 1_172_032_258,  # counted
     ("taesd", ""): 2_445_063,  # counted
     ("sana_sprint", "transformer"): 593_501_216,  # counted; the paper says 0.6 billion
     ("sana_sprint", "vae"): 312_250_275,  # counted
@@ -281,7 +282,7 @@ def test_vqa_answers(tiny):
 def test_any_text_becomes_tokens(tiny, name, text):
     what = architecture(name, "tiny")
     limits = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512, "siglip2": 64, "imagereward": 512}
-    limits |= {"sana_sprint": 8192, "sana_sprint_1600m": 8192, "pixart_alpha": 512}
+    limits |= {"sana_sprint": 8192, "sana_sprint_1600m": 8192, "pixart_alpha": 512, "blip2_itm": 512}
     for kind in what.tokenizers:
         tokenizer = load_tokenizer(tiny(name) / kind.folder)
         limit = 512 if kind.folder == "tokenizer_2" and name == "flux_schnell" else limits.get(name, 77)

@@ -24,12 +24,13 @@ def picture(height: int, width: int) -> np.ndarray:
     return (waves + noise).clip(0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ["clip", "blip", "clip_vit_h", "blip_large", "siglip2"])
+@pytest.mark.parametrize("name", ["clip", "blip", "clip_vit_h", "blip_large", "siglip2", "blip2_itm"])
 @pytest.mark.parametrize("size", SIZES)
 def test_pixel_values_are_the_processors_within_two_levels(tiny, name, size):
     from transformers import BlipImageProcessorPil, CLIPImageProcessorPil, SiglipImageProcessorPil
 
     kinds = {"clip": CLIPImageProcessorPil, "blip": BlipImageProcessorPil, "siglip2": SiglipImageProcessorPil}
+    kinds["blip2"] = BlipImageProcessorPil
     processor = kinds[name.partition("_")[0]].from_pretrained(tiny / name)
     pixels = picture(*size)
     expected = processor(Image.fromarray(pixels), return_tensors="pt").pixel_values

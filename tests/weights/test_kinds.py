@@ -52,7 +52,7 @@ def test_a_module_without_what_its_room_needs_is_refused(own):
 
 def test_a_rooms_kinds_are_its_modules():
     assert kinds("reno.metrics") == [
-        "aesthetic", "blip", "clip", "hpsv2", "imagereward", "pickscore", "siglip2",
+        "aesthetic", "blip", "blip2_itm", "clip", "hpsv2", "imagereward", "pickscore", "siglip2",
     ]  # fmt: skip
     assert kinds("reno.methods") == [
         "best_of_n", "decoder_only", "dno", "evolution", "gper", "halving", "mpgr", "none", "reno", "ses", "zero_order",

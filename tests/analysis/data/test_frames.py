@@ -116,7 +116,14 @@ def test_a_metric_without_weights_is_named_by_its_kind_and_options_where_its_lab
 
 @pytest.mark.parametrize(
     ("kind", "family"),
-    [("hpsv2", "clip"), ("imagereward", "blip"), ("mine.pickscore", "pickscore"), ("siglip2", "siglip2"), ("a.b", "b")],
+    [
+        ("hpsv2", "clip"),
+        ("imagereward", "blip"),
+        ("mine.pickscore", "pickscore"),
+        ("siglip2", "siglip2"),
+        ("blip2_itm", "blip"),
+        ("a.b", "b"),
+    ],
 )
 def test_a_metric_is_of_the_family_that_it_is_built_on(kind, family):
     assert _family(kind) == family
