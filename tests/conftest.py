@@ -12,6 +12,7 @@ from pathlib import Path
 # The tests' models and tables are small: two test processes with two threads each wait for one another. The numerical
 # libraries read this as they are imported.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "passive"  # a test that needs more threads waits asleep, and takes no core from another
 os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -12,14 +12,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from reno.config.conf import OWN, Chosen, Conf, references_in
-from reno.config.overrides import check
+from reno.config.overrides import check, parsed
 from reno.config.page import RUN, Page
 from reno.config.search import prepare_hydra
 from reno.config.words import TEXTS, Words, search_path
@@ -86,8 +85,7 @@ def values_of(config, page: Page, settings=None) -> Chosen:
     references = references_in(OmegaConf.to_container(config, resolve=False))
     if settings is None:
         return Chosen(values, references)
-    typed = OverridesParser.create().parse_overrides(list(settings.overrides.task))
-    names = [name for one in typed for name in _names(one.key_or_group, one.value())]
+    names = [name for one in map(parsed, settings.overrides.task) for name in _names(one.key_or_group, one.value())]
     return Chosen(values, references, frozenset(names), settings.runtime.choices.get("models"))
 
 

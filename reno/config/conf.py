@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ OWN = HOME / "conf"
 """The conf/ that comes with the code."""
 STUDIES = "experiments"
 """The one group that lies beside conf/, and not in it."""
+CHANGING = re.compile(rb"\$\{(?!checkout:\})[^}]*[:$]")
+"""In a file: what may stand for another value the next time, as `${oc.env:NAME}` does."""
 LONGEST_NAME = 200
 """Letters of a file's name; a longer one is not looked for."""
 
@@ -55,22 +59,34 @@ class Conf:
     def named(self, knob: str, group: str, name: str) -> Chosen:
         """The contents of <group>/<name>.yaml, with its references resolved. Raises BadInput if the file is not there
         or cannot be read."""
-        from omegaconf import OmegaConf  # slow to import, and neither --help nor tab completion needs it
-        from omegaconf.errors import OmegaConfBaseException
+        from omegaconf.errors import OmegaConfBaseException  # slow to import, and --help does not need it
 
         path = None if "/" in name else self.path(group, f"{name}.yaml")
         if path is None:
             known = self.options(group)
             raise BadInput(f"{knob}={name} is not known; use {', '.join(known) or 'none'}{did_you_mean(name, known)}")
-        register_resolver()
         try:
-            config = OmegaConf.create({group: OmegaConf.load(path)})
-            values = OmegaConf.to_container(config, resolve=True)[group]
+            text = path.read_bytes()
+            found = (_read if CHANGING.search(text) else _read_once)(path, group, text)
         except (OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
             raise BadInput(f"{path} cannot be read ({first_line(error)})") from None
-        if not isinstance(values, dict):
+        if not isinstance(found.values, dict):
             raise BadInput(f"{path} must hold keys and values")
-        return Chosen(values, references_in(OmegaConf.to_container(config, resolve=False)))
+        return replace(found, values=deepcopy(found.values))
+
+
+def _read(path: Path, group: str, text: bytes) -> Chosen:
+    """The contents of a file, which may be no mapping. text: what it holds now."""
+    from omegaconf import OmegaConf
+
+    register_resolver()
+    config = OmegaConf.create({group: OmegaConf.load(path)})
+    values = OmegaConf.to_container(config, resolve=True)[group]
+    return Chosen(values, references_in(OmegaConf.to_container(config, resolve=False)))
+
+
+_read_once = lru_cache(maxsize=256)(_read)
+"""The same: a job looks into every metric's and judge's file, which takes 0.1 s, and a sweep has many jobs."""
 
 
 def references_in(values: object) -> frozenset[str]:

@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
@@ -59,12 +60,7 @@ class Page:
 
     def knobs(self) -> list[Knob]:
         """Every knob, in the order of the page."""
-        text = (OWN / f"{self.name}.yaml").read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
-        chosen = [item for item in values.pop("defaults", []) if isinstance(item, dict)]
-        groups = [name for item in chosen for name in item if not name.startswith("override ")]
-        values.pop("hydra", None)
-        return _knobs_in(text, (*groups, *values), groups)
+        return list(_knobs_of((OWN / f"{self.name}.yaml").read_text(encoding="utf-8")))
 
     def details(self, knob: Knob) -> list[Knob]:
         """The keys of a detailed knob's default choice; empty for another knob."""
@@ -95,6 +91,16 @@ class Page:
             studies = ", ".join(conf.options("experiments"))
             lines += ["", textwrap.fill(f"experiments (with +experiments=NAME): {studies}", width)]
         return "\n".join([*lines, "", self.examples])
+
+
+@lru_cache(maxsize=32)
+def _knobs_of(text: str) -> tuple[Knob, ...]:
+    """The knobs of a page's text. They are asked for several times a job."""
+    values = yaml.safe_load(text)
+    chosen = [item for item in values.pop("defaults", []) if isinstance(item, dict)]
+    groups = [name for item in chosen for name in item if not name.startswith("override ")]
+    values.pop("hydra", None)
+    return tuple(_knobs_in(text, (*groups, *values), groups))
 
 
 def _knobs_in(text: str, names: Iterable[str], groups: Collection[str] = ()) -> list[Knob]:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from reno.config.conf import OWN, Conf, references_in
-from reno.config.search import StudySource
+from reno.config.search import ConfSource, StudySource
 from reno.spec.errors import BadInput
 
 
@@ -68,6 +68,25 @@ def test_references_are_resolved_and_known(both):
     assert found.values["terms"] == [{"h": "itm", "r": 3}] and found.references == {"metric.head", "...x"}
 
 
+def test_a_file_that_changes_is_read_anew(both):
+    """Files are kept parsed while their text stays; what one caller does to the values, no other sees."""
+    path = both.folders[0] / "metric" / "a.yaml"
+    path.write_text("terms: [{h: 1}]\n")
+    both.named("metric", "metric", "a").values["terms"][0]["h"] = 2
+    assert both.named("metric", "metric", "a").values == {"terms": [{"h": 1}]}
+    path.write_text("terms: [{h: 3}]\n")
+    assert both.named("metric", "metric", "a").values == {"terms": [{"h": 3}]}
+
+
+@pytest.mark.parametrize("value", ["${oc.env:COLOUR}", "${metric.${oc.env:COLOUR}}"])
+def test_a_value_of_the_environment_is_asked_for_each_time(both, monkeypatch, value):
+    path = both.folders[0] / "metric" / "a.yaml"
+    path.write_text(f"name: '{value}'\nred: red\nblue: blue\n")
+    for colour in ("red", "blue"):
+        monkeypatch.setenv("COLOUR", colour)
+        assert both.named("metric", "metric", "a").values["name"] == colour
+
+
 def test_references_are_found_at_any_depth():
     values = {"a": "${x.y} and ${z}", "b": [{"c": "${.d}"}, 3, None], "e": "no ${oc.env:HOME} $x {y}"}
     assert references_in(values) == {"x.y", "z", ".d"}
@@ -84,6 +103,20 @@ def test_studies_lie_beside_conf_and_in_the_users_own_folders(tmp_path):
     (tmp_path / "experiments" / "own.yaml").touch()
     assert Conf().path("experiments", "report.yaml") == OWN.parent / "experiments" / "report.yaml"
     assert {"report", "own"} <= set(Conf((OWN, tmp_path)).options("experiments"))
+
+
+def test_a_file_of_conf_that_changes_is_composed_anew(tmp_path):
+    """Hydra gets a copy of its own of what was parsed: it takes the defaults out of it."""
+    (tmp_path / "metric").mkdir()
+    source = ConfSource("main", f"conf://{tmp_path}")
+    for text, weight in (("weight: 1\n", 1), ("weight: 2\n", 2)):
+        (tmp_path / "metric" / "a.yaml").write_text("# @package _global_\ndefaults: [b]\n" + text)
+        first, second = (source.load_config("metric/a") for _ in range(2))
+        assert first.config == {"defaults": ["b"], "weight": weight} and first.header == {"package": "_global_"}
+        del first.config["defaults"]
+        first.defaults_list = ["c"]
+        assert second.config == {"defaults": ["b"], "weight": weight} and second.defaults_list != ["c"]
+        assert (second.path, second.provider) == (f"conf://{tmp_path}", "main")
 
 
 def test_of_the_folder_that_holds_the_studies_hydra_sees_nothing_else(tmp_path):

@@ -205,28 +205,28 @@ def fails_above(monkeypatch, most, error, after=0):
     return sizes
 
 
-@pytest.mark.parametrize(
-    ("error", "after"),
-    [
+def test_out_of_memory_halves_the_batch_and_changes_no_result(run, tmp_path, monkeypatch, capsys):
+    run(FOUR, "batch_size=1")
+    alone = {trial.id: trial.trace().drop(columns="seconds") for trial in Store(tmp_path / "results")}
+    for number, (error, after) in enumerate((
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 0),
         (RuntimeError("could not create a primitive"), 1),
         (MemoryError(), 0),
-    ],
-)
-def test_out_of_memory_halves_the_batch_and_changes_no_result(run, tmp_path, monkeypatch, capsys, error, after):
-    run(FOUR, "batch_size=1")
-    (tmp_path / "results").rename(tmp_path / "alone")
-    alone = {trial.id: trial for trial in Store(tmp_path / "alone")}
-    sizes = fails_above(monkeypatch, 1, error, after)
-    outcome = run(FOUR, "batch_size=4")
-    assert (len(outcome.done), outcome.failed, outcome.status) == (4, {}, 0)
-    assert sizes == [4, 2]  # and not again for the second half
-    said = capsys.readouterr().err
-    assert "out of memory with 4 trials side by side; going on with 2" in said
-    assert "out of memory with 2 trials side by side; going on with 1" in said
-    for trial in Store(tmp_path / "results"):
-        assert trial.trace().drop(columns="seconds").equals(alone[trial.id].trace().drop(columns="seconds"))
-        assert trial.record.provenance.batch.size == trial.record.timings.batch_size == 1
+    )):  # fmt: skip
+        results = tmp_path / f"halved {number}"
+        with monkeypatch.context() as patch:
+            sizes = fails_above(patch, 1, error, after)
+            outcome = run(FOUR, "batch_size=4", f"results={results}")
+        assert (len(outcome.done), outcome.failed, outcome.status) == (4, {}, 0), error
+        assert sizes == [4, 2], error  # and not again for the second half
+        said = capsys.readouterr().err
+        assert "out of memory with 4 trials side by side; going on with 2" in said, error
+        assert "out of memory with 2 trials side by side; going on with 1" in said, error
+        trials = list(Store(results))
+        assert {trial.id for trial in trials} == set(alone)
+        for trial in trials:
+            assert trial.trace().drop(columns="seconds").equals(alone[trial.id]), error
+            assert trial.record.provenance.batch.size == trial.record.timings.batch_size == 1
 
 
 def test_a_trial_that_does_not_fit_alone_fails_with_what_to_change(run, tmp_path, monkeypatch):
