@@ -53,7 +53,7 @@ readme-answer: setup ## the report, and its figure and headline table into READM
 	$(BIN)/python -m analysis "results=$$RESULTS" "out=$$OUT" readme=README.md
 
 test: setup ## the fast tests, in two processes
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
