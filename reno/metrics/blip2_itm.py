@@ -70,8 +70,7 @@ class Blip2ItmMetric(Metric):
             query_embeds=torch.cat([queries, encoded.embeddings], dim=1),
             query_length=count,
             attention_mask=torch.cat([encoded.mask.new_ones(queries.shape[:2]), encoded.mask], dim=1),
-            encoder_hidden_states=seen,
-            encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
+            encoder_hidden_states=seen,  # without a mask: every patch is seen
         ).last_hidden_state
         head = self.model.itm_head
         logits = at_least_float32(head(hidden[:, :count].to(head.weight.dtype)))

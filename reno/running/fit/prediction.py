@@ -124,6 +124,20 @@ def predictions(job: JobSpec, device_type: str) -> tuple[Prediction, ...]:
     return dataclasses.replace(without, **judges), with_it
 
 
+def predict_alone(job: JobSpec, device_type: str) -> list[tuple[int, int]]:
+    """The phases, as `Prediction.phases` gives them, of a job with one trial at a time and without judges. One
+    rehearsal, where `predict` needs three. Raises BadInput as the job would."""
+    with scratch("memory") as folder:
+        plan = plan_without_weights(job, device_type, folder)
+        plan = dataclasses.replace(plan, job=_shortened(plan.job), evaluators=())
+        with rehearsal(device_type) as live:
+            reading = _rehearse_reading(plan, live)
+            models = ModelPool().load(plan, META)
+            peak = int(_timeline(plan, models, live, 1).max())
+            loop = peak, sum(_weights_by_part(models, ()).values())
+    return [loop, (reading.peak, reading.weights)] if reading else [loop]
+
+
 def rehearsed_growth(plan: Plan, device_type: str, batch: int) -> int:
     """The most bytes alive at once in a batch of this size, beside the weights. One rehearsal, where `rehearse` needs
     three."""
