@@ -240,12 +240,12 @@ def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerat
                 f"{did_you_mean(part.name, known)}"
             )
     inside = {part.name: part.checkpoint.inside for part in spec.parts}
-    folders = folders_read(getattr(module, "FOLDERS", ("",)), inside)
-    checkpoint = find(spec.model.checkpoint, spec.model.knob, folders) if spec.model else None
-    parts = {
+    parts = {  # first, since one that cannot be had is told before anything is fetched
         part.name: replace(find(part.checkpoint, part.knob, (inside[part.name],)), inside=inside[part.name])
         for part in spec.parts
     }
+    folders = folders_read(getattr(module, "FOLDERS", ("",)), inside)
+    checkpoint = find(spec.model.checkpoint, spec.model.knob, folders) if spec.model else None
     return LocatedGenerator(spec, checkpoint, _found(spec.decoder, find), parts)
 
 

@@ -9,7 +9,8 @@ kinds.py           a kind -> its module; checks the kind's options
 files.py           a checkpoint's files, looked at before they are read: a damaged one is told in one sentence
 loading.py parts.py   a folder -> a frozen module, whole or refused; a pipeline's parts, wherever each is from
 embeddings.py      prompts encoded once and kept, by text encoders that are then let go
-texts.py images.py its tokenizer, and its image processing as differentiable tensors
+texts.py sentencepiece.py   its tokenizer, also from SentencePiece's own file
+images.py          its image processing as differentiable tensors
 conversion.py pickled.py reward_models.py   rewards that are published as pickles, as folders
 architectures.py   the modules of the published checkpoints, as data (published/)
 folders.py vocabularies.py   a checkpoint's folder without its weights

@@ -77,7 +77,19 @@ def model_without_weights(model_class, folder: Path, dtype: torch.dtype):
             model = model_class.from_config(model_class.load_config(folder, local_files_only=True))
         else:
             model = model_class(model_class.config_class.from_pretrained(folder, local_files_only=True))
-    return torch.nn.Module.to(model, dtype).eval().requires_grad_(False)  # diffusers' own `to` warns of missing parts
+    model = torch.nn.Module.to(model, dtype)  # diffusers' own `to` warns of missing parts
+    if dtype == torch.float16:
+        _keep_wide(model)
+    return model.eval().requires_grad_(False)
+
+
+def _keep_wide(model: torch.nn.Module) -> None:
+    """Puts the layers back into float32 that transformers, as it loads a model in float16, leaves there: T5's second
+    matrix of each block overflows."""
+    wide = set(getattr(model, "_keep_in_fp32_modules", None) or ())
+    for name, module in model.named_modules():
+        if wide & set(name.split(".")):
+            module.float()
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,30 @@ def test_a_checkpoint_is_looked_for_by_its_knob_and_the_kinds_folders():
     assert asked == [(Checkpoint("/x"), "models.generator", ("text_encoder", "unet", "vae"))]
 
 
+def test_of_a_pipeline_is_read_what_no_other_checkpoint_gives_and_the_others_are_looked_for_first():
+    asked = []
+
+    def find(checkpoint, knob, folders):
+        asked.append((checkpoint.path, knob, folders))
+        return dataclasses.replace(WEIGHTS, identity=f"sha256:{checkpoint.path}")
+
+    def part(name, path, inside=""):
+        return NamedCheckpoint(name, Checkpoint(path, inside=inside), f"models.generator.parts.{name}")
+
+    model = NamedCheckpoint("generator", Checkpoint("x"), "models.generator")
+    parts = (part("unet", "u", "one.safetensors"), part("vae", "v", "inner"))
+    options = {"steps": 1, "most_steps": 4, "height": None, "width": 64}
+    located = locate_generator(GeneratorSpec("sdxl", model, options, parts=parts), find)
+    assert asked == [
+        ("u", "models.generator.parts.unet", ("one.safetensors",)),
+        ("v", "models.generator.parts.vae", ("inner",)),
+        ("x", "models.generator", ("text_encoder", "text_encoder_2", "unet/config.json")),
+    ]
+    assert [one.inside for one in located.parts.values()] == ["one.safetensors", "inner"] and not located.plain
+    identity = {"weights": "sha256:x", "options": {"width": 64}, "parts": {"unet": "sha256:u", "vae": "sha256:v"}}
+    assert located.identity == f"sdxl:{digest(identity)}"
+
+
 def test_what_a_dry_run_has_not_fetched_is_listed_once(compose):
     def find(checkpoint, knob, folders=("",)):
         wanted = None if knob == "models.generator" else ToFetch(knob, 1)

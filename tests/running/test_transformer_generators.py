@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from benchmarks.allocator import measured_peak
 from reno.config.compose import composed
@@ -10,11 +11,15 @@ from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.words import parse
 from reno.run import main
+from reno.running.checking.checking import CheckRequest, check_all
+from reno.running.checking.pictures import PictureSource
+from reno.running.checking.published import published_values
 from reno.running.fit.prediction import predict
 from reno.running.plan import make_plan
 from reno.running.pool import ModelPool
 from reno.running.reproducing import reproduce
 from reno.store.store import Store
+from reno.weights.checkpoints import CheckpointFinder
 from scripts.make_checkpoints import make_checkpoint
 
 OPTIONS = {
@@ -24,6 +29,8 @@ OPTIONS = {
 }
 FOLDERS = {"pixart_dmd": "pixart_alpha"}
 """The checkpoint with the pipeline, if it is called otherwise."""
+
+CPU = torch.device("cpu")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,6 +66,15 @@ def test_a_trial_is_run_and_reproduced_to_the_last_bit(words, tmp_path, name):
     for trial in trials:
         assert trial.record.scores.last != trial.record.scores.initial
     assert reproduce(trials[0], ModelPool()).identical
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_its_image_is_its_pipelines_by_the_programs_own_check(words, name):
+    """In one step, whatever number of steps is asked for."""
+    generator = job_of(words(name)).generator
+    no_pictures = PictureSource(None, False)
+    (result,) = check_all(CheckRequest(generator, {}, (), no_pictures, CPU, published_values(), CheckpointFinder()))
+    assert (result.check, result.verdict) == ("generator: an image", "ok"), result
 
 
 @pytest.mark.slow

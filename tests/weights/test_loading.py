@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from reno.spec.errors import BadInput
 from reno.weights.architectures import NAMES, ModelPart, architecture, class_of
 from reno.weights.files import read_json, shapes_in, weight_files, weights_entry
-from reno.weights.loading import load_model, load_part
+from reno.weights.loading import load_model, load_part, model_without_weights
+from scripts.make_checkpoints import make_checkpoint
 
 CPU = torch.device("cpu")
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 605157884\n"
@@ -34,7 +35,8 @@ def copied(tiny, tmp_path):
     """copied(name, part): a copy of the part alone, and its weight file."""
 
     def make(name: str, part: ModelPart) -> tuple[Path, Path]:
-        shutil.copytree(tiny / name / part.folder, tmp_path / "model" / part.folder)
+        made = make_checkpoint(name, "tiny", tiny)  # the fixture makes those that many tests use
+        shutil.copytree(made / part.folder, tmp_path / "model" / part.folder)
         (file,) = (tmp_path / "model" / part.folder).glob("*.safetensors")
         return tmp_path / "model", file
 
@@ -64,7 +66,9 @@ def test_every_part_that_lacks_a_weight_is_refused_with_its_name_and_file(copied
     gone = next(
         key
         for key in sorted(load_file(file))
-        if key.endswith("fc1.weight") or key in ("conv_out.weight", "decoder.layers.0.weight") or "conv_in" in key
+        if key.endswith(("fc1.weight", "wo.weight", "down_proj.weight"))
+        or key in ("conv_out.weight", "decoder.layers.0.weight", "proj_out.weight")
+        or "conv_in" in key
     )
     changed(file, lambda weights: weights.pop(gone))
     said = refusal(part, folder)
@@ -243,3 +247,18 @@ def test_a_whole_clip_may_stand_for_its_text_encoder(tiny, tmp_path):
     shutil.copytree(tiny / "clip", tmp_path / "text_encoder")
     expected = load_file(tiny / "clip" / "model.safetensors")["text_model.final_layer_norm.weight"]
     assert torch.equal(load(TEXT_ENCODER, tmp_path).final_layer_norm.weight, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_without_weights_a_t5_has_the_dtypes_that_it_has_with_them(tiny, dtype):
+    """In float16 transformers keeps the second matrix of each block in float32, or it would overflow."""
+    from transformers import T5EncoderModel
+
+    folder = make_checkpoint("pixart_alpha", "tiny", tiny) / "text_encoder"
+    loaded, skeleton = (
+        load_model(T5EncoderModel, folder, dtype, CPU),
+        model_without_weights(T5EncoderModel, folder, dtype),
+    )
+    dtypes = {name: weight.dtype for name, weight in loaded.named_parameters()}
+    assert dtypes == {name: weight.dtype for name, weight in skeleton.named_parameters()}
+    assert len(set(dtypes.values())) == (2 if dtype == torch.float16 else 1)

@@ -22,9 +22,10 @@ from reno.evaluators.detector import Detector
 from reno.evaluators.finders import WordDetector
 from reno.evaluators.spatial import SpatialJudge
 from reno.metrics import Metric
-from reno.running.checking.libraries import PIPELINES, LibraryProcessor, levels_between, own_and_the_pipelines_image
+from reno.running.checking.libraries import LibraryProcessor, levels_between, own_and_the_pipelines_image
 from reno.running.checking.measures import MEASURES
 from reno.running.checking.pictures import NoPicture, PictureSource
+from reno.running.checking.pipelines import PIPELINES
 from reno.running.checking.published import PublishedValue, PublishedValues
 from reno.running.plan import LocatedEvaluator, locate_evaluator, locate_generator, locate_metric
 from reno.running.pool import ModelPool

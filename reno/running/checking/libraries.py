@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from reno.running.checking.pipelines import PIPELINES
 from reno.running.plan import LocatedGenerator
 from reno.running.pool import ModelPool
 from reno.weights.images import Preprocessing, from_uint8, to_uint8
-from reno.weights.reading import is_file
 
 PROMPT = "a red car and a blue cup"
 
@@ -37,50 +37,11 @@ def own_and_the_pipelines_image(located: LocatedGenerator, device: torch.device)
     how = {"num_inference_steps": 1} if step is None else {"timesteps": [step], "num_inference_steps": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of `torch_dtype`, the only name that diffusers 0.32 knows
-        pipeline = PIPELINES[located.module.__name__](located)
+        pipeline, further = PIPELINES[located.module.__name__](located, latents.to(device))
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
-    how = {"latents": latents.to(device), "guidance_scale": 0.0, "output_type": "pt", **sides, **how}
+    how = {"output_type": "pt", **sides, **how, **further}
     return own, pipeline(PROMPT, **how).images.float().cpu()
-
-
-FILES = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-
-
-def _stable_diffusion(located: LocatedGenerator):
-    from diffusers import StableDiffusionPipeline
-
-    checkpoint, unused = located.checkpoint, {"safety_checker": None, "requires_safety_checker": False}
-    return StableDiffusionPipeline.from_pretrained(checkpoint.folder, variant=checkpoint.variant, **FILES, **unused)
-
-
-def _sdxl(located: LocatedGenerator):
-    """With the parts that are from elsewhere put in as their authors' pages say."""
-    from diffusers import AutoencoderKL, LCMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
-    from safetensors.torch import load_file
-
-    folder, given = located.checkpoint.folder, {}
-    if vae := located.parts.get("vae"):
-        given["vae"] = AutoencoderKL.from_pretrained(vae.folder / vae.inside, variant=vae.variant, **FILES)
-    if unet := located.parts.get("unet"):
-        if is_file(unet.inside):
-            config = UNet2DConditionModel.load_config(folder, subfolder="unet", local_files_only=True)
-            given["unet"] = UNet2DConditionModel.from_config(config)
-            given["unet"].load_state_dict(load_file(unet.folder / unet.inside))
-        else:
-            place = unet.folder / unet.inside
-            given["unet"] = UNet2DConditionModel.from_pretrained(place, variant=unet.variant, **FILES)
-    variant = located.checkpoint.variant
-    pipeline = StableDiffusionXLPipeline.from_pretrained(
-        folder, variant=variant, add_watermarker=False, **given, **FILES
-    )
-    if located.spec.options.get("sampler") == "lcm":
-        pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
-    return pipeline
-
-
-PIPELINES = {"reno.generators.stable_diffusion": _stable_diffusion, "reno.generators.sdxl": _sdxl}
-"""By a generator's module, what loads diffusers' pipeline of its folders in float32."""
 
 
 @dataclass(frozen=True)
