@@ -122,7 +122,7 @@ def refusal_of(plain):
         ("metric.terms=3", "metric.terms must list the metric's models, each with kind, model and weight, not 3"),
         ("metric.terms=[3]", "metric.terms.0 must hold keys and values, not 3"),
         ("models.generator.kind=flow",
-         "generator kind 'flow' is not a module; use stable_diffusion or the dotted path of "
+         f"generator kind 'flow' is not a module; use {', '.join(kinds('reno.generators'))} or the dotted path of "
          "your own module"),
         ("study=[]", "study must be a text, not []"),
         ("study=''", "study must be a text, not ''"),
