@@ -143,7 +143,7 @@ def test_a_size_that_is_asked_for_is_not_cropped(tiny, monkeypatch):
 def test_a_vocabulary_without_yes_no_or_enc_is_not_one_of_questions(vqa, tiny, monkeypatch):
     """The question's first token is the last of the vocabulary, after [DEC], with which a text begins."""
     assert vqa.encode == vqa.tokenizer.convert_tokens_to_ids("[ENC]")
-    config, words = vqa.model.config, len(vqa.tokenizer)
+    config, words, asked = vqa.model.config, len(vqa.tokenizer), []
 
     class Sized:
         """The tiny model's configuration, with another begin of texts."""
@@ -154,14 +154,14 @@ def test_a_vocabulary_without_yes_no_or_enc_is_not_one_of_questions(vqa, tiny, m
             self.decoder_start_token_id = begin
 
     def load(begin):
-        monkeypatch.setattr(blip_vqa, "load_model", lambda *args: Sized(begin))
+        monkeypatch.setattr(blip_vqa, "load_model", lambda kind, folder, *where: asked.append(where) or Sized(begin))
         return blip_vqa.load("mine", {"blip_vqa": tiny / "blip_vqa"}, CPU)
 
     says = (
         f"{tiny / 'blip_vqa'} is not a BLIP that answers questions: its vocabulary lacks yes, no or [ENC]; give one "
         "with models.checkpoints.blip_vqa.path=FOLDER"
     )
-    assert load(words - 2).encode == words - 1
+    assert load(words - 2).encode == words - 1 and asked == [(torch.float32, CPU)]
     with pytest.raises(BadInput) as without_enc:
         load(words - 1)
     assert str(without_enc.value) == says

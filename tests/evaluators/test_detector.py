@@ -52,6 +52,7 @@ def test_it_is_loaded_with_genevals_settings_unless_others_are_given(tiny):
     own = detector.load("mine", folders, torch.device("cpu"), threshold=0.7, image_size=48, colors=["red"])
     assert (own.threshold, own.colors, own.finder.preprocess.size) == (0.7, ("red",), 48)
     assert usual.finder.preprocess.size != 48
+    assert (usual.reader.clip.dtype, usual.reader.device) == (torch.float32, torch.device("cpu"))
 
 
 def test_colours_on_each_others_objects_are_swapped():

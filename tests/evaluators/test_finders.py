@@ -102,6 +102,7 @@ def test_owl_vit_is_loaded_as_owl_vit_and_takes_images_that_are_not_square(monke
     wanted = []
 
     def load(kind, folder, dtype, device):
+        assert (dtype, device) == (torch.float32, CPU)
         wanted.append(kind)
         return SimpleNamespace(config=transformers.Owlv2Config.from_pretrained(folder))
 
@@ -116,11 +117,13 @@ def test_a_segmenters_weights_and_device_are_those_a_judge_moves(segmenting):
     assert finder.parts == (finder.model,) and finder.device == CPU
 
 
-def test_a_size_that_is_asked_for_is_not_cropped(tiny, monkeypatch):
+def test_a_size_that_is_asked_for_is_not_cropped_and_the_weights_are_loaded_in_float32(tiny, monkeypatch):
+    asked, load = [], finders.load_model
+    monkeypatch.setattr(finders, "load_model", lambda *given: asked.append(given[2:]) or load(*given))
     cropping = replace(Preprocessing.from_folder(tiny / "mask2former"), crop=(32, 32))
     monkeypatch.setattr(Preprocessing, "from_folder", lambda folder: cropping)
     made = Segmenter(tiny / "mask2former", CPU, 48)
-    assert (made.preprocess.size, made.preprocess.crop) == (48, None)
+    assert (made.preprocess.size, made.preprocess.crop) == (48, None) and asked == [(torch.float32, CPU)]
 
 
 def test_a_masks_box_is_the_smallest_around_it():
