@@ -34,21 +34,20 @@ def agreement(answers: pd.DataFrame) -> Agreement:
     """answers: one row a question, with its `prompt` and the answers `a` and `b`, true or false."""
     a, b = (answers[side].to_numpy(bool) for side in "ab")
     parts = pd.DataFrame({"both": a & b, "only_a": a & ~b, "only_b": b & ~a, "neither": ~a & ~b}, dtype=int)
-    by_prompt = parts.groupby(answers["prompt"].to_numpy()).sum().to_numpy(float).reshape(-1, 4)
+    by_prompt = parts.groupby(answers["prompt"].to_numpy()).sum().to_numpy(float)
     counts = {name: int(parts[name].sum()) for name in parts}
     return Agreement(bootstrap(by_prompt, _share), bootstrap(by_prompt, _kappa), **counts, prompts=len(by_prompt))
 
 
 def _share(rows: np.ndarray) -> np.ndarray:
     """Of rows (..., 4): both, only a, only b, neither."""
-    with np.errstate(invalid="ignore"):
-        return (rows[..., 0] + rows[..., 3]) / rows.sum(axis=-1)
+    return (rows[..., 0] + rows[..., 3]) / rows.sum(axis=-1)
 
 
 def _kappa(rows: np.ndarray) -> np.ndarray:
-    both, only_a, only_b, neither = np.moveaxis(np.asarray(rows, dtype=float), -1, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    both, only_a, only_b, neither = np.moveaxis(rows, -1, 0)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where both give one and the same answer
         whole = both + only_a + only_b + neither
         yes_a, yes_b = (both + only_a) / whole, (both + only_b) / whole
         expected = yes_a * yes_b + (1 - yes_a) * (1 - yes_b)
-        return np.where(expected < 1 - 1e-12, ((both + neither) / whole - expected) / (1 - expected), np.nan)
+        return ((both + neither) / whole - expected) / (1 - expected)

@@ -161,14 +161,14 @@ class Design:
         of_noise, shares = cells @ self._cells_by_noise, weights @ self._cells_by_noise
         same, alike = (of_noise**2).sum(-1) - (cells**2).sum(-1), (shares**2).sum() - (weights**2).sum()
         apart, unlike = -prompts - same, 1 - (self.prompt_weights**2).sum() - alike
-        covariance = same / alike - apart / unlike if alike > 0 and unlike > 0 else np.zeros(prompts.shape)
+        covariance = same / alike - apart / unlike  # three noises, of which prompts share one, have pairs of both kinds
         covariance = np.where(np.abs(covariance) > ROUNDING * prompts, covariance, 0.0)
         added = np.maximum(0, covariance) * (shares**2).sum()
         rest = self._rest(cells, covariance, prompts)
         fewer = max(1.0, 1 / (shares**2).sum() - 1)
         squares = unbiased**2 / degrees
         squares = squares + np.where(added > 0, (added + rest) ** 2 / fewer + rest**2 / (degrees * fewer), 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore"):
             freedom = np.where(squares > 0, (unbiased + added) ** 2 / squares, degrees)
         return added, np.clip(freedom, min(fewer, degrees), degrees)
 

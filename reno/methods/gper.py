@@ -65,7 +65,7 @@ def line_of(values: torch.Tensor) -> torch.Tensor:
     """The real lines (B, N) of a packed spectrum (B, N / 2)."""
     ends = values[:, :1] * math.sqrt(2)
     first, last = (torch.complex(end, torch.zeros_like(end)) for end in (ends.real, ends.imag))
-    return torch.fft.irfft(torch.cat([first, values[:, 1:], last], dim=1), n=2 * values.shape[1], norm="ortho")
+    return torch.fft.irfft(torch.cat([first, values[:, 1:], last], dim=1), norm="ortho")
 
 
 def project(sizes: torch.Tensor) -> torch.Tensor:

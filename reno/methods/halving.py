@@ -101,7 +101,7 @@ def survivors(ascents: Sequence[Ascent], places: torch.Tensor) -> list[Ascent]:
     noises = picked(torch.stack([one.noise.detach() for one in ascents]), places)
     scales = picked(torch.stack([one.scale for one in ascents]), places)
     states = [one.optimizer.state[one.noise] for one in ascents]
-    shared = {name: value for name, value in states[0].items() if not _by_trial(value, first.noise)}
+    shared = {name: value for name, value in states[0].items() if value.shape != first.noise.shape}
     own = {
         name: picked(torch.stack([state[name] for state in states]), places)
         for name in states[0].keys() - shared.keys()
@@ -113,12 +113,8 @@ def survivors(ascents: Sequence[Ascent], places: torch.Tensor) -> list[Ascent]:
             trial: ascents[place].failures[trial] for trial, place in enumerate(row) if trial in ascents[place].failures
         }
         ascent.optimizer.state[ascent.noise] = {
-            **{name: value.clone() if torch.is_tensor(value) else value for name, value in shared.items()},
+            **{name: value.clone() for name, value in shared.items()},
             **{name: value[rank].clone() for name, value in own.items()},
         }
         kept.append(ascent)
     return kept
-
-
-def _by_trial(value: object, noise: torch.Tensor) -> bool:
-    return torch.is_tensor(value) and value.shape == noise.shape

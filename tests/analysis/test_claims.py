@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import chi2, norm
 
 from analysis.claims import CONTRADICTED, EQUIVALENT, SUPPORTED, UNDECIDED, claims, claims_on
+from analysis.claims.parts import _some
 from analysis.claims.written import claims_frame, claims_markdown
 from analysis.data.frames import tidy
 from analysis.numbers.slices import slices
@@ -373,3 +374,7 @@ def test_the_page_of_the_claims_is_whole(record, job):
         *(f"- {markdown_text(caution)}" for caution in claim.cautions),
         "",
     ]
+
+
+def test_one_trial_is_singular():
+    assert [_some(count, "trial") for count in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 import torch
@@ -10,6 +13,7 @@ from reno.evaluators import blip_vqa
 from reno.prompts.reader import prompt_from_text
 from reno.spec.errors import BadInput
 from reno.spec.prompts import Binding, Prompt
+from reno.weights.images import Preprocessing
 
 CPU = torch.device("cpu")
 PAIR = prompt_from_text("a gold bench and a green clock", "prompt")
@@ -127,11 +131,58 @@ def test_it_is_loaded_with_the_papers_settings_unless_others_are_given(tiny):
     assert (usual.name, usual.kin, usual.threshold, usual.preprocess.size) == ("mine", "blip", 0.5, (480, 480))
     own = blip_vqa.load("mine", {"blip_vqa": tiny / "blip_vqa"}, CPU, threshold=0.7, image_size=64)
     assert (own.threshold, own.preprocess.size) == (0.7, (64, 64))
+    assert own.parts == (own.model,)
+
+
+def test_a_size_that_is_asked_for_is_not_cropped(tiny, monkeypatch):
+    cropping = replace(Preprocessing.from_folder(tiny / "blip_vqa"), crop=(32, 32))
+    monkeypatch.setattr(Preprocessing, "from_folder", lambda folder: cropping)
+    assert blip_vqa.load("mine", {"blip_vqa": tiny / "blip_vqa"}, CPU, image_size=64).preprocess.crop is None
+
+
+def test_a_vocabulary_without_yes_no_or_enc_is_not_one_of_questions(vqa, tiny, monkeypatch):
+    """The question's first token is the last of the vocabulary, after [DEC], with which a text begins."""
+    assert vqa.encode == vqa.tokenizer.convert_tokens_to_ids("[ENC]")
+    config, words, asked = vqa.model.config, len(vqa.tokenizer), []
+
+    class Sized:
+        """The tiny model's configuration, with another begin of texts."""
+
+        def __init__(self, begin):
+            text = SimpleNamespace(bos_token_id=begin, vocab_size=words, max_position_embeddings=64)
+            self.config = SimpleNamespace(vision_config=config.vision_config, text_config=text)
+            self.decoder_start_token_id = begin
+
+    def load(begin):
+        monkeypatch.setattr(blip_vqa, "load_model", lambda kind, folder, *where: asked.append(where) or Sized(begin))
+        return blip_vqa.load("mine", {"blip_vqa": tiny / "blip_vqa"}, CPU)
+
+    says = (
+        f"{tiny / 'blip_vqa'} is not a BLIP that answers questions: its vocabulary lacks yes, no or [ENC]; give one "
+        "with models.checkpoints.blip_vqa.path=FOLDER"
+    )
+    assert load(words - 2).encode == words - 1 and asked == [(torch.float32, CPU)]
+    with pytest.raises(BadInput) as without_enc:
+        load(words - 1)
+    assert str(without_enc.value) == says
+    ids = vqa.tokenizer.convert_tokens_to_ids
+    unknown = SimpleNamespace(unk_token_id=ids("yes"), convert_tokens_to_ids=ids)
+    monkeypatch.setattr(blip_vqa, "load_tokenizer", lambda folder: unknown)
+    monkeypatch.setattr(blip_vqa, "text_limit", lambda *args: 64)
+    with pytest.raises(BadInput) as without_yes:
+        load(words - 2)
+    assert str(without_yes.value) == says
+
+
+def test_at_most_sixty_four_questions_of_one_length_are_asked_together(vqa):
+    short, long = vqa._parts([["gold?"] * 65, ["gold?", "a gold bench?"]]), vqa._parts([["a gold bench?", "gold?"]])
+    assert [len(part) for part in short] == [64, 2, 1] and [len(part) for part in long] == [1, 1]
 
 
 def test_a_question_that_would_be_cut_is_refused(vqa):
     with pytest.raises(BadInput, match="BLIP-VQA's text encoder"):
         vqa.check_prompt(Prompt("x", (Binding("red", "zebra " * 600),)))
+    assert vqa.limit == min(vqa.tokenizer.model_max_length, vqa.model.config.text_config.max_position_embeddings)
 
 
 def test_without_the_weights_the_same_questions_and_sizes_are_refused(tiny, vqa):
@@ -146,8 +197,15 @@ def test_without_the_weights_the_same_questions_and_sizes_are_refused(tiny, vqa)
     assert str(without_weights.value) == str(by_the_judge.value)
     for size in (None, 96):
         assert blip_vqa.reader("mine", folders, image_size=size).name == "mine"
-    with pytest.raises(BadInput, match=r"^mine: image_size=100 is not a multiple of 16, .*; use for example 96$"):
-        blip_vqa.reader("mine", folders, image_size=100)
+    for refusing in (
+        lambda: blip_vqa.reader("mine", folders, image_size=100),
+        lambda: blip_vqa.load("mine", folders, CPU, image_size=100),
+    ):
+        with pytest.raises(BadInput) as refused:
+            refusing()
+        assert str(refused.value) == (
+            f"mine: image_size=100 is not a multiple of 16, the patch size of {tiny / 'blip_vqa'}; use for example 96"
+        )
     with pytest.raises(BadInput, match=r"use for example 16$"):
         blip_vqa.reader("mine", folders, image_size=3)
 

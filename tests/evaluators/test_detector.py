@@ -29,6 +29,7 @@ def test_bound_is_the_surest_detection_of_the_object_in_the_colour():
     shown.append(painted("clock", 0.5, "green"))  # GenEval looks at as many as are asked for: one
     verdict = detector.verdict(PAIR.bindings, shown, {"bench": 0.9, "clock": 0.8})
     bench, clock = verdict.judgements
+    assert [(j.attribute, j.object) for j in verdict.judgements] == [("gold", "bench"), ("green", "clock")]
     assert bench.bound and bench.bound_confidence == pytest.approx(0.81)
     assert (clock.object_present, clock.attribute_present, clock.bound) == (True, True, False)
     assert verdict.faults == {"swapped": False, "missing": False}
@@ -51,6 +52,7 @@ def test_it_is_loaded_with_genevals_settings_unless_others_are_given(tiny):
     own = detector.load("mine", folders, torch.device("cpu"), threshold=0.7, image_size=48, colors=["red"])
     assert (own.threshold, own.colors, own.finder.preprocess.size) == (0.7, ("red",), 48)
     assert usual.finder.preprocess.size != 48
+    assert (usual.reader.clip.dtype, usual.reader.device) == (torch.float32, torch.device("cpu"))
 
 
 def test_colours_on_each_others_objects_are_swapped():
@@ -92,10 +94,10 @@ class Finds:
 
 
 class NearestColor:
-    """Names a crop's colour by its mean, and remembers the crops."""
+    """Names a crop's colour by its mean, and remembers the crops and what they are called."""
 
     def read(self, image, found, colors):
-        self.colors = colors
+        self.colors, self.names = colors, [detection.object for detection in found]
         self.crops = [crop_of(image, detection) for detection in found]
         return [{color: self._near(crop, color) for color in colors} for crop in self.crops]
 
@@ -136,6 +138,10 @@ def test_a_hand_made_scene_is_judged_by_the_colours_under_the_masks():
     assert missed.judgements[1].object_confidence == 0.3 and missed.faults["missing"]
     assert not missed.judgements[1].attribute_present
 
+    finder.found = []
+    (nothing,) = judge.judge(image[None], [PAIR])
+    assert [j.object_confidence for j in nothing.judgements] == [0.0, 0.0]
+
 
 def asked(*wanted, unwanted=(), category="", bindings=()):
     return Prompt("a photo", bindings, category, wanted, unwanted)
@@ -164,6 +170,9 @@ def test_a_prompt_of_genevals_gets_its_verdict_under_its_names_with_ten_colours(
     assert judge.reader.colors == list(COLORS[:10]) and "gold" not in judge.reader.colors
     (found,) = judge.judge(image[None], [asked(red, bindings=(Binding("red", "computer mouse"),))])
     assert found.judgements[0].bound and found.judgements[0].object == "computer mouse"
+    assert judge.reader.names == ["computer mouse"]  # GenEval's colours come last: the prompt's word, and not COCO's
+    judge.judge(image[None], [asked(bindings=(Binding("red", "computer mouse"),))])
+    assert judge.reader.names == ["cup", "computer mouse"]
 
 
 def test_one_object_may_have_two_names_in_a_prompt():

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from reno.evaluators.finders import Segmenter, _box_of, _inside, coco_name, finder_kind, load_finder, read_names
+from reno.evaluators import finders
+from reno.evaluators.finders import (
+    Segmenter,
+    WordDetector,
+    _box_of,
+    _inside,
+    coco_name,
+    finder_kind,
+    load_finder,
+    read_names,
+)
 from reno.spec.errors import BadInput
 from reno.weights.images import Preprocessing, to_uint8
 
@@ -75,6 +88,44 @@ def test_a_wide_image_is_padded_to_a_square(reading_words, images):
     assert max(d.score for d in found) <= max(d.score for d in same)
 
 
+def test_a_wide_images_boxes_are_cut_at_its_own_edges(reading_words, images, monkeypatch):
+    corners = torch.tensor([[-3.0, 10.0, 90.0, 60.0]])
+    monkeypatch.setattr(reading_words.finder, "look", lambda image, names: (torch.tensor([[0.7, 0.2]]), corners))
+    (found,) = reading_words.finder.find(images[:1, :, :48], [["bench", "clock"]])
+    assert [(each.object, each.box) for each in found] == [("bench", (0, 10, 90, 48)), ("clock", (0, 10, 90, 48))]
+    assert [each.score for each in found] == pytest.approx([0.7, 0.2])
+
+
+def test_owl_vit_is_loaded_as_owl_vit_and_takes_images_that_are_not_square(monkeypatch, tiny):
+    import transformers
+
+    wanted = []
+
+    def load(kind, folder, dtype, device):
+        assert (dtype, device) == (torch.float32, CPU)
+        wanted.append(kind)
+        return SimpleNamespace(config=transformers.Owlv2Config.from_pretrained(folder))
+
+    monkeypatch.setattr(finders, "load_model", load)
+    made = [WordDetector(tiny / "owlv2", CPU, None, square=square) for square in (True, False)]
+    assert wanted == [transformers.Owlv2ForObjectDetection, transformers.OwlViTForObjectDetection]
+    assert [one.square for one in made] == [True, False] and all(one.parts == (one.model,) for one in made)
+
+
+def test_a_segmenters_weights_and_device_are_those_a_judge_moves(segmenting):
+    finder = segmenting.finder
+    assert finder.parts == (finder.model,) and finder.device == CPU
+
+
+def test_a_size_that_is_asked_for_is_not_cropped_and_the_weights_are_loaded_in_float32(tiny, monkeypatch):
+    asked, load = [], finders.load_model
+    monkeypatch.setattr(finders, "load_model", lambda *given: asked.append(given[2:]) or load(*given))
+    cropping = replace(Preprocessing.from_folder(tiny / "mask2former"), crop=(32, 32))
+    monkeypatch.setattr(Preprocessing, "from_folder", lambda folder: cropping)
+    made = Segmenter(tiny / "mask2former", CPU, 48)
+    assert (made.preprocess.size, made.preprocess.crop) == (48, None) and asked == [(torch.float32, CPU)]
+
+
 def test_a_masks_box_is_the_smallest_around_it():
     mask = np.zeros((6, 9), dtype=bool)
     mask[1, 4] = mask[3, 2] = True
@@ -109,6 +160,10 @@ def test_a_detections_score_is_its_probability_times_the_mean_probability_of_its
     sigmoid = lambda value: 1 / (1 + np.exp(-value))  # noqa: E731
     assert found.score == pytest.approx(sigmoid(2.0) * (sigmoid(1.0) + sigmoid(3.0)) / 2, abs=1e-6)
 
+    masks[0, 1, 2] = -5.0
+    (of_one_pixel,) = segmenting.finder._read(logits, masks)
+    assert of_one_pixel.score == pytest.approx(sigmoid(2.0) * sigmoid(3.0), abs=1e-6)
+
 
 @pytest.mark.parametrize("kind", ["mask2former", "owlv2", "owlvit"])
 def test_the_kinds_of_finder_are_read_from_the_configuration(tmp_path, kind):
@@ -142,6 +197,12 @@ def test_without_the_weights_the_names_of_mask2former_are_those_of_its_config(ti
     with pytest.raises(BadInput) as without_weights:
         read.check("zebra-striped spaceship")
     assert str(without_weights.value) == str(by_the_finder.value)
+
+
+def test_a_mask2former_that_names_no_objects_knows_none(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "mask2former"}')
+    with pytest.raises(BadInput, match="the detector knows 0 objects and 'bench' is not one of them"):
+        read_names(tmp_path).check("bench")
 
 
 def test_without_the_weights_a_finder_of_words_refuses_what_its_text_encoder_would_cut(tiny, reading_words):

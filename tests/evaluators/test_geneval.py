@@ -85,6 +85,7 @@ def test_how_a_box_lies_from_another_by_hand(box, expected):
         ((-40, 0, 60, 10), (0, 0, 100, 10), set()),
         ((0, 0, 10, 100), (0, -40, 10, 60), set()),
         ((0, -40, 10, 60), (0, 0, 10, 100), set()),
+        ((0.001, 0, 0.001, 0), (0, 0, 0, 0), {"right of"}),  # points: a thousandth of a pixel is enough
         ((0, 0, 1, 100), (0, -40, 1, 57), {"below"}),  # centres 41.5 apart, 19.7 less: 21.8 / 41.5
     ],
 )

@@ -79,6 +79,12 @@ def test_every_line_of_the_benchmarks_lists_is_read(name, prompts):
         ("next to", (0, 0, 10, 10), (400, 149, 410, 159), 1.0),
         ("near", (0, 0, 10, 10), (150, 300, 160, 310), 0.5),  # 150 is not below 150
         ("on side of", (0, 0, 10, 10), (200, 150, 210, 160), 0.75),
+        # Boxes that touch, with centres a pixel or half a pixel apart: the least shift counts, to one side only.
+        ("on the left of", (0, 0, 1, 1), (1, 0, 2, 1), 1.0),
+        ("on the right of", (0, 0, 0.5, 0.5), (0.5, 0, 1, 0.5), 0.0),
+        ("on the top of", (0, 0, 1, 1), (0, 1, 1, 2), 1.0),
+        ("on the bottom of", (0, 0, 0.5, 0.5), (0, 0.5, 0.5, 1), 0.0),
+        ("on the bottom of", (100, 100, 120, 120), (0, 0, 20, 20), 0.0),  # a diagonal
     ],
 )
 def test_a_place_scores_by_the_benchmarks_rule(relation, one, other, score):
@@ -113,7 +119,12 @@ def test_a_place_that_holds_in_part_is_scored_and_is_not_correct():
 @pytest.mark.parametrize("lamp", [0.2, 0.1])
 def test_an_object_that_is_not_above_the_threshold_is_not_there(lamp):
     said = verdict(LEFT, [Detection("bee", 0.9, BEE), Detection("lamp", lamp, LAMP)], 0.2, SQUARE)
-    assert (said.score, said.correct, said.faults) == (0.0, False, {"missing": True})
+    assert (said.score, said.correct, said.faults, said.judgements) == (0.0, False, {"missing": True}, ())
+
+
+def test_a_score_of_one_half_is_kept():
+    said = verdict(LEFT, [Detection("bee", 1.0, LAMP), Detection("lamp", 1.0, BEE)], 0.2, SQUARE)
+    assert (said.score, said.correct) == (0.5, False)  # two sure detections, and the bee on the right
 
 
 @pytest.mark.parametrize(
@@ -128,6 +139,25 @@ def test_an_object_that_is_not_above_the_threshold_is_not_there(lamp):
 def test_distances_are_those_of_an_image_with_a_shorter_side_of_479(size, placed):
     found = [Detection("bee", 1.0, (0, 0, 10, 10)), Detection("lamp", 1.0, (280, 280, 290, 290))]
     assert verdict(Place("bee", "near", "lamp"), found, 0.2, size).score == pytest.approx(0.5 + placed / 2)
+
+
+class Finds:
+    """A finder that sees a bee, and a lamp 280 pixels away in both directions."""
+
+    device, parts = torch.device("cpu"), ()
+
+    def find(self, images, objects):
+        return [[Detection("bee", 1.0, (0, 0, 10, 10)), Detection("lamp", 1.0, (280, 280, 290, 290))] for _ in images]
+
+    def known_as(self, name):
+        return name
+
+
+def test_an_image_is_as_high_and_as_wide_as_its_tensor_says():
+    (said,) = spatial.SpatialJudge("mine", Finds(), 0.2).judge(
+        torch.zeros(1, 3, 240, 480), [Prompt("a bee near a lamp")]
+    )
+    assert said.score == pytest.approx(0.5 + (0.5 + 1 / 28) / 2)  # as in the table above
 
 
 # --- With weights -----------------------------------------------------------------------------------------------------
@@ -149,10 +179,20 @@ def test_a_real_forward_gives_a_verdict_that_follows_from_the_finders_boxes(judg
         assert one == verdict(place, found, 0.0, tuple(image.shape[-2:])) and one.faults == {"missing": False}
 
 
+def test_it_is_loaded_with_its_own_threshold_unless_another_is_given(tiny):
+    folders, cpu = {"mask2former": tiny / "mask2former"}, torch.device("cpu")
+    usual, own = spatial.load("mine", folders, cpu), spatial.load("mine", folders, cpu, threshold=0.7, image_size=48)
+    assert (usual.name, usual.threshold, own.threshold) == ("mine", 0.2, 0.7)
+    assert own.finder.preprocess.size == 48 != usual.finder.preprocess.size
+    read, strict = spatial.reader("mine", folders), spatial.reader("mine", folders, threshold=0.7)
+    assert (read.name, read.threshold, strict.threshold) == ("mine", 0.2, 0.7)
+
+
 def test_an_object_that_the_detector_cannot_read_gets_one_sentence(judge, tiny):
     reader = spatial.reader("detector_spatial", {"owlv2": tiny / "owlv2"}, image_size=None)
     for each in (judge, reader):
         each.check_prompt(Prompt("a bee near a lamp"))
         each.check_prompt(Prompt("no place"))
+        each.check_prompt(Prompt(f"a red bee near a {'x' * 80}", (Binding("red", "bee"),)))  # which is not judged
         with pytest.raises(BadInput, match="too long"):
             each.check_prompt(Prompt(f"a bee near a {'x' * 80}"))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
-from reno.generators.stable_diffusion import FOLDERS, StableDiffusion, load, reader
+from reno.generators.stable_diffusion import FOLDERS, StableDiffusion, check_decoder, load, reader
 from reno.metrics.clip import ClipMetric
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint
@@ -97,6 +98,35 @@ def test_a_draft_is_what_diffusers_decodes_with_the_small_decoder(tiny, generato
     assert (drafting.drafts, generator.drafts) == (True, False)
     assert draft.dtype == torch.float64 and draft.shape == full.shape and (draft - full).abs().max() > 0.1
     torch.testing.assert_close(draft, VaeImageProcessor().postprocess(decoded, output_type="pt"))
+
+
+def test_a_draft_is_of_the_noises_dtype_whatever_the_decoders(drafting):
+    noise = torch.randn(1, *drafting.latent_shape, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        assert drafting.draft(noise, drafting.encode(PROMPTS[:1])).dtype == torch.float32
+
+
+def test_a_small_decoder_of_other_latents_or_other_sizes_is_refused():
+    """Four levels make an image 2 ** 3 times as wide as the latents."""
+    vae = {"latent_channels": 4, "block_out_channels": [128, 256, 512, 512]}
+    small = {"latent_channels": 4, "upsampling_scaling_factor": 2, "num_decoder_blocks": [3, 3, 3, 1]}
+    check_decoder(Path("taesd"), small, vae)
+    check_decoder(Path("taesd"), {}, vae)  # what is missing is told when it is loaded
+    for change, channels, wider in (({"latent_channels": 16}, 16, 8), ({"num_decoder_blocks": [3, 3, 1]}, 4, 4)):
+        with pytest.raises(BadInput) as refused:
+            check_decoder(Path("taesd"), small | change, vae)
+        assert str(refused.value) == (
+            f"the small decoder in taesd takes latents of {channels} channels to images {wider} times as wide, and the "
+            "generator's latents have 4 channels and its images are 8 times as wide; use models.generator.decoder=null"
+        )
+
+
+def test_without_the_weights_a_decoder_that_cannot_be_is_refused_too(tiny, tmp_path):
+    reader(tiny / "sd_turbo", decoder=tiny / "taesd")
+    config = json.loads((tiny / "taesd" / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"latent_channels": 5}))
+    with pytest.raises(BadInput, match="takes latents of 5 channels"):
+        reader(tiny / "sd_turbo", decoder=tmp_path)
 
 
 def test_the_gradient_of_a_drafts_loss_agrees_with_finite_differences(tiny, drafting):

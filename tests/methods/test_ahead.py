@@ -119,6 +119,33 @@ def test_the_device_waits_for_no_number_of_the_step_it_runs():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("iterations", "recorded"), [(1, 0), (2, 0), (3, 1), (6, 1)])
+def test_an_iteration_is_recorded_once_and_only_if_more_than_one_is_left(iterations, recorded):
+    made = []
+
+    def record(advance, state):
+        made.append(state)
+        return record_tape(advance, state)
+
+    steps_of(quadratic(), settings(iterations=iterations), Ahead(READ, record, fused=True))
+    assert len(made) == recorded
+
+
+def test_after_an_iteration_that_is_taken_plainly_the_same_record_is_replayed():
+    made = []
+
+    def record(advance, state):
+        made.append(state)
+        return advance
+
+    def score(images):  # float16's end, as above: one iteration is taken plainly
+        return -(images.half() * 30).double().square().flatten(1).sum(1) * torch.tensor([0.01, 1.0])
+
+    problem = quadratic(score=score, loss_scale=4096.0, dtype="float16")
+    steps_of(problem, settings(iterations=6), Ahead(READ, record))
+    assert len(made) == 1
+
+
 def test_a_step_that_was_read_has_its_pixels_and_keeps_them():
     steps = list(reno.steps(dataclasses.replace(quadratic(), ahead=EAGER), settings(iterations=4)))
     assert [step.pixels is None for step in steps] == [True, False, False, False, True]

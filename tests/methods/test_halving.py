@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from reno.methods import identity, images, leaders, picked, settings_of, shortened
-from reno.methods.halving import rounds
+from reno.methods.halving import rounds, survivors
+from reno.methods.reno import Ascent
 from reno.spec.errors import BadInput
 from tests.methods.problems import quadratic, run, settings, sgd
 
@@ -91,6 +92,40 @@ def test_the_leaders_are_each_trials_own():
     assert picked(values, places).squeeze(2).tolist() == [[2.0, 5.0], [4.0, 1.0]]
 
 
+def test_of_many_equal_scores_the_first_lead():
+    assert leaders(torch.zeros(2000, 1), 3).flatten().tolist() == [0, 1, 2]
+
+
+def test_the_starts_count_among_the_images_that_the_rounds_share():
+    """Of 27 images 4 are of the starts and 23 are shared by three rounds: 7 for four noises, so one each."""
+    made = run(quadratic(batch=1), halving(iterations=26, starts=4, climbers=4))
+    best = _order(made[:4])
+    for rank, step in enumerate(made[4:8]):
+        assert torch.equal(step.noise, made[best[rank]].noise)
+
+
+@pytest.mark.parametrize("optimizer", [settings, lambda **given: sgd(0.9, True, **given)])
+def test_what_survives_has_the_noise_and_the_optimisers_state_of_its_own_ascent(optimizer):
+    """Two trials, of which the first is from the second ascent and the second from the first."""
+    problem = quadratic()
+    ascents = [Ascent(problem, problem.noise * factor, halving(optimizer)) for factor in (1.0, 3.0)]
+    for ascent in ascents:
+        ascent.look(0)
+        ascent.move()
+    (kept,) = survivors(ascents, torch.tensor([[1, 0]]))
+    before = [one.optimizer.state[one.noise] for one in ascents]
+    after = kept.optimizer.state[kept.noise]
+    assert after.keys() == before[0].keys()
+    for name, value in after.items():
+        assert all(value is not state[name] for state in before)
+        if value.shape == problem.noise.shape:
+            assert torch.equal(value, torch.stack([before[1][name][0], before[0][name][1]]))
+            assert not torch.equal(value, before[0][name])
+        else:
+            assert torch.equal(value, before[0][name])
+    assert torch.equal(kept.noise, torch.stack([ascents[1].noise[0], ascents[0].noise[1]]))
+
+
 # --- Noises and trials that fail --------------------------------------------------------------------------------------
 
 
@@ -108,6 +143,19 @@ def test_a_noise_that_fails_on_its_way_is_dropped_and_the_trial_goes_on():
     assert -_score(made[-1]) < nearest
 
 
+def test_a_noise_that_fails_is_dropped_even_if_its_score_is_the_best():
+    """The best start has no gradient, and no climber reaches its score in a round of small steps."""
+    best = max(run(quadratic(batch=1), settings("best_of_n", iterations=3)), key=_score).noise
+
+    def score(images):
+        scores = -(images - 0.3).square().flatten(1).sum(1)
+        return torch.where((images == best).flatten(1).all(1), scores.detach(), scores)
+
+    made = run(quadratic(batch=1, score=score), halving(iterations=15, starts=4, climbers=2, lr=1e-4))
+    assert torch.equal(made[4].noise, best)
+    assert all(step.failures == {} for step in made) and not torch.equal(made[-1].noise, best)
+
+
 def test_a_trial_fails_if_none_of_its_noises_can_climb():
     made = run(quadratic(generate=lambda noise: noise.detach()), halving(iterations=15, starts=4, climbers=2))
     why = "iteration 4: the chain is cut in the generator: its image carries no graph back to the noise"
@@ -121,6 +169,14 @@ def test_its_settings_are_part_of_its_identity():
     chosen = halving(iterations=20, starts=6, climbers=3)
     assert identity(chosen)["options"] == {"starts": 6, "climbers": 3}
     assert settings_of(identity(chosen)) == chosen
+
+
+def test_four_of_sixteen_starts_climb_unless_others_are_given():
+    identity(halving(iterations=23))
+    with pytest.raises(BadInput, match=r"method\.climbers=17 is more than method\.starts=16"):
+        identity(halving(iterations=50, climbers=17))
+    assert shortened(halving(iterations=50), 1).options == {"starts": 2, "climbers": 2}
+    assert shortened(halving(iterations=50, starts=1, climbers=1), 1).options == {"starts": 1, "climbers": 1}
 
 
 @pytest.mark.parametrize(

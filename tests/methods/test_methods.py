@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 import types
+from inspect import signature
 
 import pytest
 import torch
+import yaml
 
+from reno import HOME
+from reno.config.conf import Conf
 from reno.methods import identity, images, load_method, settings_of, steps, unoptimised
 from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
@@ -159,6 +163,16 @@ def test_an_option_that_a_method_does_not_have_is_refused(own):
         identity(MethodSettings("reno", 4, 0.1, 0.0, None, "adam", {}, "", {"restarts": 3}))
     with pytest.raises(BadInput, match="has no option 'problem'"):
         load_method(still(problem=1))
+
+
+@pytest.mark.parametrize("name", sorted({*Conf().options("method")} - {"reno_warm"}))
+def test_what_a_method_does_by_itself_is_what_its_file_says(name):
+    """Such as method.gamma: the default of its code is that of conf/method. reno_warm is reno with another start."""
+    told = yaml.safe_load((HOME / "conf" / "method" / f"{name}.yaml").read_text("utf-8"))
+    by_itself = {key: word.default for key, word in signature(load_method(settings(name)).steps).parameters.items()}
+    own = {key: value for key, value in told.items() if key != "name"}
+    assert {key: by_itself[key] for key in own} == own
+    assert not identity(settings(name, iterations=50)).get("options")  # which needs none
 
 
 def test_a_method_that_is_no_module_is_refused():

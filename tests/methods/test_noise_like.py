@@ -49,6 +49,19 @@ def test_a_variant_makes_the_images_that_reno_makes_and_may_start_warm(method):
         assert found_start(shortened(settings(method, iterations=50, start=start), 2)) == min(start, 2)
 
 
+@pytest.mark.parametrize(("method", "options"), [("gper", {"block": 8}), ("dno", {"shuffles": 0})])
+def test_from_the_best_of_several_starts_a_variant_climbs_as_from_that_noise_alone(method, options):
+    """The noises are twice as long as likely, so that dno pulls."""
+    near = larger(batch=1)
+    far = dataclasses.replace(near, noise=2 * near.noise, draw=lambda: 2 * near.draw())
+    warm = run(far, sgd(method=method, iterations=5, start=3, lr=0.02, **options))
+    alone = run(dataclasses.replace(far, noise=warm[3].noise), sgd(method=method, iterations=2, lr=0.02, **options))
+    plain = run(dataclasses.replace(far, noise=warm[3].noise), sgd(iterations=2, lr=0.02))
+    for step, other in zip(warm[3:], alone, strict=True):
+        torch.testing.assert_close(step.noise, other.noise, rtol=0, atol=0)
+    assert not torch.allclose(warm[-1].noise, plain[-1].noise)
+
+
 def found_start(chosen):
     return chosen.options["start"]
 
@@ -149,6 +162,27 @@ def test_magnitudes_with_the_norms_of_noise_stay_and_their_scale_does_not_matter
     torch.testing.assert_close(project(sizes.float() * 1e-30), sizes.float())
 
 
+def test_each_block_is_projected_by_itself():
+    """Blocks that keep 16 and 14 of their magnitudes, one that has no nearest point, and one 1e200 times smaller."""
+    few = torch.tensor([5.0, 4.0, *[3.0] * 12, 0.01, 0.0], dtype=torch.float64)
+    blocks = torch.stack([torch.from_numpy(BLOCKS["even"]), few, torch.full((16,), 2.0).double(), few * 1e-200])
+    found = project(blocks)
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
+        torch.testing.assert_close(project(blocks[order]), found[order], rtol=0, atol=0)
+    for place in range(4):
+        torch.testing.assert_close(project(blocks[place : place + 1])[0], found[place], rtol=0, atol=0)
+    torch.testing.assert_close(found[3], found[1])
+    sums = found[[0, 1, 3]].sum(1)
+    torch.testing.assert_close(sums, torch.full_like(sums, 8 * math.sqrt(math.pi)), rtol=1e-12, atol=0)  # in float64
+
+
+def test_a_frequency_that_the_gradient_lacks_stays_out():
+    """Of a constant line of four, as magnitudes in one block, 2 / sqrt(2) and 0: a + b = sqrt(pi), a^2 + b^2 = 2."""
+    larger = (math.sqrt(math.pi) + math.sqrt(4 - math.pi)) / 2
+    found = noise_like(torch.ones(1, 1, 2, 2, dtype=torch.float64), 2)
+    torch.testing.assert_close(found, torch.full_like(found, larger / math.sqrt(2)))
+
+
 def test_zeros_stay_and_equal_magnitudes_keep_their_ratio():
     found = project(torch.tensor([[0.0] * 16, [3.0] * 16]))
     assert torch.equal(found, torch.tensor([[0.0] * 16, [1.0] * 16]))
@@ -232,6 +266,21 @@ def _finite_differences(function, line, step=1e-6):
         down[place] -= step
         found[place] = (function(up) - function(down))[0] / (2 * step)
     return found
+
+
+@pytest.mark.parametrize("image", ["of zeros", "of many elements"])
+def test_mpgrs_gradient_has_its_length_however_short_it_was(image):
+    """Zeros have no pull, and their loss 0 + 1 + 25 * .875 counts once for each unit of the metric's gradient."""
+    noise = torch.zeros(1, 1, 4, 4).double() if image == "of zeros" else seeded(1, 1, 64, 64)
+    problem = dataclasses.replace(quadratic(batch=1), noise=noise, draw=lambda: torch.zeros_like(noise))
+    first, last = run(problem, sgd(method="mpgr", iterations=1, lr=1.0, weight=0.5))
+    slope = 2 * (noise - 0.3)
+    pull = noise - last.noise - slope
+    if image == "of zeros":
+        assert not pull.abs().gt(1e-12).any()
+        assert float(first.regularizer) == pytest.approx(0.5 * 2 * 0.3 * 4 * 22.875)
+    else:
+        assert float(pull.norm()) == pytest.approx(0.5 * float(slope.norm()))
 
 
 def test_a_shuffled_line_has_the_same_elements_in_an_order_of_its_own():

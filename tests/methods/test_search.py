@@ -115,8 +115,10 @@ def test_the_identity_of_a_search_has_its_options_and_nothing_of_a_gradient(meth
         ("zero_order", {"neighbours": 0}, "method.neighbours must be a whole number, 1 or more, not 0"),
         ("zero_order", {"similarity": 1.0}, "method.similarity must be a number at least 0 and below 1, not 1.0"),
         ("ses", {"population": 1}, "method.population must be a whole number, 2 or more, not 1"),
+        ("ses", {"elites": 1}, "method.elites must be a whole number, 2 or more, not 1"),
         ("ses", {"elites": 11}, "method.elites=11 is more than method.population=10; use 10 or fewer"),
         ("ses", {"band": 0}, "method.band must be a whole number, 1 or more, not 0"),
+        ("evolution", {"population": 1}, "method.population must be a whole number, 2 or more, not 1"),
         ("evolution", {"parents": 1}, "method.parents must be a whole number, 2 or more, not 1"),
         ("evolution", {"parents": 11}, "method.parents=11 is more than method.population=10; use 10 or fewer"),
         ("evolution", {"sigma": -1}, "method.sigma must be a number at least 0, not -1"),
@@ -126,6 +128,20 @@ def test_options_that_cannot_be_used_are_refused(method, given, why):
     with pytest.raises(BadInput) as refused:
         identity(settings(method, **given))
     assert why in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("ses", {"population": 5}),
+        ("ses", {"population": 2, "elites": 2}),
+        ("evolution", {"population": 5}),
+        ("evolution", {"population": 2, "parents": 2}),
+    ],
+)
+def test_all_of_a_population_may_be_chosen(method, given):
+    """As many as five are chosen unless another number is given."""
+    assert identity(settings(method, **given))["options"] == given
 
 
 # --- Zero order -------------------------------------------------------------------------------------------------------
@@ -262,6 +278,29 @@ def test_a_child_has_each_element_from_one_of_two_different_parents():
     found = child_of(parents, problem, 0.5)
     expected = torch.tensor([0.0, 20.0, 1.5, 22.0]).double() / math.sqrt(1.25)
     torch.testing.assert_close(found.flatten(), expected)
+
+
+def test_a_childs_first_parent_is_drawn_and_a_draw_of_zero_takes_the_others_element():
+    """Chances .9 and .1 of three parents: the third, and the first, which comes after it."""
+    parents = torch.arange(3.0)[:, None, None, None, None].expand(3, 1, 1, 1, 3).double() * 10
+    draws = iter([torch.tensor([1.2816, -1.2816, 0.0]), torch.tensor([1.0, 0.0, -1.0]), torch.zeros(3)])
+    problem = dataclasses.replace(quadratic(), draw=lambda: next(draws).double()[None, None, None])
+    assert child_of(parents, problem, 0.0).flatten().tolist() == [20.0, 0.0, 0.0]
+
+
+def test_a_parent_that_is_better_than_its_children_stays_one():
+    """As below; the children of (4, 4) and (0, 0) are (4, 0) and (0, 4), and the next one is (4, 4) again."""
+    best_first, still = (-1.0, 0.0), (0.0, 0.0)
+    drawn = [(4.0, 4.0), best_first, (1.0, -1.0), still, best_first, (-1.0, 1.0), still, best_first, (1.0, 1.0), still]
+    draws = iter(drawn)
+    problem = dataclasses.replace(
+        quadratic(batch=1, score=lambda images: images.flatten(1).sum(1)),
+        noise=torch.zeros(1, 1, 1, 2, dtype=torch.float64),
+        draw=lambda: torch.tensor(next(draws), dtype=torch.float64)[None, None, None],
+    )
+    made = run(problem, settings("evolution", iterations=4, population=2, parents=2, sigma=0.0))
+    found = [step.noise.flatten().tolist() for step in made]
+    assert found == [[0.0, 0.0], [4.0, 4.0], [4.0, 0.0], [0.0, 4.0], [4.0, 4.0]]
 
 
 def test_the_next_generation_has_the_best_of_all_so_far_as_parents():

@@ -105,6 +105,12 @@ def test_a_start_that_cannot_be_used_is_refused(start, why):
     assert why in str(refused.value)
 
 
+def test_two_starts_need_three_iterations():
+    assert identity(settings(iterations=3, start=2))["iterations"] == 3
+    with pytest.raises(BadInput, match=r"method\.start=2 leaves no update of iterations=2, .* or iterations=3 or more"):
+        identity(settings(iterations=2, start=2))
+
+
 def test_no_iterations_at_all_are_fine_with_one_noise():
     assert identity(settings(iterations=0, start=1))["iterations"] == 0
 
@@ -118,6 +124,11 @@ def test_it_is_rehearsed_with_every_kind_of_step(iterations, start, most, short)
     assert (found.iterations, found.options["start"]) == short
     made = run(quadratic(), found)
     assert len(made) == short[0] + 1 and made[-2].grad_norm.isfinite().all()
+
+
+def test_reno_is_rehearsed_without_a_start_where_none_is_given():
+    found = shortened(settings(iterations=50), 2)
+    assert (found.iterations, found.options) == (2, {})
 
 
 def test_a_method_without_a_word_on_it_is_rehearsed_with_fewer_iterations():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -276,6 +278,21 @@ def test_siglip2_written_out(tiny, images):
     expected = weights["logit_scale"].exp() * cosine + weights["logit_bias"]
     with torch.no_grad():
         torch.testing.assert_close(metric(images.double(), metric.encode(PROMPTS)), expected)
+
+
+def test_siglip2s_scale_is_taken_to_its_power_in_float32():
+    """exp(4.6875), of which bfloat16 keeps three digits."""
+    seen = SimpleNamespace(pooler_output=torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16))
+    metric = SimpleNamespace(
+        preprocess=lambda images: images,
+        dtype=torch.bfloat16,
+        model=SimpleNamespace(get_image_features=lambda pixel_values: seen),
+        logit_scale=torch.tensor([4.6875], dtype=torch.bfloat16),
+        logit_bias=torch.tensor([-16.0], dtype=torch.bfloat16),
+    )
+    (found,) = siglip2.Siglip2Metric.__call__(metric, torch.zeros(1, 3, 2, 2), torch.tensor([[1.0, 0.0]]))
+    assert found.dtype == torch.float32
+    assert float(found) == pytest.approx(math.exp(4.6875) * 0.6 - 16, rel=1e-5)
 
 
 def test_siglip2_reads_capitals_as_small_letters(tiny):

@@ -150,6 +150,9 @@ def test_tables_have_a_header_whose_prompt_column_is_told(read):
     ]
     assert found.notes == ("prompts are in the column 'Prompt'; semicolons separate its cells",)
     assert texts(read("d.csv", "prompt\na dog; a cat\n")) == ["a dog; a cat"]
+    assert texts(read("f.csv", 'Prompt;n\n"a, prompt, b";1\n')) == ["a, prompt, b"]  # the header alone tells
+    assert texts(read("g.csv", '"id";"prompt"\n1;a dog\n')) == ["a dog"]
+    assert texts(read("h.csv", "Xprompt,a;prompt\n1;a dog\n")) == ["a dog"]  # and the prompts' name is whole
     assert texts(read("e.csv", "prompt;what a good image shows\na dog;a dog\n")) == ["a dog"]
 
 
@@ -162,6 +165,7 @@ def test_tables_have_a_header_whose_prompt_column_is_told(read):
         ('"', '"'),
         ('""""', '"'),
         ("a 'car'", "a 'car'"),
+        ("a shirt of size X", "a shirt of size X"),
     ],
 )
 def test_a_cell_between_tabs_is_quoted_as_a_whole_or_not_at_all(read, cell, text):
@@ -173,8 +177,9 @@ def test_a_cell_between_commas_may_hold_a_line_break_and_keeps_it(read):
 
 
 def test_between_tabs_an_empty_cell_at_the_end_of_a_row_counts(read):
-    found = read("a.tsv", "prompt\tcategory\r\na dog\t\r\n")
-    assert [(prompt.text, prompt.category) for prompt in found.prompts] == [("a dog", "")]
+    for empty in ("", '""'):
+        found = read("a.tsv", f"prompt\tcategory\r\na dog\t{empty}\r\n")
+        assert [(prompt.text, prompt.category) for prompt in found.prompts] == [("a dog", "")]
 
 
 def test_genevals_metadata_says_what_is_wanted_and_its_colours_are_the_bindings(read):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reno.prompts.reader import read_text
-from reno.prompts.words import attribute_kind
+from reno.prompts.reader import _attributive, read_text
+from reno.prompts.words import Word, attribute_kind
 
 SUBJECT_OF_BE = [
     ("the lamp is yellow", "yellow lamp", []),
@@ -175,3 +175,11 @@ def test_a_text_is_read_as_a_careful_person_reads_it(text, bindings, doubts):
 )
 def test_the_kind_of_a_word_with_hyphens(word, kind):
     assert attribute_kind(word) == kind
+
+
+@pytest.mark.parametrize(
+    ("word", "tag", "goes_on"),
+    [("cup", "", True), ("cup", "NN", True), (",", "", False), ("one", "NN", False), ("runs", "VBZ", False)],
+)
+def test_a_noun_phrase_goes_on_with_a_noun_and_not_with_a_mark_or_a_word_that_only_joins(word, tag, goes_on):
+    assert _attributive([Word(word, word, tag)], 0) is goes_on

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reno.prompts import suites
-from reno.prompts.suites import MOST_BYTES, SuiteFiles, cache_folder
+from reno.prompts.suites import MOST_BYTES, SuiteFiles, cache_folder, check_digest
 from reno.spec.errors import BadInput
 from reno.spec.suites import Protocol, Suite
 
@@ -101,6 +101,34 @@ def test_a_copy_may_lie_in_a_folder_of_the_repositorys_name(tmp_path):
     (tmp_path / "bench").mkdir()
     (tmp_path / "bench" / "list.txt").write_bytes(LIST)
     assert len(SuiteFiles(tmp_path).read(suite())[0].prompts) == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "address", "remedy"),
+    [
+        ("cache/reno-bench/suites", "https://example.org/list.txt", "remove {place}, and it is fetched again"),
+        (
+            "mine",
+            "https://example.org/list.txt",
+            "take https://example.org/list.txt, or give your own list as prompts={place}",
+        ),
+        ("mine", None, "take the published file, or give your own list as prompts={place}"),
+    ],
+)
+def test_another_file_in_a_suites_place_is_refused_with_the_remedy(server, tmp_path, where, address, remedy):
+    server(LIST)
+    place = tmp_path / where / "list.txt"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"a dog\n")
+    with pytest.raises(BadInput) as refused:
+        check_digest(suite(address), place)
+    is_, wanted = (hashlib.sha256(content).hexdigest()[:12] for content in (b"a dog\n", LIST))
+    assert str(refused.value) == (
+        f"{place} is not the file of mine/one@2: its SHA-256 is {is_}… and not {wanted}…; {remedy.format(place=place)}"
+    )
+    with pytest.raises(BadInput) as unread:
+        check_digest(suite(), place.parent)
+    assert str(unread.value) == f"{place.parent} cannot be read (Is a directory)"
 
 
 def test_a_folder_without_a_file_that_nobody_publishes_names_no_address(tmp_path):

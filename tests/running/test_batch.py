@@ -102,6 +102,19 @@ def test_a_short_batch_is_filled_up_and_only_its_own_trials_come_back():
         np.testing.assert_array_equal(one.best_noise, other.best_noise)
 
 
+def test_a_judge_that_no_prompt_asks_is_passed_over_and_the_next_one_judges():
+    class Idle(Looking):
+        name = "idle"
+
+        @staticmethod
+        def asks(prompt):
+            return False
+
+    idle, judge = Idle(), Looking()
+    (progress,) = ran(trials(1), models_of(Scripted(table([1.0])), judges=[idle, judge]), settings(0)).trials
+    assert progress.verdicts == {"looker": ("clip", said(0, 0), said(0, 0))} and idle.calls == idle.moves == []
+
+
 def test_frames_are_the_images_in_whole_levels():
     done = ran(trials(2), models_of(Scripted(lambda *_: 1.0)), settings(2))
     for number, progress in enumerate(done.trials):

@@ -45,6 +45,11 @@ def test_noise_is_of_each_trials_seed_in_float32_or_wider(handed, dtype):
             assert torch.equal(noise[place], torch.randn(1, 2, 2, generator=generator).to(wide))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_method_is_told_the_dtype_of_its_trials(handed, dtype):
+    assert handed(models_of(Scripted(lambda *_: 1.0)), trials(2, dtype)).dtype == dtype
+
+
 def test_noise_is_on_the_generators_device(handed):
     generator = Numbered(device=torch.device("meta"))
     assert handed(models_of(Scripted(lambda *_: 1.0), generator), trials(1)).noise.is_meta

@@ -59,6 +59,7 @@ def test_only_an_error_of_the_system_says_that_a_disk_is_full():
 def test_why_a_file_was_not_written_is_what_the_system_says():
     assert why_not_written(OSError(28, "No space left on device")) == "No space left on device"
     assert why_not_written(OSError("the tape is full.\nrewind")) == "the tape is full"
+    assert why_not_written(ValueError("no such colour")) == "no such colour"
 
 
 def test_a_near_word_is_offered_and_a_far_one_is_not():

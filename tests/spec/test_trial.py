@@ -11,7 +11,7 @@ import pytest
 from reno.methods import identity
 from reno.spec.job import MethodSettings
 from reno.spec.prompts import Binding, Prompt
-from reno.spec.trial import TrialSpec, digest, own_seed
+from reno.spec.trial import TrialSpec, digest, noise_name, own_seed
 
 TRIAL = TrialSpec(
     Prompt("a gold bench and a green clock"),
@@ -87,3 +87,9 @@ def test_a_prompts_own_seed_comes_from_its_text_and_the_seed():
     """SHA-256 of "0 a blue cup", its first 8 digits."""
     assert [own_seed("a blue cup", seed) for seed in (0, 1)] == [0xFF746831, 0x0243C2F0]
     assert own_seed("a red car", 0) == int(hashlib.sha256(b"0 a red car").hexdigest()[:8], 16)
+
+
+def test_a_noise_is_named_by_the_seed_that_was_typed():
+    assert noise_name("a red car", 42) == "seed 42"
+    assert noise_name("a red car", own_seed("a red car", 3)) == "own noise, seed 3"
+    assert noise_name("a blue cup", own_seed("a red car", 3)) == f"seed {own_seed('a red car', 3)}"

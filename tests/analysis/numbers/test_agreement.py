@@ -41,6 +41,13 @@ def test_judges_that_always_agree_and_judges_with_one_answer():
     assert one.share.value == 1 and np.isnan(one.kappa.value)
 
 
+def test_where_there_are_no_questions_nothing_is_known_and_nothing_is_warned_of():
+    with np.errstate(all="raise"):
+        none, one = agreement(answers(0, 0, 0, 0)), agreement(answers(0, 0, 0, 8))
+    assert np.isnan([none.share.value, none.kappa.value]).all() and (none.count, none.prompts) == (0, 0)
+    assert (one.share.value, one.neither) == (1, 8) and np.isnan(one.kappa.value)
+
+
 def test_every_question_counts_the_same_however_many_a_prompt_has():
     frame = pd.DataFrame({"a": [True] * 10, "b": [True] * 9 + [False], "prompt": ["x"] * 9 + ["y"]})
     assert agreement(frame).share.value == pytest.approx(0.9)

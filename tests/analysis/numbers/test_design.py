@@ -43,7 +43,71 @@ def test_noises_that_move_nothing_add_nothing_and_take_no_degrees_of_freedom():
     cells = np.random.default_rng(3).normal(size=(20, 1)) + np.zeros((20, 5))
     found = crossed(20, 5).variance(cells.ravel())
     assert found.added == 0 and found.freedom == 19
+    with np.errstate(all="raise"):  # nor is anything warned of where nothing differs at all
+        same = crossed(20, 5).variance(np.ones(100))
+    assert (same.unbiased, same.added, same.freedom) == (0, 0, 19)
     assert found.prompts == pytest.approx(cells[:, 0].var() / 20)
+
+
+def by_pairs(prompt, noise, values):
+    """What noises add, and the degrees of freedom, from the products of every two cells of different prompts."""
+    codes, places = np.unique(np.column_stack([prompt, noise]), axis=0, return_inverse=True)
+    places, prompts = places.ravel(), prompt.max() + 1
+    weight = np.array([1 / (prompts * (prompt == one).sum()) for one in prompt])
+    center = sum(values[prompt == one].mean() for one in range(prompts)) / prompts
+    w = np.array([weight[places == cell].sum() for cell in range(len(codes))])
+    r = np.array([(weight * (values - center))[places == cell].sum() for cell in range(len(codes))])
+    same_prompt, same_noise = (codes[:, k, None] == codes[:, k] for k in (0, 1))
+    sharing, apart = same_noise & ~same_prompt, ~same_noise & ~same_prompt
+    covariance, other = (np.outer(r, r)[pairs].sum() / np.outer(w, w)[pairs].sum() for pairs in (sharing, apart))
+    covariance -= other
+    spread = sum(w[codes[:, 1] == one].sum() ** 2 for one in range(noise.max() + 1))
+    added = max(0.0, covariance) * spread
+    own = sum(r[codes[:, 0] == one].sum() ** 2 for one in range(prompts))
+    unbiased, degrees, fewer = own * prompts / (prompts - 1), prompts - 1, max(1.0, 1 / spread - 1)
+    rest = own
+    if len(codes) > prompts:
+        within = 0.0
+        for one in range(prompts):
+            cells = codes[:, 0] == one
+            within += ((r[cells] / w[cells] - r[cells].sum() / w[cells].sum()) ** 2).sum()
+        rest = max(0.0, within / (len(codes) - prompts) - covariance) * (w**2).sum()
+    squares = unbiased**2 / degrees
+    if added:
+        squares += (added + rest) ** 2 / fewer + rest**2 / (degrees * fewer)
+    return added, unbiased + added, (unbiased + added) ** 2 / squares, (min(fewer, degrees), degrees)
+
+
+PROMPT, NOISE = np.divmod(np.arange(40), 4)
+MISSING = np.delete(np.arange(40), [1, 5, 6, 7, 23, 30, 38])
+LAYOUTS = {
+    "every prompt on each noise": (PROMPT, NOISE),
+    "some cells missing": (PROMPT[MISSING], NOISE[MISSING]),
+    "two trials in some cells": (np.append(PROMPT, PROMPT[:14]), np.append(NOISE, NOISE[:14])),
+    "one noise a prompt": (np.arange(20), np.arange(20) % 4),
+    "one noise nearly everywhere": (np.arange(20), np.array([0] * 17 + [1, 2, 2])),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_over_prompts_and_noises_of_any_layout_is_the_products_of_pairs(layout):
+    """In outcomes of several kinds the degrees of freedom are those of the formula, and where they would be more than
+    the prompts' or fewer than the noises', these. Small outcomes are like large ones."""
+    prompt, noise = LAYOUTS[layout]
+    design, rng = Design(prompt, noise), np.random.default_rng(0)
+    seen = set()
+    for of_prompt, of_noise, of_trial in [(1, 0.6, 1), (1, 0.3, 0), (0.2, 2, 0.2), (0.3, 1, 0.3), (1, 0, 1)] * 3:
+        values = (of_prompt * rng.normal(size=20))[prompt] + (of_noise * rng.normal(size=4))[noise]
+        values = values + of_trial * rng.normal(size=len(prompt))
+        found = design.variance(values)
+        added, unbiased, freedom, bounds = by_pairs(prompt, noise, values)
+        assert found.added == pytest.approx(added) and found.unbiased == pytest.approx(unbiased)
+        assert found.freedom == pytest.approx(np.clip(freedom, *bounds))
+        small = design.variance(1e-6 * values)
+        assert small.added == pytest.approx(1e-12 * added, abs=1e-24)
+        assert small.freedom == pytest.approx(found.freedom)
+        seen.add("none added" if not added else "inside" if bounds[0] < freedom < bounds[1] else "outside")
+    assert {"none added", "inside"} <= seen
 
 
 def test_noises_of_each_prompts_own_and_one_or_two_shared_ones_are_not_counted():
@@ -95,6 +159,8 @@ def test_what_bindings_add_is_the_slope_of_the_products_on_how_many_are_shared()
     slope = np.polyfit(shared, products, 1)[0]
     assert found.added == pytest.approx(slope * np.mean(shared)) and found.added > 0
     assert found.freedom == 14  # of 15 bindings
+    small = Design(np.arange(60), np.arange(60), asked).variance(1e-6 * values)
+    assert small.added == pytest.approx(1e-12 * found.added, rel=1e-6, abs=0)
 
 
 def test_the_variance_over_bindings_is_that_of_the_mean_over_many_worlds():
@@ -145,6 +211,7 @@ def test_a_difference_of_ratios_is_linearised_where_noises_are_shared_and_covers
         found = difference_estimate(rows.reshape(-1, 4), ratio, crossed(40, 4), is_share=True)
         assert isinstance(found, Linear)
         interval = found.interval(0.95)
+        assert (interval.value, interval.kind) == (found.value, "t")
         covered += interval.low <= truth <= interval.high
         assert (found.p(0.0) < 0.05) == interval.excludes_zero
     assert 0.92 <= covered / WORLDS <= 0.985
@@ -166,6 +233,9 @@ def test_each_quantity_gets_the_interval_that_fits_it():
     assert [one.interval(0.95).kind for one in kinds] == ["score", "BCa", "none", "equal", "score"]
     assert kinds[1].p(0.0) == swap_test(scores[:, :1], scores[:, 1:])
     assert kinds[1].p(0.4) == linearised(scores, difference(mean, 1), own).p(0.4)
+    there = np.column_stack([right[:, 0] * right[:, 1], right[:, 1], right[:, 0], np.ones(20)])
+    of_ratios = difference_estimate(there, ratio, own, is_share=True)
+    assert isinstance(of_ratios, Resampled) and of_ratios.p(0.0) == swap_test(there[:, :2], there[:, 2:], ratio)
     assert kinds[1].p(0.4) == pytest.approx(stats.ttest_1samp(scores[:, 0] - scores[:, 1], 0.4).pvalue)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,10 @@ from msgspec.structs import replace
 from scipy.stats import chi2
 
 from analysis.data.frames import tidy
-from analysis.numbers.effects import change, level, noises, versus
+from analysis.numbers.effects import change, level, noises, unchanging, versus
 from analysis.numbers.measures import BY_NAME, MEASURES, Measure
 from analysis.numbers.slices import NO_JUDGE, slices
+from analysis.numbers.tuning import reported
 
 
 def test_components_by_hand(record):
@@ -147,3 +150,18 @@ def test_configurations_come_by_method_metric_iterations_rate_and_name(record):
 def test_trials_that_nobody_judged_are_marked_so(record):
     (one,) = slices(tidy([record(judges=())]))
     assert one.marked("clip") == "–"
+
+
+def test_of_an_effect_that_cannot_vary_no_interval_has_a_width_and_nothing_is_tested(many):
+    (one,) = slices(many({"clip": [(("swapped",), ("right",)), *[(("right",), ("right",))] * 7]}))
+    effect = change(one.rows, BY_NAME["fully_bound"])
+    same = unchanging(effect)
+    value = effect.difference.value
+    for interval in (same.difference, same.narrow, same.estimate.interval(0.95)):
+        assert (interval.value, interval.low, interval.high, interval.kind) == (value, value, value, "equal")
+    assert np.isnan(same.p) and same.pairs == effect.pairs
+
+
+def test_dev_prompts_are_reported_only_where_there_are_no_others():
+    dev, test = SimpleNamespace(prompt_set="mine/pairs_dev"), SimpleNamespace(prompt_set="pairs")
+    assert reported((dev, test)) == [test] and reported((dev, dev)) == [dev, dev] and reported(()) == []

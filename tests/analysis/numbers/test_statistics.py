@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.numbers.statistics import (
+    EXACT_PROMPTS,
     Interval,
     bootstrap,
     cohen_dz,
@@ -114,8 +115,20 @@ def test_the_exact_test_is_scipys():
     assert swap_test(a, b) == pytest.approx(theirs.pvalue)
 
 
+def test_swaps_are_exact_up_to_thirteen_prompts_and_seeded_beyond():
+    assert EXACT_PROMPTS == 13 and swap_test(np.ones(13), np.zeros(13)) == 2 / 2**13
+    a, b = np.random.default_rng(5).normal(size=(2, 30))
+    assert swap_test(a, b) == swap_test(a, b)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_the_observed_swap_is_as_far_as_itself_however_large_the_numbers(scale):
+    a = scale * (np.random.default_rng(5).random(size=9) + 1 / 3)
+    assert swap_test(a, np.zeros(9)) == 2 / 2**9
+
+
 def test_small_numbers_by_hand():
-    assert swap_test(np.ones(6), np.zeros(6)) == 2 / 2**6
+    assert swap_test(np.ones(6), np.zeros(6)) == swap_test(np.ones(6, bool), np.zeros(6, bool)) == 2 / 2**6
     assert np.isnan(swap_test(np.ones(5), np.zeros(5)))
     assert swap_test(np.ones(8), np.ones(8)) == 1
     assert swap_test(np.ones(60), np.zeros(60)) == 1e-4  # of 9999 random swaps and the observed one

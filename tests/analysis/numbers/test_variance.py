@@ -66,6 +66,24 @@ def test_own_noises_by_hand():
     assert (found.prompt, found.rest) == pytest.approx((of_prompt / (of_prompt + 0.5), 0.5 / (of_prompt + 0.5)))
 
 
+def test_own_noises_of_unequal_prompts_by_hand():
+    """Prompts with 1, 1, 1, 1, 2 and 6 images, 1 apart around their centres: of such a prompt's images count
+    (12 - 44 / 12) / 5."""
+    sizes, centres = (1, 1, 1, 1, 2, 6), (0.0, 2, 4, 6, 8, 10)
+    rows = [
+        (f"p{p}", f"{p} {k}", centre + (k % 2 - 0.5) * (size > 1))
+        for p, (size, centre) in enumerate(zip(sizes, centres, strict=True))
+        for k in range(size)
+    ]
+    found = split(pd.DataFrame(rows, columns=["prompt", "seed", "y"]), "y")
+    center = (0 + 2 + 4 + 6 + 2 * 8 + 6 * 10) / 12
+    between = sum(size * (one - center) ** 2 for size, one in zip(sizes, centres, strict=True)) / 5
+    within = 8 * 0.25 / 6
+    of_prompt = (between - within) / ((12 - 44 / 12) / 5)
+    assert found.variance == pytest.approx(of_prompt + within)
+    assert found.prompt == pytest.approx(of_prompt / (of_prompt + within))
+
+
 def test_nested_components_are_unbiased_and_several_metrics_tell_noise_from_rest():
     rng, one, several = np.random.default_rng(0), [], []
     for _ in range(30):
@@ -107,6 +125,7 @@ def test_components_over_metrics_by_hand():
         for m, metric in enumerate(("clip", "blip", "third"))
     ]
     rows = pd.DataFrame(rows, columns=["prompt", "seed", "metric", "y", "other"])
+    rows.loc[0, "other"] = np.nan  # which is not the outcome
     missing = rows.iloc[:1].assign(seed=99, y=np.nan)  # not every metric has it
     found = split_over_metrics(pd.concat([rows, missing]), "y")
     rest = 12 * 1.5 / (11 * 2)
