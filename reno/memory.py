@@ -50,7 +50,8 @@ def _predict(words: Words) -> int:
     from reno.running.fit.prediction import predictions
     from reno.screen.fit import show_predictions
 
-    warn("The job is tried on tensors without values, which can take a minute ...")
+    if sys.stderr and sys.stderr.isatty():
+        warn("The job is tried on tensors without values, which can take a minute ...")
     show_predictions(job, predictions(job, "cuda" if job.device == "auto" else job.device.partition(":")[0]))
     return 0
 
