@@ -10,7 +10,7 @@ import torch
 from reno.device.reading import Reader
 from reno.methods import gper, reno
 from reno.methods._ahead import Ahead
-from reno.methods.reno import Ascent, climb
+from reno.methods.reno import Ascent, climb, make_optimizer
 from reno.weights.images import to_uint8
 from tests.device.tape import record_tape
 from tests.methods.problems import quadratic, run, settings, sgd
@@ -144,6 +144,13 @@ def test_after_an_iteration_that_is_taken_plainly_the_same_record_is_replayed():
     problem = quadratic(score=score, loss_scale=4096.0, dtype="float16")
     steps_of(problem, settings(iterations=6), Ahead(READ, record))
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("chosen", [settings(), PAPER], ids=["adam", "sgd"])
+def test_an_optimiser_is_one_kernel_only_where_that_is_asked_for(chosen):
+    noise = torch.zeros(1, 4, requires_grad=True)
+    assert not make_optimizer(noise, chosen).defaults["fused"]
+    assert make_optimizer(noise, chosen, fused=True).defaults["fused"]
 
 
 def test_a_step_that_was_read_has_its_pixels_and_keeps_them():

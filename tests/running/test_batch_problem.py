@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from reno.device.graphs import record_graph
 from reno.methods import TermScores
+from reno.methods._ahead import Ahead
 from reno.metrics import WeightedSum
+from reno.running import batch as batches
 from reno.spec.errors import BadInput
 from tests.running.stand_in_models import SEEDS, Numbered, Scripted, models_of, ran, settings, table, trials
 
@@ -81,3 +87,15 @@ def test_a_prompt_is_encoded_once():
     counts: list[list[str]] = []
     ran(trials(2), models_of(Counting(lambda *_: 1.0)), settings(4))
     assert counts == [["trial 0", "trial 1"]]
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_a_gpu_runs_ahead_of_the_host_and_replays_a_graph_where_it_may(handed, monkeypatch, graph):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(batches, "Reader", lambda device: SimpleNamespace(begin=device))  # without a GPU
+    assert batches._ahead(cpu, graph) is None
+    assert batches._ahead(gpu, graph) == Ahead(gpu, record_graph if graph else None, fused=True)
+    monkeypatch.setattr(batches, "_ahead", lambda *given: given)
+    models = models_of(Scripted(lambda *_: 1.0))
+    models = replace(models, execution=replace(models.execution, graph=graph))
+    assert handed(models, trials(1)).ahead == (cpu, graph)

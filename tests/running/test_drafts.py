@@ -22,7 +22,7 @@ from reno.spec.errors import BadInput
 from reno.spec.job import Stop
 from scripts.make_checkpoints import make_checkpoint
 from tests.running.jobs import PROMPTS, stored, without_times
-from tests.running.stand_in_models import NAN, Scripted, column, models_of, ran, seen, trials
+from tests.running.stand_in_models import NAN, Clock, Scripted, column, models_of, ran, seen, trials
 from tests.running.test_ahead_batch import LAUNCHED, READ, REPLAYED, numbers
 
 CPU = torch.device("cpu")
@@ -129,6 +129,29 @@ def test_the_best_is_chosen_by_the_scores_of_full_images(drafted):
         assert progress.scores["initial"] == {"scripted": 2.0, "other": 0.25}
         assert progress.scores["last"] == {"scripted": 2.0, "other": 23.25}
     assert [progress.leading for progress in done.trials] == [13, 7]
+
+
+def test_the_seconds_of_full_images_that_are_made_at_the_end_count(method_of, monkeypatch):
+    """A draft takes a second and a full image five: of 24 drafts and five full images, the last two are made at the
+    end, and count as the last iteration's."""
+    clock = Clock()
+    monkeypatch.setattr("time.perf_counter", clock)
+
+    class Timed(Drafting):
+        def __call__(self, noise, conditioning):
+            clock.now += 5
+            return super().__call__(noise, conditioning)
+
+        def draft(self, noise, conditioning):
+            clock.now += 1
+            return super().draft(noise, conditioning)
+
+    models = models_of(TwoScripts(peak(13, 7), peak(20, 20)), Timed())
+    done = ran(trials(2), models, method_of(counting, iterations=23))
+    assert done.seconds == 24 + 5 * 5
+    for progress in done.trials:
+        seconds = column(progress, "seconds")
+        assert (seconds[0], seconds[1], seconds[10], seconds[-1]) == (6, 1, 6, 11)
 
 
 def test_of_equal_scores_the_first_image_is_the_best(drafted):
