@@ -15,6 +15,7 @@ from reno.running.provenance import Environment, peak_host_bytes
 from reno.spec.trial import TrialSpec
 from reno.store.records import (
     DONE,
+    ELSEWHERE,
     FAILED,
     NOT_RUN,
     STORED_BEFORE,
@@ -160,6 +161,7 @@ def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: 
     """The record for job.json."""
     state = (
         dict.fromkeys(outcome.skipped, STORED_BEFORE)
+        | dict.fromkeys(outcome.elsewhere, ELSEWHERE)
         | dict.fromkeys(outcome.done, DONE)
         | dict.fromkeys(outcome.failed, FAILED)
     )

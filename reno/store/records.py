@@ -34,6 +34,7 @@ JUDGED = ("initial", "best")
 SCORED = ("initial", "best", "last")
 """The images of a trial that metrics score."""
 DONE, FAILED, STORED_BEFORE, NOT_RUN = "done", "failed", "stored before", "not run"
+ELSEWHERE = "done by another worker"
 """The states of a trial at the end of a job."""
 MOST_NESTED = 50
 """Lists and objects inside one another that a file may have; a record has about ten."""
@@ -298,7 +299,7 @@ class JobTrial(Record, kw_only=True):
     category: str | UnsetType = UNSET
     """Of the prompt in the job's file or suite."""
     state: str
-    """DONE, FAILED, STORED_BEFORE or NOT_RUN."""
+    """DONE, FAILED, STORED_BEFORE, ELSEWHERE or NOT_RUN."""
     reason: str | UnsetType = UNSET
     """Why it failed."""
 
