@@ -25,10 +25,12 @@ from reno.config.words import parse
 from reno.convert import PAGE as CONVERT
 from reno.evaluate import PAGE as EVALUATE
 from reno.evaluate import request_of
+from reno.merge import PAGE as MERGE
 from reno.reproduce import PAGE as REPRODUCE
 from reno.run import main as run
 from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE
 from reno.spec.errors import BadInput
+from reno.status import PAGE as STATUS
 from reno.store.store import Store
 from reno.weights.conversion import CONVERSIONS
 from scripts.stage_docs import main as stage_docs
@@ -131,6 +133,16 @@ def test_a_command_that_checks_has_known_knobs(words):
     assert composed(CHECK, parse(CHECK, words[3:])).values["download"] in ("nothing", "pictures", "all")
 
 
+@pytest.mark.parametrize("words", all_commands("python", "-m", "reno.status"))
+def test_a_command_that_looks_at_a_store_composes(words):
+    composed(STATUS, parse(STATUS, words[3:]))
+
+
+@pytest.mark.parametrize("words", all_commands("python", "-m", "reno.merge"))
+def test_a_command_that_joins_stores_composes_and_names_some(words):
+    assert composed(MERGE, parse(MERGE, words[3:])).values["stores"]
+
+
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.convert"))
 def test_a_command_that_converts_names_a_known_reward(words):
     assert composed(CONVERT, parse(CONVERT, words[3:])).values["reward"] in CONVERSIONS
@@ -164,6 +176,8 @@ def test_every_command_belongs_to_a_test_above():
             "reno.reproduce",
             "reno.check",
             "reno.convert",
+            "reno.status",
+            "reno.merge",
             "analysis",
             "completion",
         }

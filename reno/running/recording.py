@@ -157,8 +157,8 @@ def labels_of(plan: Plan) -> Labels:
     )
 
 
-def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: float) -> JobRecord:
-    """The record for job.json."""
+def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: float, ended: bool = True) -> JobRecord:
+    """The record for job.json. ended: False: of a job that begins; it has no exit status yet."""
     state = (
         dict.fromkeys(outcome.skipped, STORED_BEFORE)
         | dict.fromkeys(outcome.elsewhere, ELSEWHERE)
@@ -171,7 +171,7 @@ def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: 
         labels=labels_of(plan),
         spec=shared,
         command=command,
-        status=outcome.status,
+        status=outcome.status if ended else None,
         seconds=round(seconds, 3),
         trials=tuple(
             JobTrial(

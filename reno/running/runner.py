@@ -37,7 +37,7 @@ from reno.running.sizing import choose_batch_size
 from reno.spec.errors import BadInput, disk_is_full, few, typed_line, why_not_written
 from reno.spec.trial import TrialSpec
 from reno.store.claims import Claims
-from reno.store.records import Cut, Provenance
+from reno.store.records import Cut, JobRecord, Provenance
 from reno.store.store import Store, write_job_record
 from reno.store.stored import Stored
 
@@ -92,6 +92,9 @@ class Runner:
         moved = [sentence for one in damaged if (sentence := self.store.set_aside(one))]
         unjudged = damaged_judgements(self.finished.values())
         started = time.perf_counter()
+        if waiting:
+            with contextlib.suppress(OSError):  # whoever looks at the store does not see the job yet; the end warns
+                write_job_record(self.folder, self._record(0.0, ended=False))
         job = RunningJob(self.plan, self.folder, self.group, self.command, self.finished, len(waiting), self._warn)
         self.listeners.tell("job_begins", job)
         for sentence in (*few(moved, "damaged trials"), *few(unjudged, "damaged judgements")):
@@ -307,12 +310,14 @@ class Runner:
             log.info(choice)
         log.info("batch_size=%d: %s", size.size, size.reason)
 
+    def _record(self, seconds: float, ended: bool) -> JobRecord:
+        return job_record(self.plan, self.outcome, self.group, self.command, seconds, ended)
+
     def _write_record(self, seconds: float) -> None:
         """Writes job.json and, if the code has uncommitted changes, changes.patch. A warning says what could not be
         written; the trials are stored all the same."""
-        record = job_record(self.plan, self.outcome, self.group, self.command, seconds)
         try:
-            write_job_record(self.folder, record)
+            write_job_record(self.folder, self._record(seconds, ended=True))
         except OSError as error:
             self._warn(f"job.json could not be written ({why_not_written(error)})")
         if self.outcome.done and (diff := git_diff()):

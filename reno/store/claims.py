@@ -9,9 +9,8 @@ results/claims/<trial>      a lease: a file that exactly one worker can make, ho
 results/claims/<worker>     the worker's heartbeat: it writes this file again and again, and so renews all its leases
 
 A lease ends when its worker's process has ended, if that can be known (a process of this machine), or when the
-heartbeat is older than LEASE_SECONDS. Ages are differences of modification times that the file server wrote: a machine's
-own clock is never read, so the clocks of the machines may differ by days. Between two heartbeats a monotonic clock
-counts on.
+heartbeat is older than LEASE_SECONDS. Ages are differences of modification times that the file server wrote, so the
+clocks of the machines may differ by days; between two heartbeats a monotonic clock counts on.
 
 Every operation holds on NFS (version 3 or later) as on a local disk:
 

@@ -311,7 +311,8 @@ class JobTrial(Record, kw_only=True):
 
 
 class JobRecord(Record, kw_only=True):
-    """job.json: the command, its trials, and how each ended."""
+    """job.json: the command, its trials, and how each ended. It is written when the job begins, and again at its
+    end."""
 
     group: str = ""
     labels: Labels
@@ -319,7 +320,7 @@ class JobRecord(Record, kw_only=True):
     """The part of the identity that all trials of the job share."""
     command: str = ""
     status: int | None = None
-    """Exit status."""
+    """Exit status; None if the job runs, or was killed."""
     seconds: float = 0.0
     trials: tuple[JobTrial, ...]
     suite: Suite | UnsetType = UNSET

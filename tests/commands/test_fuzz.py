@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 import analysis.__main__ as report
-from reno import check, convert, evaluate, memory, reproduce, run
+from reno import check, convert, evaluate, memory, merge, reproduce, run, status
 from reno.config.compose import composed
 from reno.config.page import RUN
 from reno.config.words import parse
@@ -79,6 +79,8 @@ COMMANDS = {
     "reproduce": (reproduce.main, reproduce.PAGE, ["trial=0"]),
     "check": (check.main, check.PAGE, []),
     "convert": (convert.main, convert.PAGE, ["reward=hpsv2"]),
+    "status": (status.main, status.PAGE, []),
+    "merge": (merge.main, merge.PAGE, []),
     "analysis": (report.main, report.PAGE, []),
 }
 

@@ -17,6 +17,7 @@ from reno.running.runner import Runner
 from reno.running.sharing import Left
 from reno.spec.prompts import Prompt
 from reno.spec.trial import TrialSpec
+from reno.status import main as status
 from reno.store.claims import LEASE_SECONDS, Claims
 from reno.store.store import Store
 from reno.store.stored import Stored
@@ -247,6 +248,20 @@ def test_a_store_in_which_nothing_can_be_claimed_still_gets_its_trials(run, tmp_
     assert "warning: no batch can be claimed (File exists): other workers may run the same trials" in (
         capsys.readouterr().err
     )
+
+
+def test_a_job_is_seen_while_it_runs(run, tmp_path, capsys):
+    class Looking(Tally):
+        def batch_begins(self, batch):
+            status([f"results={tmp_path / 'results'}"])
+
+    (tmp_path / "results" / "jobs").mkdir(parents=True)
+    looking = [Looking(tmp_path / "begun")]
+    run("prompt=[a red car,a blue cup]", "batch_size=1", folder="results/jobs/one", listeners=looking,
+        pending_commits=0)  # fmt: skip
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if " of 2 " in line and "CPU" in line]
+    assert [(row[1], row[4], row[5], row[6]) for row in rows] == [("1", "1", "0", "0")]
+    assert json.loads((tmp_path / "results/jobs/one/job.json").read_text())["status"] == 0
 
 
 @pytest.mark.slow
