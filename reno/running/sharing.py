@@ -71,6 +71,7 @@ class Left:
                     self._of_others.append(batch)
                 elif self._missing(batch):  # nobody stored it just before it was claimed
                     return batch
+            self._of_others = deque(batch for batch in self._of_others if self._missing(batch))
             if not self._of_others:
                 return None
             self._idle()

@@ -115,6 +115,19 @@ def test_a_worker_leaves_what_another_runs_and_comes_back_to_it(tmp_path, batche
     assert len(waited) == 1
 
 
+def test_only_what_others_still_run_is_waited_for(tmp_path, batches):
+    store, told = store_of(tmp_path), []
+    with Claims(tmp_path) as other, Claims(tmp_path) as claims:
+        other.take([trial for batch in batches[:3] for trial in ids(batch)])
+        left = Left(batches[:4], {}, store, claims, note=told.append)
+        assert left.next() == batches[3]
+        for trial in (*batches[0], *batches[1], *batches[3]):  # meanwhile
+            store.commit(finished(trial=trial))
+        left._idle = lambda: other.release(ids(batches[2]))
+        assert left.next() == batches[2]
+    assert told == ["1 batch is run by others; waiting for it"]
+
+
 def test_a_batch_is_claimed_where_a_single_trial_is_missing_and_only_that(tmp_path, batches):
     store = store_of(tmp_path)
     first, second = batches[0]
