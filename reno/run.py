@@ -25,11 +25,21 @@ from reno.config.conf import OWN, Conf
 from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.programs import as_called
-from reno.config.sweep import SweepFolder, begin_status, end_status, remove_if_empty, worst_status
+from reno.config.sweep import (
+    SCREEN,
+    SweepFolder,
+    begin_status,
+    end_status,
+    remove_if_empty,
+    said_elsewhere,
+    screen,
+    worst_status,
+)
 from reno.config.words import Words, search_path
-from reno.letters.output import say
+from reno.device.gpus import forget_workers, take_gpu
+from reno.letters.output import say, warn
 from reno.screen.quiet import quieten_libraries
-from reno.spec.errors import INTERRUPTED, BadInput, disk_is_full
+from reno.spec.errors import INTERRUPTED, BadInput, disk_is_full, typed_line
 from reno.spec.job import JobSpec
 
 COMMAND = "RENO_COMMAND"
@@ -68,6 +78,7 @@ def _run_with_hydra(words: Words) -> int:
     check(RUN, words)
     prepare_hydra()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
+    os.environ[SCREEN] = screen()
     SweepFolder.latest = SweepFolder.there = None
     statuses: list[int] = []
 
@@ -92,7 +103,12 @@ def _run_with_hydra(words: Words) -> int:
         raise hydras_own(error, words) from error
     finally:
         sys.argv = argv
-        left = 0 if SweepFolder.latest is None else worst_status(SweepFolder.latest)
+        left = 0
+        if SweepFolder.latest is not None:
+            forget_workers(SweepFolder.latest)
+            for line in said_elsewhere(SweepFolder.latest):
+                warn(line)
+            left = worst_status(SweepFolder.latest)
     if SweepFolder.latest is not None:
         from reno.screen.sweep import show_sweep
 
@@ -113,14 +129,18 @@ def run_composed(config) -> int:
     folder = Path(context.runtime.output_dir)
     sweeping = context.mode.name == "MULTIRUN"
     conf = _conf_of(context)
-    status = 1
+    status, said = 1, ""
     if sweeping:
         begin_status(folder)
     try:
+        if sweeping and context.runtime.choices.get("hydra/launcher") == "gpus":
+            take_gpu(Path(context.sweep.dir))
         if sweeping:
             say(f"job {context.job.num}: {' '.join(word.lstrip('+') for word in context.overrides.task)}")
         job = job_from_config(values_of(config, RUN, context), conf)
         status = _run_job(job, folder, folder.parent.name if sweeping else folder.name, sweeping)
+        if status == 1:
+            said = f"job {context.job.num}: trials failed; {folder / 'job.log'} says why"
         if status == INTERRUPTED and sweeping:
             raise KeyboardInterrupt  # Ctrl-C stops the whole sweep, not only this job
     except KeyboardInterrupt:
@@ -131,10 +151,12 @@ def run_composed(config) -> int:
             status = INTERRUPTED
             raise KeyboardInterrupt from error
         where = f"job {context.job.num}: " if sweeping else ""
-        status = warn_of(error, explain(error, RUN, conf), where, config.get("debug") is True)
+        sentence = explain(error, RUN, conf)
+        said = f"error: {where}{sentence or typed_line(error)}"
+        status = warn_of(error, sentence, where, config.get("debug") is True)
     finally:
         if sweeping:
-            end_status(folder, status)
+            end_status(folder, status, said)
         else:
             remove_if_empty(folder)  # a job that was refused: Hydra made it before the job could check its input
     return status

@@ -25,10 +25,12 @@ from reno.config.words import parse
 from reno.convert import PAGE as CONVERT
 from reno.evaluate import PAGE as EVALUATE
 from reno.evaluate import request_of
+from reno.merge import PAGE as MERGE
 from reno.reproduce import PAGE as REPRODUCE
 from reno.run import main as run
 from reno.running.fit.cards import CARDS, CONTEXT, GIB, SHARE
 from reno.spec.errors import BadInput
+from reno.status import PAGE as STATUS
 from reno.store.store import Store
 from reno.weights.conversion import CONVERSIONS
 from scripts.stage_docs import main as stage_docs
@@ -110,7 +112,7 @@ def one_value_each(words: list[str]) -> list[list[str]]:
 )
 def test_a_command_that_runs_or_predicts_a_job_makes_a_job(words, mine):
     sweep = "-m" in words[3:]
-    plain = [word for word in words[3:] if word != "-m"]
+    plain = [word for word in words[3:] if word not in ("-m", "hydra/launcher=submitit_local")]  # a package's own
     if "--help" in plain:
         return
     for job in one_value_each(plain) if sweep else [plain]:
@@ -129,6 +131,16 @@ def test_a_command_that_judges_names_known_judges(words, mine):
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.check"))
 def test_a_command_that_checks_has_known_knobs(words):
     assert composed(CHECK, parse(CHECK, words[3:])).values["download"] in ("nothing", "pictures", "all")
+
+
+@pytest.mark.parametrize("words", all_commands("python", "-m", "reno.status"))
+def test_a_command_that_looks_at_a_store_composes(words):
+    composed(STATUS, parse(STATUS, words[3:]))
+
+
+@pytest.mark.parametrize("words", all_commands("python", "-m", "reno.merge"))
+def test_a_command_that_joins_stores_composes_and_names_some(words):
+    assert composed(MERGE, parse(MERGE, words[3:])).values["stores"]
 
 
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.convert"))
@@ -164,6 +176,8 @@ def test_every_command_belongs_to_a_test_above():
             "reno.reproduce",
             "reno.check",
             "reno.convert",
+            "reno.status",
+            "reno.merge",
             "analysis",
             "completion",
         }

@@ -51,7 +51,7 @@ WORDS = {
     "checkpoint": ("aesthetic", "dmd2_sdxl", "hpsv2", "imagereward"),
 }
 LISTS = ("evaluators", "record", "metrics", "seed")
-FOLDERS = ("results", "out", "images", "suites", "base")
+FOLDERS = ("results", "out", "images", "suites", "base", "stores")
 FILES = ("prompts", "readme", "file")
 POSITIONAL = {"reproduce": ("trial",), "report": ("results",), "convert": ("checkpoint", "file")}
 """The knobs whose values may stand without `knob=`, in this order, by command."""

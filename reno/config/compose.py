@@ -26,15 +26,17 @@ from reno.spec.errors import BadInput, did_you_mean, first_line, typed_line
 
 PLUGINS = {
     "hydra/launcher": {
-        "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
-        "submitit_slurm": "hydra-submitit-launcher", "ray": "hydra-ray-launcher", "ray_aws": "hydra-ray-launcher",
-        "rq": "hydra-rq-launcher",
+        "gpus": "'reno-bench[joblib]'", "joblib": "'reno-bench[joblib]'", "slurm": "'reno-bench[slurm]'",
+        "submitit_local": "'reno-bench[slurm]'", "submitit_slurm": "'reno-bench[slurm]'",
+        "ray": "hydra-ray-launcher", "ray_aws": "hydra-ray-launcher", "rq": "hydra-rq-launcher",
     },
     "hydra/sweeper": {
         "optuna": "hydra-optuna-sweeper", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper",
     },
 }  # fmt: skip
-"""The packages that bring Hydra's launchers and sweepers, by group and name."""
+"""What pip installs for Hydra's launchers and sweepers, by group and name."""
+EXTRAS = {"joblib": "joblib", "submitit": "slurm"}
+"""The extra that brings a launcher's package, by the middle of the package's name."""
 
 
 def composed(page: Page, words: Words) -> Chosen:
@@ -102,6 +104,10 @@ def explain(error: Exception, page: Page = RUN, conf: Conf = Conf()) -> str | No
     """One sentence for what the user did wrong; None for an error that is not the user's."""
     if isinstance(error, BadInput):
         return str(error)
+    if match := re.match(r"BadInput raised while resolving interpolation: (.*)", str(error)):
+        return match[1]
+    if sentence := _of_launcher(error):
+        return sentence
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _of_missing(str(error.missing_cfg_file), error.options or [], page, conf)
     if isinstance(error, OverrideParseException):
@@ -116,6 +122,24 @@ def explain(error: Exception, page: Page = RUN, conf: Conf = Conf()) -> str | No
     if isinstance(error, OSError) and str(error.filename or "").endswith(".yaml"):
         return f"{error.filename} cannot be read ({error.strerror})"
     return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it was raised from; one may have been raised from itself."""
+    yield error
+    while error.__cause__ not in (None, error):
+        error = error.__cause__
+        yield error
+
+
+def _of_launcher(error: Exception) -> str | None:
+    """A launcher of conf/ whose package is not installed."""
+    text = " ".join(map(str, _causes(error)))
+    match = re.search(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_launcher\.", text)
+    if match is None or match[1] not in EXTRAS:
+        return None
+    extra = f"'reno-bench[{EXTRAS[match[1]]}]'"
+    return f"this launcher needs the package hydra-{match[1]}-launcher; `pip install {extra}` brings it"
 
 
 def _of_missing(file: str, options: Iterable[str], page: Page, conf: Conf) -> str:

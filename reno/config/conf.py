@@ -101,7 +101,10 @@ def references_in(values: object) -> frozenset[str]:
 
 
 def register_resolver() -> None:
-    """Makes `${checkout:}` in YAML stand for the folder that reno/ is in."""
+    """Makes `${checkout:}` in YAML stand for the folder that reno/ is in, and `${gpus:}` for the number of GPUs."""
     from omegaconf import OmegaConf
 
+    from reno.device.gpus import count_gpus
+
+    OmegaConf.register_new_resolver("gpus", count_gpus, replace=True)
     OmegaConf.register_new_resolver("checkout", lambda: str(PACKAGE.parent), replace=True)

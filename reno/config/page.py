@@ -1,7 +1,7 @@
 """The knobs of a command are the keys of its page in conf/; their help texts are the page's comments.
 
-conf/config.yaml is the page of reno.run and reno.memory; evaluate.yaml, reproduce.yaml, check.yaml and convert.yaml are
-those of reno.evaluate, reno.reproduce, reno.check and reno.convert; report.yaml is that of `python -m analysis`.
+conf/config.yaml is the page of reno.run and reno.memory; evaluate.yaml, reproduce.yaml and the like are those of
+the commands with these names; report.yaml is that of `python -m analysis`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Page:
     """Example commands and exit statuses, printed as they are."""
     positional: tuple[str, ...] = ()
     """Knobs that may be given as words without `knob=`, in this order."""
+    all_words: str = ""
+    """The knob that takes all words without `knob=`, as a list."""
     lists: tuple[str, ...] = ()
     """Knobs that take several values separated by commas, without brackets."""
     texts: tuple[str, ...] = ()

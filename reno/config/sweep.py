@@ -1,17 +1,23 @@
 """The folders that Hydra makes, and the exit status of a sweep. A sweep's jobs may run in other processes, so each job
 writes its status to its folder.
 
-status.json is `null` while the job runs, then its exit status. A job without a status has failed.
+status.json is `null` while the job runs, then its exit status, and what its user should read if the job printed it
+somewhere else. A job without a status has failed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 STATUS = "status.json"
+SCREEN = "RENO_SCREEN"
+"""The environment variable that says where the sweep prints its errors, for jobs in other processes."""
 HYDRAS_OWN = "multirun.yaml"
 """The file that Hydra writes into a sweep's folder before the first job."""
 
@@ -56,12 +62,27 @@ def begin_status(folder: Path) -> None:
     _write(folder, None)
 
 
-def end_status(folder: Path, status: int) -> None:
-    """Writes the status of a job that ended."""
-    _write(folder, status)
+def end_status(folder: Path, status: int, said: str = "") -> None:
+    """Writes the status of a job that ended. said: what went wrong, if anything; it is kept where the user of the sweep
+    has not seen it, because a launcher has sent what the job prints to another place."""
+    _write(folder, [status, said] if said and os.environ.get(SCREEN, "") not in ("", screen()) else status)
 
 
-def _write(folder: Path, status: int | None) -> None:
+def screen() -> str:
+    """Where this process prints its errors; empty if that is nowhere."""
+    try:
+        place = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return f"{socket.gethostname()}:{place.st_dev}:{place.st_ino}"
+
+
+def said_elsewhere(sweep: Path) -> list[str]:
+    """What jobs of a sweep said that its user has not seen, in the order of the jobs' folders."""
+    return [said for path in sorted(sweep.rglob(STATUS)) if (said := _read(path)[1])]
+
+
+def _write(folder: Path, status: object) -> None:
     with contextlib.suppress(OSError):  # a folder that cannot be written is an error that the job itself reports
         folder.mkdir(parents=True, exist_ok=True)
         (folder / STATUS).write_text(json.dumps(status), encoding="utf-8")
@@ -71,7 +92,7 @@ def worst_status(sweep: Path) -> int | None:
     """The highest status of a sweep's jobs, at any depth of folders; a job without a status counts as 1. None if there
     is no job at all. Removes the status files, and every folder that is then empty, the sweep's own included."""
     found = sorted(sweep.rglob(STATUS))
-    statuses = [_read(path) for path in found]
+    statuses = [_read(path)[0] for path in found]
     for path in found:
         path.unlink(missing_ok=True)
         _remove_empty(path.parent, sweep)
@@ -81,12 +102,15 @@ def worst_status(sweep: Path) -> int | None:
     return max((1 if status is None else status for status in statuses), default=None)
 
 
-def _read(path: Path) -> int | None:
+def _read(path: Path) -> tuple[int | None, str]:
+    """A job's status, and what it said elsewhere."""
     try:
         status = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return status if isinstance(status, int) else None
+        return None, ""
+    if isinstance(status, list):
+        return status[0], status[1]
+    return (status if isinstance(status, int) else None), ""
 
 
 def _remove_empty(folder: Path, top: Path) -> None:

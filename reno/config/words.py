@@ -45,7 +45,7 @@ class Words:
 def parse(page: Page, words: Sequence[str]) -> Words:
     """Sorts a command's words. Raises BadInput if one of them is no text, or if a folder of -cd is not there."""
     knobs, flags, folders = [], [], [OWN]
-    positional = list(page.positional)
+    positional, listed = list(page.positional), []
     rest = list(map(_text, words))
     multirun = bool(set(MULTIRUN) & set(rest))
     while rest:
@@ -60,8 +60,12 @@ def parse(page: Page, words: Sequence[str]) -> Words:
             flags += [word, *([rest.pop(0)] if takes else [])]
         elif positional and (word.startswith(("/", ".")) or not equals) and not word.startswith(("~", "+")):
             knobs.append(f"{positional.pop(0)}={quote(word)}")
+        elif page.all_words and (word.startswith(("/", ".")) or not equals) and not word.startswith(("~", "+")):
+            listed.append(quote(word))
         else:
             knobs.append(as_hydra_reads(page, word, multirun))
+    if listed:
+        knobs.append(f"{page.all_words}=[{','.join(listed)}]")
     asked = {"-h", "--help"} & set(words)
     debug = "debug=true" in [word.lower() for word in words]
     return Words(tuple(knobs), Conf(tuple(folders)), multirun, bool(asked), debug, tuple(flags))

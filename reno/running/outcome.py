@@ -15,6 +15,8 @@ class Outcome:
     """Ids of the trials that this job ran and stored."""
     skipped: list[str] = field(default_factory=list)
     """Ids of the trials that were stored before."""
+    elsewhere: list[str] = field(default_factory=list)
+    """Ids of the trials that other workers stored while this job ran."""
     failed: dict[str, str] = field(default_factory=dict)
     """Why, by id."""
     interrupted: bool = False

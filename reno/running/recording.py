@@ -15,6 +15,7 @@ from reno.running.provenance import Environment, peak_host_bytes
 from reno.spec.trial import TrialSpec
 from reno.store.records import (
     DONE,
+    ELSEWHERE,
     FAILED,
     NOT_RUN,
     STORED_BEFORE,
@@ -158,10 +159,11 @@ def labels_of(plan: Plan) -> Labels:
     )
 
 
-def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: float) -> JobRecord:
-    """The record for job.json."""
+def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: float, ended: bool = True) -> JobRecord:
+    """The record for job.json. ended: False: of a job that begins; it has no exit status yet."""
     state = (
         dict.fromkeys(outcome.skipped, STORED_BEFORE)
+        | dict.fromkeys(outcome.elsewhere, ELSEWHERE)
         | dict.fromkeys(outcome.done, DONE)
         | dict.fromkeys(outcome.failed, FAILED)
     )
@@ -171,7 +173,7 @@ def job_record(plan: Plan, outcome: Outcome, group: str, command: str, seconds: 
         labels=labels_of(plan),
         spec=shared,
         command=command,
-        status=outcome.status,
+        status=outcome.status if ended else None,
         seconds=round(seconds, 3),
         trials=tuple(
             JobTrial(

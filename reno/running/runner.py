@@ -32,10 +32,12 @@ from reno.running.pool import ModelPool, Models
 from reno.running.progress import BatchRun
 from reno.running.provenance import Environment, environment, git_diff
 from reno.running.recording import finished_trial, job_record, provenances
+from reno.running.sharing import Left
 from reno.running.sizing import choose_batch_size
 from reno.spec.errors import BadInput, disk_is_full, few, typed_line, why_not_written
 from reno.spec.trial import TrialSpec
-from reno.store.records import Cut, Provenance
+from reno.store.claims import Claims
+from reno.store.records import Cut, JobRecord, Provenance
 from reno.store.store import Store, write_job_record
 from reno.store.stored import Stored
 
@@ -78,6 +80,7 @@ class Runner:
         self.outcome = Outcome()
         self.finished: dict[str, Stored] = {}
         self._disk_was_full = False
+        self._left: Left
         self._commits: deque[tuple[Future[Stored], TrialSpec, Provenance]] = deque()
 
     def run(self) -> Outcome:
@@ -89,6 +92,9 @@ class Runner:
         moved = [sentence for one in damaged if (sentence := self.store.set_aside(one))]
         unjudged = damaged_judgements(self.finished.values())
         started = time.perf_counter()
+        if waiting:
+            with contextlib.suppress(OSError):  # whoever looks at the store does not see the job yet; the end warns
+                write_job_record(self.folder, self._record(0.0, ended=False))
         job = RunningJob(self.plan, self.folder, self.group, self.command, self.finished, len(waiting), self._warn)
         self.listeners.tell("job_begins", job)
         for sentence in (*few(moved, "damaged trials"), *few(unjudged, "damaged judgements")):
@@ -98,7 +104,7 @@ class Runner:
         try:
             if models is not None:
                 with _termination_as_interrupt(), ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
-                    self._run_batches(waiting, models, size, writer)
+                    self._share_batches(waiting, models, size, writer)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
         finally:
@@ -149,45 +155,57 @@ class Runner:
 
     # --- Batches ----------------------------------------------------------------------------------------------------
 
-    def _run_batches(self, batches: list[Batch], models: Models, size: Cut, writer: ThreadPoolExecutor) -> None:
+    def _share_batches(self, batches: list[Batch], models: Models, size: Cut, writer: ThreadPoolExecutor) -> None:
+        """Runs the batches that no other worker on this store runs."""
+        surroundings = environment(models.generator.device)
+        with contextlib.ExitStack() as stack:
+            try:
+                claims = stack.enter_context(Claims(self.store.root, surroundings.device))
+            except OSError as error:
+                claims = None
+                self._warn(f"no batch can be claimed ({why_not_written(error)}): other workers may run the same trials")
+            self._left = Left(
+                batches, self.finished, self.store, claims, idle=lambda: self._collect(at_most=0), note=self._note
+            )
+            self.outcome.elsewhere = self._left.elsewhere
+            self._run_batches(models, size, surroundings, writer)
+
+    def _run_batches(self, models: Models, size: Cut, surroundings: Environment, writer: ThreadPoolExecutor) -> None:
         """Runs the batches one by one; a batch's files are written while the next one runs. A short batch, such as the
         last one, is filled up: a trial is then the same to the last bit whichever job it runs in.
 
         If memory runs out, this batch and those after it run with checkpointing, if that was left open, and then in
         halves, down to one trial at a time.
         """
-        device = models.generator.device
-        surroundings = environment(device)
+        device, left = models.generator.device, self._left
         self._log_choices(models, size)
-        waiting = deque(batches)
         side_by_side = size.size
         number = 1
         try:
-            while waiting:
-                batch = waiting.popleft()
+            while (batch := left.next()) is not None:
                 if len(batch) > side_by_side:
-                    waiting.extendleft(reversed(missing(cut(batch, side_by_side), self.finished)))
+                    left.again(*missing(cut(batch, side_by_side), self.finished))
                     continue
                 wanted = [trial for trial in batch if trial.id not in self.finished]
                 found = provenances(self.plan, batch, wanted, (size, side_by_side), surroundings, models)
-                running = RunningBatch(batch, found, number, number + len(waiting))
+                running = RunningBatch(batch, found, number, number + len(left))
                 done = self._attempt(running, models, side_by_side)
                 if isinstance(done, Broken) and done.not_captured:
                     release(device)
                     models = without_graph(models, done.reason)
-                    waiting.appendleft(batch)
+                    left.again(batch)
                     self._warn(f"{done.reason}; going on without a graph")
                     continue
                 if isinstance(done, Broken) and done.out_of_memory and (leaner := for_less_memory(self.plan, models)):
                     release(device)
                     models = leaner
-                    waiting.appendleft(batch)
+                    left.again(batch)
                     self._warn(f"out of memory with {side_by_side} side by side; going on with checkpointing")
                     continue
                 if isinstance(done, Broken) and done.out_of_memory and side_by_side > 1:
                     release(device)
                     too_many, side_by_side = side_by_side, (side_by_side + 1) // 2
-                    waiting.appendleft(batch)
+                    left.again(batch)
                     self._warn(f"out of memory with {too_many} trials side by side; going on with {side_by_side}")
                     continue
                 number += 1
@@ -254,6 +272,7 @@ class Runner:
                 self._not_stored(trial, provenance, error)
                 continue
             self.finished[trial.id] = stored
+            self._left.release([trial])
             self.outcome.done.append(trial.id)
             log.info("stored %s", trial.id)
             self.listeners.tell("trial_stored", stored)
@@ -272,6 +291,7 @@ class Runner:
     def _fail(self, trial: TrialSpec, provenance: Provenance, reason: str) -> None:
         log.error("trial %s failed: %s", trial.id, reason)
         self.outcome.failed[trial.id] = reason
+        self._left.release([trial])
         self.listeners.tell("trial_failed", trial, provenance, reason)
 
     # --- Messages and the job's record ------------------------------------------------------------------------------
@@ -290,12 +310,14 @@ class Runner:
             log.info(choice)
         log.info("batch_size=%d: %s", size.size, size.reason)
 
+    def _record(self, seconds: float, ended: bool) -> JobRecord:
+        return job_record(self.plan, self.outcome, self.group, self.command, seconds, ended)
+
     def _write_record(self, seconds: float) -> None:
         """Writes job.json and, if the code has uncommitted changes, changes.patch. A warning says what could not be
         written; the trials are stored all the same."""
-        record = job_record(self.plan, self.outcome, self.group, self.command, seconds)
         try:
-            write_job_record(self.folder, record)
+            write_job_record(self.folder, self._record(seconds, ended=True))
         except OSError as error:
             self._warn(f"job.json could not be written ({why_not_written(error)})")
         if self.outcome.done and (diff := git_diff()):

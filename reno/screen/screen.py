@@ -112,7 +112,7 @@ class Screen(Listener):
             self.bar = None
         trials = [self.job.finished[trial.id] for trial in self.plan.trials if trial.id in self.job.finished]
         judged = [trial.judgements() for trial in trials]
-        if outcome.done:
+        if outcome.done or outcome.elsewhere:
             self.console.print(_table(self.plan, trials[:LONGEST_TABLE], judged))
             if len(trials) > LONGEST_TABLE:
                 self.say(f"... and {len(trials) - LONGEST_TABLE} more")
@@ -268,12 +268,12 @@ def _ending(plan: Plan, trials: Sequence[Stored], outcome: Outcome) -> str:
     """The job's end in one line."""
     if outcome.interrupted:
         return f"interrupted: {len(trials)} of {len(plan.trials)} trials are stored; the same command runs the rest"
-    if not outcome.done and not outcome.failed and len(trials) == len(plan.trials):
+    if not (outcome.done or outcome.elsewhere or outcome.failed) and len(trials) == len(plan.trials):
         return f"{name_of(plan)}: all {len(plan.trials)} trials are stored already, nothing to do"
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
-    return f"{count(len(outcome.done), 'trial')} run, {len(outcome.skipped)} stored before{failed}" + _mean_change(
-        trials, plan.job.metric.name
-    )
+    elsewhere = f", {len(outcome.elsewhere)} run by others" if outcome.elsewhere else ""
+    ran = f"{count(len(outcome.done), 'trial')} run, {len(outcome.skipped)} stored before{elsewhere}{failed}"
+    return ran + _mean_change(trials, plan.job.metric.name)
 
 
 def _mean_change(trials: Sequence[Stored], metric: str) -> str:

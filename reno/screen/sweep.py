@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -98,7 +99,7 @@ def ended_jobs(folder: Path) -> list[EndedJob]:
             trials = tuple(trial for trial in read if not isinstance(trial, Damaged))
             if trials:
                 found.append((record, root, trials))
-    names = _names([(record, trials[0]) for record, _, trials in found])
+    names = names_of([(record, trials[0].record.spec.method) for record, _, trials in found])
     return [
         EndedJob(name, record, root, trials, tuple(trial.judgements() for trial in trials))
         for name, (record, root, trials) in zip(names, found, strict=True)
@@ -110,9 +111,9 @@ def _in_order(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in path.parts]
 
 
-def _names(jobs: Sequence[tuple[JobRecord, Stored]]) -> list[str]:
-    """Of each job the words that differ between them, of its settings those that differ between jobs of its method; its
-    number too where these words are those of another job."""
+def names_of(jobs: Sequence[tuple[JobRecord, Mapping[str, Any]]]) -> list[str]:
+    """Names for jobs, each given with its method's settings. A name holds the words that differ between the jobs, and
+    of the settings those that differ between jobs of one method; its number too, where another job has these words."""
     described = [list(_described(*job)) for job in jobs]
     differing = [place for place in range(4) if len({words[place] for words in described}) > 1]
     settings = [words.pop().split(" · ") for words in described]
@@ -128,12 +129,12 @@ def _names(jobs: Sequence[tuple[JobRecord, Stored]]) -> list[str]:
     return [f"{name} · job {place}" if names.count(name) > 1 else name for place, name in enumerate(names)]
 
 
-def _described(record: JobRecord, trial: Stored) -> Iterator[str]:
+def _described(record: JobRecord, method: Mapping[str, Any]) -> Iterator[str]:
     """Models, metric, method and prompts, then the settings."""
     yield record.labels.models
     yield record.labels.metric
     yield f"{record.labels.method} on {record.labels.prompts}"
-    yield settings_of(trial.record.spec.method)
+    yield settings_of(method)
 
 
 def table_of(jobs: Sequence[EndedJob], judge: str | None) -> Table:

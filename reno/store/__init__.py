@@ -8,11 +8,13 @@ results/trials/<id>/        one folder per trial, absent or whole
   noise.safetensors         initial and best noise
 results/judgements/<judge>-<identity>/<id>.json   a JudgementRecord: a later judgement of a trial
 results/damaged/            what was damaged and has been made again, as it was found
+results/claims/             which worker runs which trial now
 results/jobs/<time>/        what one command did: job.json (a JobRecord), job.log, contact_sheet.png
 
 records.py   the records, typed
 files.py     encodes and decodes the other files
 stored.py    reads a trial, every byte compared with what was written
 store.py     finds, writes and moves trials
+claims.py    claims trials for a worker, so that no other runs them
 staging.py   what a process is still writing, and the clearing of what dead processes left
 """

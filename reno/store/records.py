@@ -34,6 +34,7 @@ JUDGED = ("initial", "best")
 SCORED = ("initial", "best", "last")
 """The images of a trial that metrics score."""
 DONE, FAILED, STORED_BEFORE, NOT_RUN = "done", "failed", "stored before", "not run"
+ELSEWHERE = "done by another worker"
 """The states of a trial at the end of a job."""
 MOST_NESTED = 50
 """Lists and objects inside one another that a file may have; a record has about ten."""
@@ -302,7 +303,7 @@ class JobTrial(Record, kw_only=True):
     category: str | UnsetType = UNSET
     """Of the prompt in the job's file or suite."""
     state: str
-    """DONE, FAILED, STORED_BEFORE or NOT_RUN."""
+    """DONE, FAILED, STORED_BEFORE, ELSEWHERE or NOT_RUN."""
     reason: str | UnsetType = UNSET
     """Why it failed."""
 
@@ -314,7 +315,8 @@ class JobTrial(Record, kw_only=True):
 
 
 class JobRecord(Record, kw_only=True):
-    """job.json: the command, its trials, and how each ended."""
+    """job.json: the command, its trials, and how each ended. It is written when the job begins, and again at its
+    end."""
 
     group: str = ""
     labels: Labels
@@ -322,7 +324,7 @@ class JobRecord(Record, kw_only=True):
     """The part of the identity that all trials of the job share."""
     command: str = ""
     status: int | None = None
-    """Exit status."""
+    """Exit status; None if the job runs, or was killed."""
     seconds: float = 0.0
     trials: tuple[JobTrial, ...]
     suite: Suite | UnsetType = UNSET

@@ -120,6 +120,11 @@ def writer_is_dead(name: str) -> bool | None:
     return not _alive(int(writer["pid"])) or _start_of(int(writer["pid"])) != writer["start"]
 
 
+def machine_of(name: str) -> str:
+    """The name of the machine on which the process ran that made this name."""
+    return name.partition("@")[0].rpartition("~")[2].rsplit(".", 2)[0]
+
+
 @cache
 def _machine() -> str:
     """This machine since it was started, and the space of process ids that this process sees: containers of one machine

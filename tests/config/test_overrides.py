@@ -165,9 +165,9 @@ def test_a_study_that_would_change_nothing_is_named(tmp_path, text, says):
     ("word", "says"),
     [
         ("hydra/launcher=joblib", "hydra/launcher=joblib needs a package that is not installed; "
-                                  "`pip install hydra-joblib-launcher` brings it"),
-        ("hydra/launcher=nope", "hydra/launcher=nope is not known; use basic, or install the package of another "
-                                "launcher: joblib (hydra-joblib-launcher), "),
+                                  "`pip install 'reno-bench[joblib]'` brings it"),
+        ("hydra/launcher=nope", "hydra/launcher=nope is not known; use basic, gpus, slurm, or install the package of "
+                                "another launcher: joblib ('reno-bench[joblib]'), "),
         ("hydra/sweeper=optuna", "hydra/sweeper=optuna needs a package that is not installed; "
                                  "`pip install hydra-optuna-sweeper` brings it"),
         ("hydra.run.dir=null", "hydra.run.dir=null cannot be used here"),

@@ -17,9 +17,11 @@ from reno.config.page import RUN, Knob, Page
 from reno.config.words import parse
 from reno.convert import PAGE as CONVERT
 from reno.evaluate import PAGE as EVALUATE
+from reno.merge import PAGE as MERGE
 from reno.reproduce import PAGE as REPRODUCE
+from reno.status import PAGE as STATUS
 
-PAGES = [RUN, EVALUATE, REPRODUCE, CHECK, CONVERT]
+PAGES = [RUN, EVALUATE, REPRODUCE, CHECK, CONVERT, STATUS, MERGE]
 
 
 @pytest.fixture

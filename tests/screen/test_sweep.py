@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from reno.run import main
-from reno.screen.sweep import _names, bound_of, ended_jobs, next_commands, wilson
+from reno.screen.sweep import bound_of, ended_jobs, names_of, next_commands, wilson
 from reno.screen.sweep_sheet import draw_sweep_sheet
 from reno.spec.judgements import Judgement, Verdict
 from reno.spec.prompts import Binding
@@ -101,8 +101,8 @@ def test_jobs_that_differ_in_a_methods_options_or_in_nothing_that_is_named_have_
         for job, values in zip(jobs, changes.values(), strict=True):
             trial = job.trials[0]
             spec = replace(trial.record.spec, method=jobs[0].trials[0].record.spec.method | values)
-            pairs.append((job.record, dataclasses.replace(trial, record=replace(trial.record, spec=spec))))
-        return _names(pairs)
+            pairs.append((job.record, spec.method))
+        return names_of(pairs)
 
     assert named(a={"options": {"start": 10}}, b={"options": {"start": 20}}) == ["start 10", "start 20"]
     assert named(a={}, b={}) == ["clip · job 0", "clip · job 1"]
@@ -141,12 +141,9 @@ def test_the_settings_that_all_jobs_of_a_method_share_are_not_in_their_names(swe
     job = ended_jobs(swept[0])[0]
 
     def of(method, **settings):
-        trial = job.trials[0]
-        spec = replace(trial.record.spec, method={"name": method, **settings})
-        record = replace(job.record, labels=replace(job.record.labels, method=method))
-        return record, dataclasses.replace(trial, record=replace(trial.record, spec=spec))
+        return replace(job.record, labels=replace(job.record.labels, method=method)), {"name": method, **settings}
 
     pairs = [of("walk", iterations=5, options={"width": width}) for width in (0.1, 0.2)] + [of("none", iterations=0)]
-    walk, wider, none = _names(pairs)
+    walk, wider, none = names_of(pairs)
     assert (walk.endswith(" · width 0.1"), wider.endswith(" · width 0.2")) == (True, True)
     assert none.startswith("none on ") and " · " not in none

@@ -1,0 +1,147 @@
+"""Sweeps by launchers: the same store, messages and exit status as by the plain command; and what is said where one
+cannot be had."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from reno.config.compose import explain
+from reno.config.conf import OWN
+from reno.config.sweep import SCREEN, begin_status, end_status, said_elsewhere, screen, worst_status
+from reno.device import gpus
+from reno.run import main
+from reno.store.records import JobRecord, read_json
+from tests.running.workers import ended, essence, started, wait_until
+
+
+def there(launcher):
+    return importlib.util.find_spec("hydra_plugins") is not None and (
+        importlib.util.find_spec(f"hydra_plugins.hydra_{launcher}_launcher") is not None
+    )
+
+
+# --- What each needs
+
+
+@pytest.mark.parametrize(
+    ("launcher", "package", "extra"), [("gpus", "joblib", "joblib"), ("slurm", "submitit", "slurm")]
+)
+def test_a_launcher_without_its_package_says_what_to_install(tmp_path, capsys, launcher, package, extra):
+    if there(package):
+        pytest.skip("its package is installed")
+    words = ["-m", f"hydra/launcher={launcher}", "lr=0.1,0.2", f"results={tmp_path / 'results'}"]
+    more = ["hydra.launcher.n_jobs=2"] if launcher == "gpus" else []
+    assert main([*words, *more]) == 2
+    assert capsys.readouterr().err == (
+        f"error: this launcher needs the package hydra-{package}-launcher; `pip install 'reno-bench[{extra}]'` brings "
+        "it\n"
+    )
+    assert not (tmp_path / "results").exists()
+
+
+def test_workers_for_gpus_where_there_are_none_are_refused_in_one_sentence(monkeypatch):
+    from reno.config.conf import register_resolver
+
+    register_resolver()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(Exception, match="BadInput raised") as refused:
+        OmegaConf.to_container(OmegaConf.load(OWN / "hydra" / "launcher" / "gpus.yaml"), resolve=True)
+    said = explain(refused.value)
+    assert said.startswith("hydra/launcher=gpus starts a worker for each GPU, and torch finds none on this machine")
+    assert said.endswith("hydra.launcher.n_jobs=2 threads=1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    assert OmegaConf.load(OWN / "hydra" / "launcher" / "gpus.yaml").n_jobs == 8
+
+
+@pytest.mark.parametrize(
+    ("file", "package", "node"), [("gpus", "joblib", "joblib"), ("slurm", "submitit", "submitit_slurm")]
+)
+def test_every_key_that_is_set_is_one_of_the_packages(file, package, node):
+    if not there(package):
+        pytest.skip("its package is not installed")
+    importlib.import_module(f"hydra_plugins.hydra_{package}_launcher.config")
+    known = set(ConfigStore.instance().load(f"hydra/launcher/{node}.yaml").node)
+    mine = set(OmegaConf.load(OWN / "hydra" / "launcher" / f"{file}.yaml"))
+    assert mine <= known
+    if file == "slurm":
+        assert mine == known
+
+
+# --- A GPU for each worker
+
+
+@pytest.mark.parametrize(("typed", "own"), [(None, {"0", "1", "2"}), ("2,5", {"2", "5"}), ("", {""})])
+def test_each_worker_has_a_gpu_of_its_own_for_life(tmp_path, monkeypatch, typed, own):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.delenv(gpus.VISIBLE, raising=False)
+    if typed is not None:
+        monkeypatch.setenv(gpus.VISIBLE, typed)
+
+    def worker(number):
+        seen = [gpus.take_gpu(tmp_path) and os.environ[gpus.VISIBLE] for _ in range(2)]
+        assert seen[0] == seen[1]
+        (tmp_path / f"saw {number}").write_text(seen[0] or "")
+        wait_until(lambda: len(list(tmp_path.glob("saw *"))) == len(own))
+
+    assert set(ended(*[started(lambda n=n: worker(n)) for n in range(len(own))])) == {0}
+    assert {path.read_text() for path in tmp_path.glob("saw *")} == own
+    gpus.forget_workers(tmp_path)
+    assert all(path.name.startswith("saw") for path in tmp_path.iterdir())
+
+
+# --- What jobs elsewhere say
+
+
+def test_what_a_job_said_elsewhere_is_kept_for_the_user(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv(SCREEN, "another machine:1:2")
+    begin_status(tmp_path / "0")
+    end_status(tmp_path / "0", 2, "error: job 0: no")
+    end_status(tmp_path / "1", 0)
+    monkeypatch.setenv(SCREEN, screen())
+    end_status(tmp_path / "2", 1, "job 2: trials failed")
+    assert said_elsewhere(tmp_path) == ["error: job 0: no"]
+    assert worst_status(tmp_path) == 2
+
+
+# --- Whole sweeps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [
+        ("joblib", ["hydra/launcher=gpus", "hydra.launcher.n_jobs=2"]),
+        ("submitit", ["hydra/launcher=submitit_local"]),
+    ],
+)
+def test_a_launched_sweep_is_the_plain_one(tmp_path, package, words):
+    if not there(package):
+        pytest.skip("its package is not installed")
+    root = Path(__file__).resolve().parents[2]
+
+    def go(name, lrs, *more):
+        sweep = [sys.executable, "-m", "reno.run", "-m", "prompt=a red car", "seed=[0,1]", "iterations=2", "threads=1",
+                 f"lr={lrs}", "tracking=disabled", f"results={tmp_path / name}", *more]  # fmt: skip
+        return subprocess.run(sweep, cwd=root, capture_output=True, text=True)
+
+    plain, launched = go("plain", "0.02,0.05"), go("launched", "0.02,0.05", *words)
+    assert (plain.returncode, launched.returncode) == (0, 0), launched.stderr
+    assert essence(tmp_path / "launched") == essence(tmp_path / "plain") and len(essence(tmp_path / "plain")) == 4
+    jobs = [JobRecord.from_json(read_json(path)) for path in sorted((tmp_path / "launched").rglob("job.json"))]
+    assert [(job.status, [trial.state for trial in job.trials]) for job in jobs] == [(0, ["done", "done"])] * 2
+    assert all("reno.run -m" in job.command and words[0] in job.command for job in jobs)
+    assert "pictures of all jobs" in launched.stdout
+    refused = go("launched", "0.02,-1", *words)
+    assert refused.returncode == 2
+    assert refused.stderr.count("error: job 1: lr must be a number above 0, not -1") == 1
+    assert not list((tmp_path / "launched").rglob("status.json"))
+    assert not list((tmp_path / "launched").rglob(f"{gpus.MARK}*"))
