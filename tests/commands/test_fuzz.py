@@ -148,8 +148,7 @@ def fault_of(command: str, words: list[str], capsys) -> str | None:
         return "changed the process"
     if status not in (0, 1, 2, 130) or "Traceback" in said.out + said.err or "add debug=true" in said.err:
         return f"status {status}: {said.err[-300:]!r}"
-    told = ("note: ", "The job is tried on tensors")  # a dry run's, of what it lacks; reno.memory's, before it begins
-    lines = [line for line in said.err.splitlines() if not line.startswith(told)]
+    lines = [line for line in said.err.splitlines() if not line.startswith("note: ")]  # a dry run's, of what it lacks
     if status == 0 and lines:
         return f"status 0 with {said.err[:300]!r}"
     sentences = [line for line in lines if not line.startswith("error: job ")]
