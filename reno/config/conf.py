@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -101,10 +102,12 @@ def references_in(values: object) -> frozenset[str]:
 
 
 def register_resolver() -> None:
-    """Makes `${checkout:}` in YAML stand for the folder that reno/ is in, and `${gpus:}` for the number of GPUs."""
+    """Makes `${checkout:}` in YAML stand for the folder that reno/ is in."""
+    add_resolver("checkout", lambda: str(PACKAGE.parent))
+
+
+def add_resolver(name: str, value: Callable[[], object]) -> None:
+    """Makes `${name:}` in YAML stand for what `value` returns."""
     from omegaconf import OmegaConf
 
-    from reno.device.gpus import count_gpus
-
-    OmegaConf.register_new_resolver("gpus", count_gpus, replace=True)
-    OmegaConf.register_new_resolver("checkout", lambda: str(PACKAGE.parent), replace=True)
+    OmegaConf.register_new_resolver(name, value, replace=True)

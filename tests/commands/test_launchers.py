@@ -15,7 +15,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from reno.config.compose import explain
-from reno.config.conf import OWN
+from reno.config.conf import OWN, add_resolver
 from reno.config.sweep import SCREEN, begin_status, end_status, said_elsewhere, screen, worst_status
 from reno.device import gpus
 from reno.run import main
@@ -49,9 +49,7 @@ def test_a_launcher_without_its_package_says_what_to_install(tmp_path, capsys, l
 
 
 def test_workers_for_gpus_where_there_are_none_are_refused_in_one_sentence(monkeypatch):
-    from reno.config.conf import register_resolver
-
-    register_resolver()
+    add_resolver("gpus", gpus.count_gpus)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(Exception, match="BadInput raised") as refused:
         OmegaConf.to_container(OmegaConf.load(OWN / "hydra" / "launcher" / "gpus.yaml"), resolve=True)

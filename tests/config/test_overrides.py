@@ -164,10 +164,9 @@ def test_a_study_that_would_change_nothing_is_named(tmp_path, text, says):
 @pytest.mark.parametrize(
     ("word", "says"),
     [
-        ("hydra/launcher=joblib", "hydra/launcher=joblib needs a package that is not installed; "
-                                  "`pip install 'reno-bench[joblib]'` brings it"),
-        ("hydra/launcher=nope", "hydra/launcher=nope is not known; use basic, gpus, slurm, or install the package of "
-                                "another launcher: joblib ('reno-bench[joblib]'), "),
+        ("hydra/launcher=rq", "hydra/launcher=rq needs a package that is not installed; "
+                              "`pip install hydra-rq-launcher` brings it"),
+        ("hydra/launcher=nope", "hydra/launcher=nope is not known; use basic, gpus, "),
         ("hydra/sweeper=optuna", "hydra/sweeper=optuna needs a package that is not installed; "
                                  "`pip install hydra-optuna-sweeper` brings it"),
         ("hydra.run.dir=null", "hydra.run.dir=null cannot be used here"),
