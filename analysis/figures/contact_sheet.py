@@ -36,9 +36,10 @@ def contact_sheet(one: Slice, results: Results, rows: int = ROWS, seed: int = 0)
     if not picked:
         return None
     columns = 1 + len(metrics)
-    halves = 2 if len(picked) > 4 else 1
+    many = columns > 3  # their names need a whole page's width
+    halves = 2 if len(picked) > 4 and not many else 1
     lines = -(-len(picked) // halves)
-    figure = plt.figure(figsize=(PAGE if halves == 2 else PAGE / 2, 1.0 * lines + 0.2))
+    figure = plt.figure(figsize=(PAGE if halves == 2 or many else PAGE / 2, 1.0 * lines + 0.2))
     grid = figure.add_gridspec(lines, halves * (columns + 1), width_ratios=([1.15] + [1] * columns) * halves)
     for place, (prompt, noise_seed) in enumerate(picked):
         line, half = place % lines, place // lines
