@@ -87,6 +87,8 @@ def _asked(stores: object, results: object) -> tuple[list[Path], Path]:
             raise BadInput(f"{source} is no store: it has no folder trials; give a folder that reno.run wrote to")
         if target.exists() and source.samefile(target):
             raise BadInput(f"{source} is the folder of results=; leave it out of the stores: it keeps what it holds")
+        if source.resolve() in target.resolve().parents:
+            raise BadInput(f"results={target} lies in the store {source}; give a folder outside the stores")
     return sources, target
 
 

@@ -17,7 +17,8 @@ from reno.config.checks import folder
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
-from reno.spec.errors import BadInput
+from reno.letters.output import warn
+from reno.spec.errors import BadInput, few
 
 PAGE = Page(
     name="status",
@@ -40,12 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status(words: Words) -> int:
     from reno.config.compose import composed
     from reno.screen.status import show_status
-    from reno.store.overview import overview
+    from reno.store.overview import damaged_jobs, overview
 
     root = folder("results", composed(PAGE, words).values["results"])
+    if root.exists() and not root.is_dir():
+        raise BadInput(f"{root} is a file; give the folder that `python -m reno.run` writes to: results=DIR")
     if not root.is_dir():
         raise BadInput(f"there is no folder {root}; give the one that `python -m reno.run` writes to: results=DIR")
     jobs = overview(root)
+    for sentence in few(damaged_jobs(root), "damaged ones"):
+        warn(f"warning: {sentence}")
     if not jobs:
         raise BadInput(f"{root} holds no job; give the folder that `python -m reno.run` writes to: results=DIR")
     show_status(jobs)

@@ -94,7 +94,9 @@ def distinct(knob: str, values: list) -> list:
     found = set()
     for value in values:
         if value in found:
-            raise BadInput(f"{knob} has {value!r} twice; leave one of them out")
+            raise BadInput(
+                f"{knob} has {str(value) if isinstance(value, Path) else repr(value)} twice; leave one of them out"
+            )
         found.add(value)
     return values
 

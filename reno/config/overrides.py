@@ -47,6 +47,9 @@ def check(page: Page, words: Words) -> None:
     acts = _check_flags(page, words)
     if "--shell-completion" in acts:
         return
+    launcher = next((word for word in words.knobs if word.startswith("hydra/launcher=")), None)
+    if launcher and not words.multirun and not any(word.startswith("+experiments=") for word in words.knobs):
+        raise BadInput(f"{launcher} starts the jobs of a sweep, and this is one job; type -m with it, or leave it out")
     jobs, knobs = 1, {knob.name: knob for knob in page.knobs()}
     for word in words.knobs:
         _check_name(page, list(knobs), word, words.conf)

@@ -61,11 +61,15 @@ def parse(page: Page, words: Sequence[str]) -> Words:
         elif positional and (word.startswith(("/", ".")) or not equals) and not word.startswith(("~", "+")):
             knobs.append(f"{positional.pop(0)}={quote(word)}")
         elif page.all_words and (word.startswith(("/", ".")) or not equals) and not word.startswith(("~", "+")):
-            listed.append(quote(word))
+            listed.append(word)
         else:
             knobs.append(as_hydra_reads(page, word, multirun))
     if listed:
-        knobs.append(f"{page.all_words}=[{','.join(listed)}]")
+        if any(knob.startswith(f"{page.all_words}=") for knob in knobs):
+            raise BadInput(
+                f"{page.all_words}= is typed beside {listed[0]}; name all {page.all_words} without it: {page.usage}"
+            )
+        knobs.append(f"{page.all_words}=[{','.join(map(quote, listed))}]")
     asked = {"-h", "--help"} & set(words)
     debug = "debug=true" in [word.lower() for word in words]
     return Words(tuple(knobs), Conf(tuple(folders)), multirun, bool(asked), debug, tuple(flags))

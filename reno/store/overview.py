@@ -17,6 +17,7 @@ from statistics import median
 
 import msgspec
 
+from reno.spec.errors import first_line
 from reno.store.claims import Worker, running
 from reno.store.records import FAILED, JobRecord, read_json
 from reno.store.stored import READERS
@@ -114,19 +115,35 @@ def _of(
     )
 
 
+def damaged_jobs(root: Path) -> list[str]:
+    """A sentence for each job record that cannot be read, so that its job is not in the overview."""
+    found = []
+    for path in _job_files(root):
+        try:
+            JobRecord.from_json(read_json(path))
+        except (OSError, ValueError) as error:
+            found.append(f"{path} cannot be read, and its job is left out ({first_line(error)})")
+    return found
+
+
 def _jobs(root: Path) -> list[JobRecord]:
-    """The records that can be read, oldest first: job folders are named by time, those of a sweep by number."""
+    """The records that can be read, oldest first."""
+    records = []
+    for path in _job_files(root):
+        try:
+            records.append(JobRecord.from_json(read_json(path)))
+        except (OSError, ValueError):  # damaged_jobs names it
+            continue
+    return records
+
+
+def _job_files(root: Path) -> list[Path]:
+    """Oldest first: job folders are named by time, those of a sweep by number."""
     found = []
     for folder, _, files in os.walk(root / "jobs"):
         if "job.json" in files:
             found.append(Path(folder, "job.json"))
-    records = []
-    for path in sorted(found, key=lambda path: [(int(part) if part.isdigit() else -1, part) for part in path.parts]):
-        try:
-            records.append(JobRecord.from_json(read_json(path)))
-        except (OSError, ValueError):  # the report names it
-            continue
-    return records
+    return sorted(found, key=lambda path: [(int(part) if part.isdigit() else -1, part) for part in path.parts])
 
 
 def _timed(root: Path, wanted: Iterable[str]) -> dict[str, Timed]:

@@ -189,6 +189,11 @@ def test_a_trial_that_is_damaged_where_it_goes_stays_and_is_named(tmp_path, join
         (["a"], "results is empty; name the folder that gets what the stores hold"),
         (["results=all"], "no store is named; type python -m reno.merge STORE [STORE ...] results=DIR"),
         (["a", "a", "results=all"], "twice"),
+        (
+            ["a", "stores=b", "results=all"],
+            "stores= is typed beside a; name all stores without it: python -m reno.merge",
+        ),
+        (["a", "results=a/sub"], "results=a/sub lies in the store a; give a folder outside the stores"),
         (["a", "b", "results=b"], "b is the folder of results=; leave it out of the stores"),
     ],
 )

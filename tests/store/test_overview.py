@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from reno.spec.trial import digest
+from reno.status import main
 from reno.store.claims import LEASE_SECONDS, Claims
-from reno.store.overview import overview
+from reno.store.overview import damaged_jobs, overview
 from reno.store.records import JobRecord, JobTrial
 from reno.store.store import write_job_record
 from tests.store.records import finished, golden
@@ -117,3 +118,18 @@ def test_a_prompt_of_undecodable_bytes_is_read(store):
     trial = JobTrial(id=record.id, prompt=prompt, seed=seed, state="done")
     write_job_record(store.root / "jobs" / "1", JobRecord(labels=LABELS, status=0, trials=(trial,)))
     assert overview(store.root)[0].done == 1
+
+
+def test_a_record_that_cannot_be_read_is_named_and_leaves_the_other_jobs(store, capsys):
+    job(store.root, "1", ["done"], 0, seeds=[0])
+    for name, content in (("2", b"[1]"), ("3", b""), ("4", b"{}")):
+        (store.root / "jobs" / name).mkdir()
+        (store.root / "jobs" / name / "job.json").write_bytes(content)
+    assert len(overview(store.root)) == 1
+    named = damaged_jobs(store.root)
+    assert [f"jobs/{name}/job.json" in one for name, one in zip("234", named, strict=True)] == [True] * 3
+    assert main([f"results={store.root}"]) == 0
+    assert capsys.readouterr().err.count("warning: ") >= 1
+    file = store.root / "jobs" / "1" / "job.json"
+    assert main([f"results={file}"]) == 2
+    assert f"{file} is a file; give the folder" in capsys.readouterr().err
