@@ -75,10 +75,11 @@ def _run_with_hydra(words: Words) -> int:
     import hydra
 
     from reno.config.compose import hydras_own
-    from reno.config.overrides import check
+    from reno.config.overrides import check, check_launcher
     from reno.config.search import prepare_hydra
 
     check(RUN, words)
+    check_launcher(words)
     prepare_hydra()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
     os.environ[SCREEN] = screen()
@@ -211,10 +212,11 @@ def _dry_run(words: Words) -> int:
     and starts no launcher. Returns the exit status."""
     from reno.config.combinations import combinations
     from reno.config.compose import explain, hydras_own
-    from reno.config.overrides import check
+    from reno.config.overrides import check, check_launcher
     from reno.config.search import prepare_hydra
 
     check(RUN, words)
+    check_launcher(words)
     prepare_hydra()
     quieten_libraries()
     from reno.running.forecast import Foresight

@@ -47,9 +47,6 @@ def check(page: Page, words: Words) -> None:
     acts = _check_flags(page, words)
     if "--shell-completion" in acts:
         return
-    launcher = next((word for word in words.knobs if word.startswith("hydra/launcher=")), None)
-    if launcher and not words.multirun and not any(word.startswith("+experiments=") for word in words.knobs):
-        raise BadInput(f"{launcher} starts the jobs of a sweep, and this is one job; type -m with it, or leave it out")
     jobs, knobs = 1, {knob.name: knob for knob in page.knobs()}
     for word in words.knobs:
         _check_name(page, list(knobs), word, words.conf)
@@ -58,6 +55,13 @@ def check(page: Page, words: Words) -> None:
         jobs *= _count(override, words.conf)
     if jobs > MOST_JOBS and not any(word.startswith("hydra/sweeper=") for word in words.knobs):
         raise BadInput(f"the sweep has {jobs:.6g} jobs; {MOST_JOBS} are the most: sweep over fewer values at once")
+
+
+def check_launcher(words: Words) -> None:
+    """Raises BadInput for a launcher that would start nothing. (A study may be a sweep by itself.)"""
+    launcher = next((word for word in words.knobs if word.startswith("hydra/launcher=")), None)
+    if launcher and not words.multirun and not any(word.startswith("+experiments=") for word in words.knobs):
+        raise BadInput(f"{launcher} starts the jobs of a sweep, and this is one job; type -m with it, or leave it out")
 
 
 @lru_cache(maxsize=1024)

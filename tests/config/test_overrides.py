@@ -6,7 +6,7 @@ import pytest
 
 from reno.config.compose import composed, explain
 from reno.config.conf import Conf
-from reno.config.overrides import MOST_JOBS, check
+from reno.config.overrides import MOST_JOBS, check, check_launcher
 from reno.config.page import RUN
 from reno.config.words import parse
 from reno.spec.errors import BadInput
@@ -175,12 +175,12 @@ def test_a_study_that_would_change_nothing_is_named(tmp_path, text, says):
 )  # fmt: skip
 def test_what_only_hydra_knows_gets_a_sentence_too(word, says):
     with pytest.raises(Exception) as refused:
-        composed(RUN, parse(RUN, ["-m", word] if "launcher" in word else [word]))
+        composed(RUN, parse(RUN, [word]))
     assert explain(refused.value, RUN, Conf()).startswith(says)
 
 
 def test_a_launcher_without_a_sweep_is_refused():
     with pytest.raises(BadInput, match="hydra/launcher=gpus starts the jobs of a sweep, and this is one job; type -m"):
-        check(RUN, parse(RUN, ["hydra/launcher=gpus"]))
+        check_launcher(parse(RUN, ["hydra/launcher=gpus"]))
     for words in (["-m", "hydra/launcher=basic"], ["+experiments=colab", "hydra/launcher=basic"]):
-        check(RUN, parse(RUN, words))
+        check_launcher(parse(RUN, words))
