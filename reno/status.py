@@ -41,19 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status(words: Words) -> int:
     from reno.config.compose import composed
     from reno.screen.status import show_status
-    from reno.store.overview import damaged_jobs, overview
+    from reno.store.overview import overview
 
     root = folder("results", composed(PAGE, words).values["results"])
     if root.exists() and not root.is_dir():
         raise BadInput(f"{root} is a file; give the folder that `python -m reno.run` writes to: results=DIR")
     if not root.is_dir():
         raise BadInput(f"there is no folder {root}; give the one that `python -m reno.run` writes to: results=DIR")
-    jobs = overview(root)
-    for sentence in few(damaged_jobs(root), "damaged ones"):
+    found = overview(root)
+    for sentence in few(found.damaged, "damaged ones"):
         warn(f"warning: {sentence}")
-    if not jobs:
+    if not found.jobs:
         raise BadInput(f"{root} holds no job; give the folder that `python -m reno.run` writes to: results=DIR")
-    show_status(jobs)
+    show_status(found.jobs)
     return 0
 
 

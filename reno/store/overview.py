@@ -80,14 +80,25 @@ class JobOverview:
     """Hours that the stored trials took to be optimised, by GPU and CPU."""
 
 
-def overview(root: Path) -> list[JobOverview]:
-    """The jobs of a store, oldest first."""
+@dataclass(frozen=True)
+class StoreOverview:
+    """How far the jobs of a store are."""
+
+    jobs: list[JobOverview]
+    """Oldest first."""
+    damaged: list[str]
+    """A sentence for each job record that cannot be read, so that its job is not among `jobs`."""
+
+
+def overview(root: Path) -> StoreOverview:
+    """The jobs of a store."""
     jobs: dict[frozenset[str], list[JobRecord]] = {}
-    for record in _jobs(root):
+    records, damaged = _jobs(root)
+    for record in records:
         jobs.setdefault(frozenset(trial.id for trial in record.trials), []).append(record)
     claimed = running(root)
     timed = _timed(root, frozenset().union(*jobs))
-    return [_of(ids, records, claimed, timed) for ids, records in jobs.items()]
+    return StoreOverview([_of(ids, records, claimed, timed) for ids, records in jobs.items()], damaged)
 
 
 def _of(
@@ -115,35 +126,17 @@ def _of(
     )
 
 
-def damaged_jobs(root: Path) -> list[str]:
-    """A sentence for each job record that cannot be read, so that its job is not in the overview."""
-    found = []
-    for path in _job_files(root):
-        try:
-            JobRecord.from_json(read_json(path))
-        except (OSError, ValueError) as error:
-            found.append(f"{path} cannot be read, and its job is left out ({first_line(error)})")
-    return found
-
-
-def _jobs(root: Path) -> list[JobRecord]:
-    """The records that can be read, oldest first."""
-    records = []
-    for path in _job_files(root):
+def _jobs(root: Path) -> tuple[list[JobRecord], list[str]]:
+    """The records that can be read, oldest first, and a sentence for each other: job folders are named by time, those
+    of a sweep by number."""
+    paths = [Path(folder, "job.json") for folder, _, files in os.walk(root / "jobs") if "job.json" in files]
+    records, damaged = [], []
+    for path in sorted(paths, key=lambda path: [(int(part) if part.isdigit() else -1, part) for part in path.parts]):
         try:
             records.append(JobRecord.from_json(read_json(path)))
-        except (OSError, ValueError):  # damaged_jobs names it
-            continue
-    return records
-
-
-def _job_files(root: Path) -> list[Path]:
-    """Oldest first: job folders are named by time, those of a sweep by number."""
-    found = []
-    for folder, _, files in os.walk(root / "jobs"):
-        if "job.json" in files:
-            found.append(Path(folder, "job.json"))
-    return sorted(found, key=lambda path: [(int(part) if part.isdigit() else -1, part) for part in path.parts])
+        except (OSError, ValueError) as error:
+            damaged.append(f"{path} cannot be read, and its job is left out ({first_line(error)})")
+    return records, damaged
 
 
 def _timed(root: Path, wanted: Iterable[str]) -> dict[str, Timed]:

@@ -11,7 +11,7 @@ import pytest
 from reno.spec.trial import digest
 from reno.status import main
 from reno.store.claims import LEASE_SECONDS, Claims
-from reno.store.overview import damaged_jobs, overview
+from reno.store.overview import overview
 from reno.store.records import JobRecord, JobTrial
 from reno.store.store import write_job_record
 from tests.store.records import finished, golden
@@ -53,7 +53,7 @@ def test_a_running_job_has_stored_running_failed_and_waiting_trials(store):
     store_trial(store, 1, 40.0)  # failed once, and is stored by now
     with Claims(root, "Tesla T4") as claims:
         claims.take([PLANNED[3].id])
-        (one,) = overview(root)
+        (one,) = overview(root).jobs
         (worker,) = one.running
         assert (worker.device, worker.name) == ("Tesla T4", claims.name)
     assert (one.done, dict(one.running), one.failed, one.to_do) == (2, {worker: 1}, 1, 2)
@@ -68,7 +68,7 @@ def test_the_time_left_is_shared_by_the_workers_and_a_short_batch_is_not_slower(
     with Claims(root) as first, Claims(root) as second:
         first.take([PLANNED[1].id, PLANNED[2].id])
         second.take([PLANNED[3].id])
-        (one,) = overview(root)
+        (one,) = overview(root).jobs
     assert (sum(one.running.values()), one.to_do) == (3, 2)
     assert one.seconds_left == pytest.approx(5 * 8.0 / 2)
 
@@ -77,7 +77,7 @@ def test_hours_are_told_by_device(store):
     job(store.root, "1", ["done"] * 6, 0)
     store_trial(store, 0, 7200.0, batch=(1, None))
     store_trial(store, 1, 3600.0, batch=(1, None), device="cpu (Some Processor)")
-    assert overview(store.root)[0].hours == pytest.approx({"GPU": 2.0, "CPU": 1.0})
+    assert overview(store.root).jobs[0].hours == pytest.approx({"GPU": 2.0, "CPU": 1.0})
 
 
 def test_a_worker_without_a_heartbeat_runs_nothing(store):
@@ -89,7 +89,7 @@ def test_a_worker_without_a_heartbeat_runs_nothing(store):
             (folder / name).write_text("NVIDIA H100")
             os.utime(folder / name, (time.time() - age,) * 2)
             (folder / PLANNED[trial].id).write_text(name)
-        (one,) = overview(store.root)
+        (one,) = overview(store.root).jobs
     assert [(worker.machine, worker.device) for worker in one.running] == [("gpu-7", "NVIDIA H100")]
     assert (one.done, one.to_do, one.seconds_left) == (0, 5, None)
 
@@ -103,7 +103,7 @@ def test_other_trials_are_another_job_and_what_cannot_be_read_is_left_out(store)
     store_trial(store, 4, 1.0)
     (store.trials / PLANNED[5].id).mkdir()
     (store.trials / PLANNED[5].id / "trial.json").write_text("{}")
-    assert [(len(one.record.trials), one.record.status, one.done) for one in overview(store.root)] == [
+    assert [(len(one.record.trials), one.record.status, one.done) for one in overview(store.root).jobs] == [
         (6, 0, 1), (2, None, 1)
     ]  # fmt: skip
 
@@ -117,7 +117,7 @@ def test_a_prompt_of_undecodable_bytes_is_read(store):
     (store.root / "jobs" / "1").mkdir(parents=True)
     trial = JobTrial(id=record.id, prompt=prompt, seed=seed, state="done")
     write_job_record(store.root / "jobs" / "1", JobRecord(labels=LABELS, status=0, trials=(trial,)))
-    assert overview(store.root)[0].done == 1
+    assert overview(store.root).jobs[0].done == 1
 
 
 def test_a_record_that_cannot_be_read_is_named_and_leaves_the_other_jobs(store, capsys):
@@ -125,8 +125,8 @@ def test_a_record_that_cannot_be_read_is_named_and_leaves_the_other_jobs(store, 
     for name, content in (("2", b"[1]"), ("3", b""), ("4", b"{}")):
         (store.root / "jobs" / name).mkdir()
         (store.root / "jobs" / name / "job.json").write_bytes(content)
-    assert len(overview(store.root)) == 1
-    named = damaged_jobs(store.root)
+    assert len(overview(store.root).jobs) == 1
+    named = overview(store.root).damaged
     assert [f"jobs/{name}/job.json" in one for name, one in zip("234", named, strict=True)] == [True] * 3
     assert main([f"results={store.root}"]) == 0
     assert capsys.readouterr().err.count("warning: ") >= 1
