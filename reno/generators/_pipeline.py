@@ -29,6 +29,19 @@ def image_sides(height: int | None, width: int | None, usual: tuple[int, int], m
     return sides[0], sides[1]
 
 
+def known_sides(
+    height: int | None, width: int | None, latents: object, levels: object, patch: int = 1
+) -> tuple[int, int] | None:
+    """`image_sides` from a pipeline's configurations; None if they do not say.
+
+    latents: a side of the latents that the network was trained with. levels: of the decoder; each but one doubles a
+    side. patch: the side of the latents' squares that are one token."""
+    if not isinstance(latents, int) or not isinstance(levels, list):
+        return None
+    scale = 2 ** (len(levels) - 1)
+    return image_sides(height, width, (latents * scale, latents * scale), scale * patch)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from reno.generators import Generator
-from reno.generators._pipeline import deciding, image_sides
+from reno.generators._pipeline import deciding, known_sides
 from reno.generators._texts import Readers, lowered
 from reno.spec.errors import BadInput, typed_line
 from reno.weights.checkpoints import Located
@@ -190,10 +190,7 @@ def reader(
     if (path := schedule_file(stored)).is_file():
         check_schedule(path, read_json(path), timestep)
     transformer, levels = stored.config("transformer"), stored.config("vae").get("block_out_channels")
-    side, size = transformer.get("sample_size"), None
-    if isinstance(side, int) and isinstance(levels, list):
-        shrunk = 2 ** (len(levels) - 1)
-        size = image_sides(height, width, (side * shrunk, side * shrunk), shrunk * transformer.get("patch_size", 2))
+    size = known_sides(height, width, transformer.get("sample_size"), levels, transformer.get("patch_size", 2))
     t5 = TextReader("the generator's T5", folder / "tokenizer", folder / "text_encoder", most=TOKENS)
     return Readers([t5], size, lowered)
 

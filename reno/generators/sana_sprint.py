@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from reno.generators import Generator
-from reno.generators._pipeline import check_steps, deciding, image_sides
+from reno.generators._pipeline import check_steps, deciding, known_sides
 from reno.generators._texts import Readers, lowered
 from reno.spec.errors import BadInput
 from reno.weights.files import read_json
@@ -207,11 +207,7 @@ def reader(
     if schedule := read_config(folder / "scheduler", "scheduler_config.json"):
         check_schedule(folder, schedule)
     side = read_config(folder / "transformer").get("sample_size")
-    levels = read_config(folder / "vae").get("decoder_block_out_channels")
-    size = None
-    if isinstance(side, int) and isinstance(levels, list):
-        shrunk = 2 ** (len(levels) - 1)
-        size = image_sides(height, width, (side * shrunk, side * shrunk), shrunk)
+    size = known_sides(height, width, side, read_config(folder / "vae").get("decoder_block_out_channels"))
     gemma = TextReader(
         "the generator's text encoder", folder / "tokenizer", folder / "text_encoder", most=READ + 1, before=instruction
     )
