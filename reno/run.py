@@ -230,26 +230,26 @@ def _dry_run(words: Words) -> int:
         raise hydras_own(error, words) from error
     if not jobs:
         raise BadInput("no job of the sweep would run: its knobs give no combination")
-    screen = ForecastScreen(sweeping=jobs[0].number is not None)
+    forecasts = ForecastScreen(sweeping=jobs[0].number is not None)
     for job in jobs:
         number = job.number
         if number is not None:
             say(f"job {number}: {job.typed}")
         try:
-            _foresee(job_from_config(job.values(), words.conf), seen, unloaded, screen, number is not None)
+            _foresee(job_from_config(job.values(), words.conf), seen, unloaded, forecasts, number is not None)
         except Exception as error:
             error = hydras_own(error, words)
             if number is None:
                 raise error from None
             statuses.append(warn_of(error, explain(error, RUN, words.conf), f"job {number}: ", words.debug))
     if number is not None:
-        screen.total(seen, refused=len(statuses) - 1)
+        forecasts.total(seen, refused=len(statuses) - 1)
     for note in unloaded.notes:
         say(f"note: {note}")
     return max(statuses)
 
 
-def _foresee(job, seen, unloaded, screen, sweeping: bool) -> None:
+def _foresee(job, seen, unloaded, forecasts, sweeping: bool) -> None:
     """Shows what one job would run. Raises BadInput for what it would refuse."""
     from reno.running.long_prompts import fit_prompts
     from reno.running.plan import make_plan
@@ -265,7 +265,7 @@ def _foresee(job, seen, unloaded, screen, sweeping: bool) -> None:
     if len(found.finished) < len(plan.trials):  # else a run loads nothing either
         unloaded.check_judges(plan)
     seen.add(found)
-    screen.show(found)
+    forecasts.show(found)
 
 
 __all__ = ["main"]
