@@ -1,4 +1,5 @@
-"""Frozen one-step text-to-image models: noise and a prompt in, an image out, differentiable in the noise.
+"""Frozen text-to-image models that make an image in one to four steps: noise and a prompt in, an image out,
+differentiable in the noise.
 
 A generator is one module here and one file in conf/models. The module has
 

@@ -11,7 +11,7 @@ loading.py parts.py   a folder -> a frozen module, whole or refused; a pipeline'
 embeddings.py      prompts encoded once and kept, by text encoders that are then let go
 texts.py sentencepiece.py   its tokenizer, also from SentencePiece's own file
 images.py          its image processing as differentiable tensors
-conversion.py pickled.py reward_models.py   rewards that are published as pickles, as folders
+conversion.py pickled.py reward_models.py   rewards and a U-Net that are published as pickles, as folders
 architectures.py   the modules of the published checkpoints, as data (published/)
 folders.py vocabularies.py   a checkpoint's folder without its weights
 """
