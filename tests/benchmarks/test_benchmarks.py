@@ -338,7 +338,7 @@ def test_the_notebooks_loop_and_ours_do_the_same():
 
     words = ("models=testbed", "device=cpu", "threads=1")
     setting = Setting("testbed", words, "quick")
-    job = setting.job(prompts(1), "seed=0", "iterations=2")
+    job = setting.job(prompts(1), "seed=0", "own_noise=false", "iterations=2")
     plan = make_plan(job)
     *_, done = run_batch(plan.trials, job.settings, "clip", ModelPool().load(plan, torch.device("cpu")))
     found = notebook(vars(setting), trials=1, iterations=3)
