@@ -169,9 +169,11 @@ def _or_nan(value: float | None) -> float:
 
 
 def _own_settings(method: dict[str, Any]) -> dict[str, Any]:
-    """A method's settings that have no column of their own."""
-    rest = {key: value for key, value in method.items() if key not in (*METHOD_COLUMNS, "kind", "options")}
-    return rest | method.get("options", {})
+    """A method's settings that have no column of their own. A metric that it asks is told apart by its weights."""
+    listed = (*METHOD_COLUMNS, "kind", "options", "asked")
+    settings = {key: value for key, value in method.items() if key not in listed} | method.get("options", {})
+    asked = {name: f"{name}:{digest(terms)[:8]}" for name, terms in method.get("asked", {}).items()}
+    return {key: asked.get(value, value) if isinstance(value, str) else value for key, value in settings.items()}
 
 
 def _pairs(values: dict[str, Any]) -> list[str]:

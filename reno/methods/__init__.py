@@ -6,6 +6,8 @@ The module has
     identity(settings) -> dict                      # optional: the settings that decide the outcome; default: all
     images(settings) -> int                         # optional: the number of images per trial; default: iterations + 1
     check(settings) -> None                         # optional: raises BadInput for values that cannot be used
+    asked(settings) -> tuple[str, ...]              # optional: names of recorded metrics that it asks, as
+                                                    # `problem.others`, besides the one that is optimised; default: none
     shortened(settings, iterations) -> settings     # optional: the same kinds of steps in as few images as can be, to
                                                     # foretell memory and time; default: at most so many iterations
     STATIC = True                                   # optional: it climbs by reno.climb and draws no number meanwhile;
@@ -22,7 +24,7 @@ dimension, and no trial's numbers depend on another's.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -71,6 +73,9 @@ class Problem:
     through float16, which would round its small numbers to zero."""
     dtype: str = "float32"
     """The number format of the models, for what is advised when a number is not finite."""
+    others: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
+    """The metrics of the method's `asked`, by name: from images (B, 3, H, W) to their scores (B,), without a
+    gradient."""
     ahead: Ahead | None = None
     """How the device runs ahead of the host; None: each step is read before the next one begins."""
 
@@ -179,6 +184,11 @@ def _stop_identity(stop: Stop) -> dict[str, Any]:
 def images(settings: MethodSettings) -> int:
     """The number of images per trial; a trial that stops early makes fewer."""
     return getattr(load_method(settings), "images", lambda settings: settings.iterations + 1)(settings)
+
+
+def asked(settings: MethodSettings) -> tuple[str, ...]:
+    """The names of the recorded metrics that the method asks besides the one that is optimised."""
+    return getattr(load_method(settings), "asked", lambda settings: ())(settings)
 
 
 def decodes(settings: MethodSettings) -> bool:

@@ -7,7 +7,8 @@ keeps track of it.
 
 With start=k the first k images are of k fresh noises, and e_0 is the one of them with the best score. That is the idea
 of CARINOX (arXiv 2509.17458); which noise it starts from, and how many images each part gets, is this program's own
-choice. start=1 is ReNO as published.
+choice. start=1 is ReNO as published. With start_by=NAME another metric chooses e_0; the trial's scores, and its best
+image, are still those of the metric that is optimised.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from reno.config.checks import whole_number
+from reno.config.checks import text, whole_number
 from reno.device.reading import Tensors
 from reno.methods import (
     Problem,
@@ -47,13 +48,14 @@ Direction: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """From the metric's gradient (B, C, h, w) to the one that is followed instead, of the same shape."""
 
 
-def steps(problem: Problem, settings: MethodSettings, *, start: int = 1) -> Iterator[Step]:
+def steps(problem: Problem, settings: MethodSettings, *, start: int = 1, start_by: str | None = None) -> Iterator[Step]:
     """Yields iterations + 1 steps. With start=1, step k holds the image after k updates.
 
     start: how many noises are tried first. With k > 1 the first k steps hold their images, and the next one holds the
-    best of them again, now with its gradient; iterations - k updates follow.
+    best of them again, now with its gradient; iterations - k updates follow. start_by: a recorded metric that says
+    which is best; None: the metric that is optimised.
     """
-    yield from from_best_start(problem, settings, start)
+    yield from from_best_start(problem, settings, start, start_by=start_by)
 
 
 def from_best_start(
@@ -62,13 +64,14 @@ def from_best_start(
     start: int,
     regularizer: Regularizer | None = None,
     direction: Direction | None = None,
+    start_by: str | None = None,
 ) -> Iterator[Step]:
     """The steps of ReNO, or of a variant of it. regularizer: another one, beside that of the noise's norm. direction:
-    what is followed instead of the metric's gradient."""
+    what is followed instead of the metric's gradient. start_by: as in `steps`."""
     if start == 1:
         yield from climb(Ascent(problem, problem.noise, settings, regularizer, direction), settings.iterations)
         return
-    (best,) = yield from best_starts(problem, start, kept=1)
+    (best,) = yield from best_starts(problem, start, kept=1, by=start_by)
     ascent = Ascent(problem, best, settings, regularizer, direction)
     yield from climb(ascent, settings.iterations - start, first=start)
 
@@ -81,11 +84,22 @@ def check(settings: MethodSettings) -> None:
             f"method.start={start} leaves no update of iterations={settings.iterations}, as each noise that is tried "
             f"takes an iteration; use a smaller method.start, or iterations={start + 1} or more"
         )
+    if settings.options.get("start_by") is not None:
+        text("method.start_by", settings.options["start_by"])
+        if start == 1:
+            raise BadInput("method.start_by chooses among several noises; give their number, such as method.start=20")
+
+
+def asked(settings: MethodSettings) -> tuple[str, ...]:
+    """The metric that chooses the start, if it is another one."""
+    by = settings.options.get("start_by")
+    return () if by is None else (str(by),)
 
 
 def identity(settings: MethodSettings) -> dict[str, Any]:
-    """start=1 is left out: trials from before there was a choice keep their ids."""
-    options = {name: value for name, value in settings.options.items() if (name, value) != ("start", 1)}
+    """start=1 and start_by=null are left out: trials from before there was a choice keep their ids."""
+    unchosen = (("start", 1), ("start_by", None))
+    options = {name: value for name, value in settings.options.items() if (name, value) not in unchosen}
     return whole_identity(dataclasses.replace(settings, options=options))
 
 
@@ -97,15 +111,16 @@ def shortened(settings: MethodSettings, iterations: int) -> MethodSettings:
     return dataclasses.replace(settings, iterations=min(settings.iterations, before + iterations), options=options)
 
 
-def best_starts(problem: Problem, count: int, kept: int) -> Generator[Step, None, torch.Tensor]:
+def best_starts(problem: Problem, count: int, kept: int, by: str | None = None) -> Generator[Step, None, torch.Tensor]:
     """Yields the images of the initial noise and of count - 1 fresh ones, as best of n makes them. Returns each trial's
-    `kept` noises with the best scores, best first, (kept, B, C, h, w); of equal scores the first."""
+    `kept` noises with the best scores, best first, (kept, B, C, h, w); of equal scores the first. by: a name in
+    `problem.others`, whose scores count; None: those of the metric that is optimised."""
     noises, scores = [], []
     for sample in range(count):
         step = unoptimised(problem, problem.draw() if sample else problem.noise, sample)
         yield step
         noises.append(step.noise)
-        scores.append(finite_or_lowest(step.scores.total))
+        scores.append(finite_or_lowest(problem.others[by](step.images) if by else step.scores.total))
     return picked(torch.stack(noises), leaders(torch.stack(scores), kept))
 
 

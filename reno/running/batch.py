@@ -8,7 +8,7 @@ that the caller can show and track it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ def run_batch(
         torch.cuda.reset_peak_memory_stats(device)
     run = BatchRun([Progress(trial) for trial in batch])
     images = KeptImages()
-    problem, redraw = _problem(filled, models)
+    problem, redraw = _problem(filled, models, methods.asked(settings))
     full = FullImages(redraw, problem.score, device) if redraw else None
     steps = methods.steps(problem, settings)
     while True:
@@ -89,9 +89,11 @@ def _check_step(step: object, trials: int) -> None:
         raise ValueError(f"the method yielded {len(step.images)} images of a batch of {trials} trials")
 
 
-def _problem(batch: Sequence[TrialSpec], models: Models) -> tuple[Problem, Redraw | None]:
+def _problem(batch: Sequence[TrialSpec], models: Models, asked: Sequence[str] = ()) -> tuple[Problem, Redraw | None]:
     """The problem that the method solves, and what makes the full images if the method sees drafts. The initial noise
-    and the encoded prompts do not change over the iterations, so they are computed once, here."""
+    and the encoded prompts do not change over the iterations, so they are computed once, here.
+
+    asked: the recorded metrics that the method asks besides."""
     generator, metric = models.generator, models.metric
     texts = [trial.prompt.text for trial in batch]
     dtype = torch.float64 if generator.dtype == torch.float64 else torch.float32
@@ -118,9 +120,26 @@ def _problem(batch: Sequence[TrialSpec], models: Models) -> tuple[Problem, Redra
         loss=metric.loss,
         loss_scale=LOSS_SCALE.get(batch[0].dtype, 1.0),
         dtype=batch[0].dtype,
+        others={name: _other(models, name, texts) for name in asked},
         ahead=_ahead(generator.device, models.execution.graph),
     )
     return problem, redraw if generator.drafts else None
+
+
+def _other(models: Models, name: str, texts: list[str]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The scores (B,) of images (B, 3, H, W) by a recorded metric, which is on the device only during the call."""
+    metric = models.recorded[name]
+
+    @torch.no_grad()
+    def score(images: torch.Tensor) -> torch.Tensor:
+        try:
+            metric.bring()
+            return metric.total(metric(images, metric.encode(texts)))
+        finally:
+            metric.leave()
+            models.metric.bring()  # it may share a model with the recorded one
+
+    return score
 
 
 def _no_decode(latents: torch.Tensor) -> torch.Tensor:

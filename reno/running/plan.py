@@ -175,6 +175,12 @@ class Plan:
         return tuple(dict.fromkeys(one.to_fetch for one in checkpoints if one and one.to_fetch))
 
     @property
+    def asked(self) -> tuple[LocatedMetric, ...]:
+        """The recorded metrics that the method asks besides the one that is optimised."""
+        names = methods.asked(self.job.settings)
+        return tuple(one for one in self.recorded if one.spec.name in names)
+
+    @property
     def random(self) -> bool:
         """Whether the generator's or the metric's weights are random; the scores are then meaningless."""
         several = (*self.generator.located, *self.metric.checkpoints)
@@ -205,7 +211,7 @@ def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None)
     judges = _judges(job, find)
     allowed = tuple(getattr(generator.module, "DTYPES", ()))
     dtype = choose_dtype(job.dtype, device_type or choose_device(job.device).type, allowed)
-    method = methods.identity(job.settings)
+    method = methods.identity(job.settings) | _asked_identity(job, metric, recorded)
     if generator.decoder and methods.decodes(job.settings):
         raise BadInput(
             f"method={job.settings.method} is about the generator's own decoder, which makes all of its images; use "
@@ -217,6 +223,24 @@ def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None)
         for seed in job.seeds_for(prompt)
     )
     return Plan(job, generator, metric, recorded, judges, dtype, trials)
+
+
+def _asked_identity(job: JobSpec, metric: LocatedMetric, recorded: Sequence[LocatedMetric]) -> dict[str, Any]:
+    """What identifies the metrics that the method asks besides the one that is optimised, under a key of its own.
+    Raises BadInput if one is not recorded, or is the one that is optimised."""
+    asked = methods.asked(job.settings)
+    by_name = {one.spec.name: one for one in recorded}
+    for name in asked:
+        if name == metric.spec.name:
+            raise BadInput(
+                f"{name} is the metric that is optimised, so method={job.settings.method} need not ask for it"
+            )
+        if name not in by_name:
+            names = ",".join([*by_name, name])
+            raise BadInput(
+                f"method={job.settings.method} asks the metric {name!r}, which is not loaded; add it: record=[{names}]"
+            )
+    return {"asked": {name: by_name[name].identity for name in asked}} if asked else {}
 
 
 def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerator:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec import UNSET
 
 from reno.running.outcome import Outcome
-from reno.running.plan import Batch, Plan
+from reno.running.plan import Batch, LocatedMetric, Plan
 from reno.running.pool import Models
 from reno.running.progress import BatchRun, Progress
 from reno.running.provenance import Environment, peak_host_bytes
@@ -90,12 +90,12 @@ def provenances(
     """The provenance of some trials of a batch, by id. sizes: the size that was chosen, and how many run side by side,
     with copies that fill the batch up."""
     cut, shape = sizes
-    terms = zip(plan.metric.spec.terms, plan.metric.checkpoints, strict=True)
     origins = Origins(
         generator=_origin(plan.generator.checkpoint),
         decoder=_origin(plan.generator.decoder, plan.generator.spec.decoder.name) if plan.generator.decoder else UNSET,
         parts={name: _origin(one) for name, one in plan.generator.parts.items()} or UNSET,
-        metric=tuple(_origin(located, term.name) for term, located in terms),
+        metric=_origins(plan.metric),
+        asked={one.spec.name: _origins(one) for one in plan.asked} or UNSET,
     )
     mates = tuple(
         BatchMate(
@@ -131,6 +131,11 @@ def provenances(
 def own_generator(plan: Plan) -> OwnGenerator:
     """A generator's kind and options, so that the trial can be run again."""
     return OwnGenerator(kind=plan.generator.spec.kind, options=plan.generator.spec.options)
+
+
+def _origins(metric: LocatedMetric) -> tuple[Origin | None, ...]:
+    terms = zip(metric.spec.terms, metric.checkpoints, strict=True)
+    return tuple(_origin(located, term.name) for term, located in terms)
 
 
 def _origin(located: Located | None, model: str | None = None) -> Origin | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -103,7 +104,8 @@ def _threads(provenance: Provenance) -> int | None:
 
 
 def _job_of(stored: Stored, device: str) -> JobSpec:
-    """The job that a trial's record describes, without recorded metrics and judges: they do not change the trial."""
+    """The job that a trial's record describes, without judges, and without recorded metrics that the method does not
+    ask: they do not change the trial."""
     record, trial = stored.record, stored.record.trial
     provenance = record.provenance
     origins = provenance.checkpoints
@@ -112,7 +114,6 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
             f"the record in {stored.folder} does not say where the weights came from, so the trial cannot run again; "
             "make it anew with reno.run"
         )
-    terms = zip(trial.metric, origins.metric, strict=True)
     execution = provenance.execution
     return JobSpec(
         prompts=(trial.prompt,),
@@ -124,8 +125,10 @@ def _job_of(stored: Stored, device: str) -> JobSpec:
         own_noise=False,
         models=record.labels.models,
         generator=_generator(record, origins),
-        metric=MetricSpec(record.labels.metric, tuple(_term(term, origin) for term, origin in terms)),
-        recorded=(),
+        metric=_metric(record.labels.metric, trial.metric, origins.metric),
+        recorded=tuple(
+            _metric(name, terms, (origins.asked or {}).get(name, ())) for name, terms in _asked(trial).items()
+        ),
         evaluators=(),
         settings=settings_of(trial.method),
         batch_size=provenance.batch.size,
@@ -160,6 +163,16 @@ def _generator(record: TrialRecord, origins: Origins) -> GeneratorSpec:
     )
 
 
+def _metric(name: str, terms: Sequence[dict], origins: Sequence[Origin | None]) -> MetricSpec:
+    """A metric, from its part of the identity."""
+    return MetricSpec(name, tuple(_term(term, origin) for term, origin in zip(terms, origins, strict=True)))
+
+
+def _asked(trial: TrialSpec) -> dict[str, Sequence[dict]]:
+    """The identities of the metrics that the trial's method asked besides, by name."""
+    return trial.method.get("asked", {})
+
+
 def _term(term: dict, origin: Origin | None) -> MetricTerm:
     """A term of the metric, from its part of the identity. Every key that is not listed here is an option."""
     listed = ("kind", "weight", "weights")
@@ -183,9 +196,11 @@ def _check_weights(plan: Plan, trial: TrialSpec, origins: Origins) -> None:
             raise _other_weights(located, located.identity, origin.identity)
     if trial.generator not in _generators(plan.generator):
         raise _other_weights(plan.generator.checkpoint, plan.generator.identity, trial.generator)
-    for located, term in zip(plan.metric.checkpoints, trial.metric, strict=True):
-        if term["weights"] not in (located.identities if located else (None,)):
-            raise _other_weights(located, located.identity if located else None, term["weights"])
+    metrics = [(plan.metric, trial.metric), *((one, _asked(trial)[one.spec.name]) for one in plan.asked)]
+    for metric, terms in metrics:
+        for located, term in zip(metric.checkpoints, terms, strict=True):
+            if term["weights"] not in (located.identities if located else (None,)):
+                raise _other_weights(located, located.identity if located else None, term["weights"])
 
 
 def _generators(generator: LocatedGenerator) -> set[str]:

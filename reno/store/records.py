@@ -166,6 +166,8 @@ class Origins(Record, kw_only=True):
     """Of the generator's parts that are from checkpoints of their own, by name; absent if it has none."""
     metric: tuple[Origin | None, ...]
     """One for each term; None for a term without weights."""
+    asked: dict[str, tuple[Origin | None, ...]] | UnsetType = UNSET
+    """Of the metrics that the method asks besides, by name, as `metric`; absent if it asks none."""
 
 
 class Cut(Record, kw_only=True):

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from reno.methods import better, identity, images, settings_of, shortened
+from reno.methods import asked, better, identity, images, settings_of, shortened
 from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
 from tests.methods.problems import quadratic, run, settings
@@ -70,6 +70,26 @@ def test_a_chain_that_carries_no_gradient_is_named_with_its_image():
     assert made[2].failures[0].startswith("iteration 2: the chain is cut in the generator")
 
 
+def test_another_metric_chooses_the_start_and_the_optimised_one_scores_every_image():
+    """The other metric likes a large first number, the optimised one the nearness to 0.3."""
+    seen = []
+
+    def largest(images):
+        seen.append(images.clone())
+        return images[:, 0, 0, 0]
+
+    problem = dataclasses.replace(quadratic(batch=3), others={"other": largest})
+    made = run(problem, settings(iterations=6, start=4, start_by="other"))
+    tried = [step.noise for step in made[:4]]
+    assert len(seen) == 4 and all(torch.equal(one, other) for one, other in zip(seen, tried, strict=True))
+    firsts = torch.stack(tried)[:, :, 0, 0, 0]
+    chosen, by_own = firsts.argmax(0), torch.stack([score_of(noise) for noise in tried]).argmax(0)
+    assert (chosen != by_own).any()
+    for trial, place in enumerate(chosen.tolist()):
+        assert torch.equal(made[4].noise[trial], tried[place][trial])
+    assert all(torch.equal(step.scores.total, score_of(step.noise)) for step in made)
+
+
 # --- Its settings -----------------------------------------------------------------------------------------------------
 
 
@@ -103,6 +123,18 @@ def test_a_start_that_cannot_be_used_is_refused(start, why):
     with pytest.raises(BadInput) as refused:
         identity(settings(iterations=50, start=start))
     assert why in str(refused.value)
+
+
+def test_the_metric_that_chooses_is_part_of_the_identity_and_needs_several_noises():
+    chosen = settings(iterations=4, start=2, start_by="blip")
+    assert identity(chosen)["options"] == {"start": 2, "start_by": "blip"} and asked(chosen) == ("blip",)
+    assert settings_of(identity(chosen)) == chosen
+    without = settings(iterations=4, start=2, start_by=None)
+    assert identity(without) == identity(settings(iterations=4, start=2)) and asked(without) == ()
+    with pytest.raises(BadInput, match=r"method\.start_by chooses among several noises; give their number"):
+        identity(settings(iterations=4, start_by="blip"))
+    with pytest.raises(BadInput, match=r"method\.start_by must be a text, not \['blip'\]"):
+        identity(settings(iterations=4, start=2, start_by=["blip"]))
 
 
 def test_two_starts_need_three_iterations():

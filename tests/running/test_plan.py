@@ -63,6 +63,19 @@ def test_other_weights_or_settings_are_another_identity(compose, tiny, word):
     assert one.id != other.id
 
 
+def test_a_metric_that_the_method_asks_is_of_the_identity_and_must_be_recorded(compose, tiny):
+    words = ["method.start=2", "iterations=4", "metric=clip", "method.start_by=blip"]
+    plan = make_plan(compose(*words, "record=[blip]"))
+    assert [one.spec.name for one in plan.asked] == ["blip"] and plan.trials[0].method["asked"].keys() == {"blip"}
+    weights = f"models.checkpoints.blip.path={tiny / 'blip_large'}"
+    others = [make_plan(compose(*words, "record=[blip]", weights)), make_plan(compose(*words[:-1], "record=[blip]"))]
+    assert len({plan.trials[0].id, *(other.trials[0].id for other in others)}) == 3
+    with pytest.raises(BadInput, match=r"asks the metric 'blip', which is not loaded; add it: record=\[clip,blip\]"):
+        make_plan(compose(*words, "record=[clip]"))
+    with pytest.raises(BadInput, match="clip is the metric that is optimised, so method=reno need not ask for it"):
+        make_plan(compose(*words[:-1], "method.start_by=clip"))
+
+
 def test_own_noises_are_a_prompts_own_whatever_it_runs_beside(compose):
     words = ["own_noise=true", "seed=[0,1]"]
     both = make_plan(compose(*words, "prompt=[a red car,a blue cup]")).trials

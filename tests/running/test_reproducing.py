@@ -45,6 +45,21 @@ def test_a_trial_is_reproduced_to_the_last_bit_with_its_batch(run, tmp_path, poo
     assert any("torch 0.1 then" in line for line in comparison.surroundings)
 
 
+def test_a_trial_whose_start_another_metric_chose_is_reproduced_with_that_metric(run, tmp_path, tiny, pool):
+    start = ["method.start=3", "iterations=4", "metric=clip", "record=[blip]"]
+    run("prompt=a red car", *start)
+    run("prompt=a red car", *start, "method.start_by=blip")
+    own, other = sorted(stored(tmp_path).values(), key=lambda trial: "asked" in trial.record.spec.method)
+    assert other.record.spec.method["asked"]["blip"][0]["kind"] == "blip"
+    assert reproduce(other, pool).identical and reproduce(own, pool).identical
+    asked = other.record.provenance.checkpoints.asked
+    other.record.provenance.checkpoints.asked["blip"] = (
+        msgspec.structs.replace(asked["blip"][0], source=str(tiny / "blip_large")),
+    )
+    with pytest.raises(BadInput, match="blip_large now holds other weights"):
+        reproduce(other, pool)
+
+
 def test_a_trial_of_more_threads_than_there_are_cores_is_reproduced_with_the_cores(run, tmp_path, pool):
     run("prompt=a red car")
     (trial,) = stored(tmp_path).values()

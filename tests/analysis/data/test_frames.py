@@ -105,6 +105,16 @@ def test_methods_of_a_user_are_told_apart_by_their_own_settings(record):
     assert tidy(records).trials["settings"].tolist() == ["5 it., step=0.1", "6 it., step=0.1", "5 it., kick=1 step=0.2"]
 
 
+def test_a_metric_that_chose_the_start_is_told_apart_by_its_weights(record):
+    def settled(by):
+        asked = {} if by is None else {"start_by": "blip", "asked": {"blip": [{"kind": "blip", "weights": by}]}}
+        return record(method="reno", options=tuple(asked.items()), seed=len(by or ""))
+
+    names = tidy([settled(None), settled("a"), settled("bb")]).trials["settings"].tolist()
+    assert names[0].endswith("lr 0.01") and len(set(names)) == 3
+    assert all("start_by=blip:" in name and "asked" not in name for name in names[1:])
+
+
 def test_a_metric_without_weights_is_named_by_its_kind_and_options_where_its_label_is_not_enough(record):
     terms = [{"kind": "my_metrics.red_share", "weight": 1.0, "options": value} for value in ("a", "b")]
     records = [record(metric="red_share", terms=[term], seed=seed) for seed, term in enumerate(terms)]
