@@ -166,7 +166,9 @@ def _of_hydra(error: Exception, page: Page) -> str | None:
     if match := re.match(r"Error merging override (?:\+\+)?(.*)", text):
         reason = error.__cause__ or error.__context__
         why = f" ({first_line(reason)})" if isinstance(reason, OmegaConfBaseException) else ""
-        return f"{match[1]} cannot be used here{why}"
+        name, _, value = match[1].partition("=")
+        keyed = f"; {name} takes keys and values, as in '{name}={{KEY: VALUE}}'" if value[:1] == "[" else ""
+        return f"{match[1]} cannot be used here{why}{keyed}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"the value of {error.full_key} cannot be read ({first_line(error)})"
     if match := re.search(r"An item is already at '([\w.]+)'", text):

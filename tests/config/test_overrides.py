@@ -170,12 +170,14 @@ def test_a_study_that_would_change_nothing_is_named(tmp_path, text, says):
         ("hydra/sweeper=optuna", "hydra/sweeper=optuna needs a package that is not installed; "
                                  "`pip install hydra-optuna-sweeper` brings it"),
         ("hydra.run.dir=null", "hydra.run.dir=null cannot be used here"),
+        ("++metric.weights=[1,2]", "metric.weights=[1,2] cannot be used here; metric.weights takes keys and values, as "
+                                   "in 'metric.weights={KEY: VALUE}'"),
         ("metric=clip/x", f"metric=clip/x is not known; use {METRICS}; did you mean 'clip'?"),
     ],
 )  # fmt: skip
 def test_what_only_hydra_knows_gets_a_sentence_too(word, says):
     with pytest.raises(Exception) as refused:
-        composed(RUN, parse(RUN, [word]))
+        composed(RUN, parse(RUN, ["metric=sum"] * word.startswith("++metric") + [word]))
     assert explain(refused.value, RUN, Conf()).startswith(says)
 
 

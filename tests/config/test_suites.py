@@ -171,6 +171,18 @@ def test_a_download_that_was_cut_off_or_is_another_file_is_not_kept(conf, tmp_pa
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
+def test_a_download_that_cannot_be_written_leaves_nothing(conf, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(suites.urllib.request, "urlopen", lambda *_, **__: Answer(LIST))
+    monkeypatch.setattr(suites.os, "replace", full)
+    with pytest.raises(BadInput, match="No space left on device"):
+        suite_prompts("mine", None, conf())
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
 def test_a_prompt_set_of_a_suite_has_its_digest_checked(conf):
     with pytest.raises(BadInput, match="is not the file of mine/one@2"):
         suite_prompts("mine", None, conf(file="gone", commit="gone", prompts="pairs_dev", sha256="abcd"))
