@@ -7,6 +7,7 @@ from scipy.stats import chi2, norm
 
 from analysis.claims import CONTRADICTED, EQUIVALENT, SUPPORTED, UNDECIDED, claims, claims_on
 from analysis.claims.parts import _some
+from analysis.claims.trials import compared_trials
 from analysis.claims.written import claims_frame, claims_markdown
 from analysis.data.frames import tidy
 from analysis.numbers.slices import slices
@@ -166,6 +167,19 @@ def test_settings_chosen_on_dev_prompts_are_the_basis_and_dev_prompts_carry_no_c
     untuned = claims(slices(tidy([row for row in records if row.labels.prompts == "pairs_test"])))
     assert untuned[0].basis == "all settings of clip" and "all settings that clip and blip both ran" in untuned[2].basis
     assert untuned[2].parts[0].effect.pairs == 24  # paired on the settings too
+
+
+def test_metrics_that_ran_no_settings_in_common_are_each_taken_at_all_of_theirs(tuned):
+    """clip at one lr and blip at the other: a claim on each metric alone still stands; the two have no pair."""
+    of_each = {("clip", 0.01), ("blip", 0.05)}
+    records = [
+        row for row in tuned(12)
+        if row.labels.prompts == "pairs_test" and (row.labels.metric, row.spec.method["lr"]) in of_each
+    ]  # fmt: skip
+    found = slices(tidy(records))
+    compared = compared_trials(found[0], found, ("clip", "blip"))
+    assert {metric: len(rows) for metric, rows in compared.by_metric.items()} == {"clip": 12, "blip": 12}
+    assert compared.basis == "all settings of each metric; there are none that clip and blip both ran"
 
 
 def test_a_claim_says_on_what_it_rests_and_marks_a_kin_judge(many):

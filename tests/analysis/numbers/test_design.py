@@ -239,6 +239,16 @@ def test_each_quantity_gets_the_interval_that_fits_it():
     assert kinds[1].p(0.4) == pytest.approx(stats.ttest_1samp(scores[:, 0] - scores[:, 1], 0.4).pvalue)
 
 
+def test_six_prompts_are_enough_for_an_interval_and_five_are_not():
+    for count, kind in ((6, Scored), (5, Unknown)):
+        own = Design(np.arange(count), np.arange(count))
+        share = np.arange(count).reshape(-1, 1) % 2.0
+        assert type(level_estimate(share, mean, own, is_share=True)) is kind
+        # of a ratio that no prompt moves, those count that have one: here `count` of ten
+        ten, there = Design(np.arange(10), np.arange(10)), np.repeat([1.0, 0.0], [count, 10 - count])
+        assert type(level_estimate(np.column_stack([there] * 2), ratio, ten, is_share=True)) is kind
+
+
 def test_a_ratio_that_is_the_same_for_every_prompt_still_has_a_width():
     """Of ten prompts eight show an object, and each of these binds it, on both sides."""
     there = np.repeat([1.0, 0.0], [8, 2])

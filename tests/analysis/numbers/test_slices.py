@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from analysis.data.frames import tidy
 from analysis.numbers.effects import change, level, noises, unchanging, versus
 from analysis.numbers.measures import BY_NAME, MEASURES, Measure
 from analysis.numbers.slices import NO_JUDGE, slices
-from analysis.numbers.tuning import reported
+from analysis.numbers.tuning import by_metric, reported
 
 
 def test_components_by_hand(record):
@@ -84,6 +85,29 @@ def test_only_pairs_that_exist_are_compared_and_the_others_are_counted(many):
     (one,) = slices(results)
     effect = versus(one.select(metric="clip"), one.select(metric="blip"), BY_NAME["fully_bound"])
     assert (effect.pairs, effect.unpaired_a, effect.unpaired_b) == (6, 2, 0)
+    turned = versus(one.select(metric="blip"), one.select(metric="clip"), BY_NAME["fully_bound"])
+    assert (turned.pairs, turned.unpaired_a, turned.unpaired_b) == (6, 0, 2)
+
+
+def test_a_trial_is_of_the_category_that_some_job_gave_it(record):
+    results = tidy([record("p1"), record("p2")])
+    asked = results.members.iloc[[0, 0, 1]].assign(category=["", "colours", ""])
+    (one,) = slices(dataclasses.replace(results, members=asked))
+    assert one.rows.set_index("prompt")["category"].to_dict() == {"p1": "colours", "p2": ""}
+
+
+def test_the_settings_of_another_method_are_those_that_dev_prompts_chose_for_it(record):
+    """Where ReNO did not run: best_of_n with 10 images is right on the dev prompts, and with 50 on none."""
+    right, wrong = ("right",) * 2, ("gone",) * 2
+    records = [
+        record(f"{letter}{place}", method="best_of_n", iterations=count, after=after, prompts=prompts)
+        for letter, prompts in (("d", "pairs_dev"), ("t", "pairs_test"))
+        for place in range(6)
+        for count, after in ((10, right), (50, wrong))
+    ]
+    found = slices(tidy(records))
+    (test,) = (one for one in found if one.prompt_set == "pairs_test")
+    assert set(by_metric(found, test)["clip"]["iterations"]) == {10}
 
 
 def test_no_trials_give_no_numbers():

@@ -61,6 +61,8 @@ def test_a_stores_own_claims_take_the_place_of_the_default_and_the_first_of_a_ke
         (part(margin=5.0), "margin must be above 0, below 1"),
         (part(margin=float("inf")), "margin must be above 0, below 1"),
         (part(above=1.5), "above must be above -1 and below 1, as a difference of shares is, not 1.5"),
+        (part(above=-1.5), "above must be above -1 and below 1, as a difference of shares is, not -1.5"),
+        (part(above=-1.0), "above must be above -1 and below 1, as a difference of shares is, not -1"),
         (part(above=float("nan")), "above must be above -1 and below 1"),
         (GOOD | {"statement": " "}, "key, statement and definition must not be empty"),
         (part(margin=0.1, above=0.2), "margin must be above 0, below 1, and stand without `above`"),
