@@ -271,3 +271,66 @@ def test_a_prompt_under_two_categories_is_told_and_two_marks_are_no_text(read):
     assert found.prompts[0].category == "a"
     assert found.notes[-1] == "1 of them under another category: the first one counts"
     assert texts(read("a.txt", "\ufeff\ufeffa red car\n")) == ["a red car"]
+
+
+# --- Where a prompt stands, and small files ---------------------------------------------------------------------------
+
+
+def test_each_prompt_says_where_it_stands(read, tmp_path):
+    lines = read("a.txt", "# about\n\na red car\na dog\n").prompts
+    assert [one.where for one in lines] == [f"{tmp_path / 'a.txt'}, line {number}" for number in (3, 4)]
+    objects = read("a.json", '{"prompt": "a red car"}\n{"prompt": "a dog"}\n').prompts
+    assert [one.where for one in objects] == [f"{tmp_path / 'a.json'}, line {number}" for number in (1, 2)]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "1.txt").write_text("a red car")
+    assert read_prompt_file(tmp_path / "folder").prompts[0].where == str(tmp_path / "folder" / "1.txt")
+
+
+def test_notes_count_in_the_singular_and_in_the_plural(read):
+    assert read("a.txt", "# one\na red car\n").notes == ("1 comment line left out",)
+    assert read("a.txt", "a dog\n" * 3).notes == ("2 lines repeat an earlier prompt: a text counts once",)
+    assert read("a.txt", "a dog\n" * 4).notes == ("3 lines repeat an earlier prompt: a text counts once",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", '"id";"Prompt"\n1;a red car\n', ("'Prompt'; semicolons separate its cells", "a red car")),
+        ("a.csv", "note, short;prompt\nx;a red car\n", ("'prompt'; semicolons separate its cells", "a red car")),
+        ("a.csv", 'id,text\n1,"x;prompt;y"\n', ("'text'", "x;prompt;y")),
+        ("a.csv", "prompt\na red car\n", ("'prompt'", "a red car")),
+        ("a.tsv", "prompt,id\tprompt\nx\ta red car\n", ("'prompt'", "a red car")),
+        ("a.tsv", "prompt\tid\r\na red car\tX\r\n", ("'prompt'", "a red car")),
+        ("a.tsv", "id\tprompt\r\n1\ta red X\r\n", ("'prompt'", "a red X")),
+    ],
+)
+def test_the_mark_between_cells_is_that_of_the_header_alone(read, name, content, expected):
+    column, text = expected
+    found = read(name, content)
+    assert found.notes == (f"prompts are in the column {column}",) and texts(found) == [text]
+
+
+def test_a_text_file_is_a_table_only_by_a_header_of_short_names(read):
+    for header in ('"id";"prompt"', "it,prompt text,prompt"):
+        with pytest.raises(BadInput, match="looks like a table"):
+            read("a.txt", f"{header}\n1;a red car\n")
+    for line in (
+        "prompt",
+        "red car, blue cup",
+        "a red car, a blue cup",
+        "one two three,prompt",
+        "Xylophones, marks and Xs",
+    ):
+        assert texts(read("a.txt", f"{line}\na dog\n")) == [line, "a dog"]
+
+
+def test_what_is_cut_off_at_the_beginning_of_a_file_is_its_mark_alone(read, tmp_path):
+    assert texts(read("a.txt", "\ufeffXylophones")) == ["Xylophones"]
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere.txt")
+    with pytest.raises(BadInput, match=r"cannot read .*gone\.txt \(No such file or directory\); give a UTF-8 file"):
+        read_prompt_file(tmp_path / "gone.txt")
+
+
+def test_a_quoted_cell_that_is_empty_is_empty(read):
+    with pytest.raises(BadInput, match="line 2"):
+        read("a.tsv", 'prompt\tid\n""\t1\n')
