@@ -233,6 +233,8 @@ def test_each_quantity_gets_the_interval_that_fits_it():
     assert [one.interval(0.95).kind for one in kinds] == ["score", "BCa", "none", "equal", "score"]
     assert kinds[1].p(0.0) == swap_test(scores[:, :1], scores[:, 1:])
     assert kinds[1].p(0.4) == linearised(scores, difference(mean, 1), own).p(0.4)
+    half, most = kinds[1].interval(0.5), kinds[1].interval(0.95)
+    assert most.low < half.low < half.high < most.high
     there = np.column_stack([right[:, 0] * right[:, 1], right[:, 1], right[:, 0], np.ones(20)])
     of_ratios = difference_estimate(there, ratio, own, is_share=True)
     assert isinstance(of_ratios, Resampled) and of_ratios.p(0.0) == swap_test(there[:, :2], there[:, 2:], ratio)
