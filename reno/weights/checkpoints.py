@@ -181,10 +181,12 @@ def _refuse_pickled(checkpoint: Checkpoint, where: str) -> None:
     """Raises BadInput for a name whose weights have to be converted first."""
     for name, pickled in PICKLED.items():
         if checkpoint.path == pickled.publisher:
+            command = f"python -m reno.convert {name}"
+            by_file = f"fetch {pickled.file} there, make a folder of it with `{command} {pickled.file}`"
+            port = f"make a folder of {pickled.port}, a port to safetensors, with `{command}`, or {by_file}"
             raise BadInput(
-                f"{where}: {pickled.publisher} publishes a pickle, which is not loaded; fetch {pickled.file} there, "
-                f"make a folder of it with `python -m reno.convert {name} {pickled.file}`, and give it: "
-                f"{where}.path=FOLDER"
+                f"{where}: {pickled.publisher} publishes a pickle, which is not loaded; "
+                f"{port if pickled.port else by_file}, and give it: {where}.path=FOLDER"
             )
 
 
