@@ -88,9 +88,7 @@ class CheckpointFinder:
         path = Path(checkpoint.path).expanduser()
         if path.is_dir():
             return _in_folder(checkpoint, path.resolve(), where, folders)
-        if looks_local(checkpoint.path):
-            raise BadInput(_no_folder(checkpoint, path, where))
-        _refuse_pickled(checkpoint, where)
+        refuse_name(checkpoint, where)
         key = (checkpoint, tuple(folders))
         if key not in self.found:
             self.found[key] = self._on_the_hub(checkpoint, where, folders)
@@ -177,8 +175,14 @@ def looks_local(path: str) -> bool:
     return path.startswith((".", "/", "~")) or path.count("/") != 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", path)
 
 
-def _refuse_pickled(checkpoint: Checkpoint, where: str) -> None:
-    """Raises BadInput for a name whose weights have to be converted first."""
+def refuse_name(checkpoint: Checkpoint, where: str) -> None:
+    """Raises BadInput for a path that is neither a folder nor a name on the hub, and for a name whose weights have to
+    be converted first. The hub is not asked."""
+    path = Path(checkpoint.path).expanduser()
+    if path.is_dir():
+        return
+    if looks_local(checkpoint.path):
+        raise BadInput(_no_folder(checkpoint, path, where))
     for name, pickled in PICKLED.items():
         if checkpoint.path == pickled.publisher:
             command = f"python -m reno.convert {name}"
