@@ -83,8 +83,9 @@ def _is_number(value: object) -> bool:
 def check_steps(steps: int, most: int) -> None:
     """Raises BadInput if the generator was not made for so many steps."""
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
-        allowed = "1: these models make an image in one step" if most == 1 else f"a whole number, 1 to {most}"
-        raise BadInput(f"models.generator.steps must be {allowed}, not {steps!r}")
+        allowed = "1" if most == 1 else f"a whole number, 1 to {most}"
+        why = ": these weights were trained for one step, and their authors publish others for several" * (most == 1)
+        raise BadInput(f"models.generator.steps must be {allowed}, not {steps!r}{why}")
 
 
 def vae_dtype(dtype: torch.dtype, config: Mapping[str, Any]) -> torch.dtype:

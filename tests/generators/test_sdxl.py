@@ -222,8 +222,8 @@ def test_a_published_pipeline_without_its_weights_has_its_sizes(tmp_path):
     ("options", "sentence"),
     [
         ({"steps": 5, "most_steps": 4}, "models.generator.steps must be a whole number, 1 to 4, not 5"),
-        ({"steps": 2}, "models.generator.steps must be 1: these models make an image in one step, not 2"),
-        ({"steps": True}, "models.generator.steps must be 1: these models make an image in one step, not True"),
+        ({"steps": 2}, "models.generator.steps must be 1, not 2: these weights were trained for one step, and their authors publish others for several"),
+        ({"steps": True}, "models.generator.steps must be 1, not True: these weights were trained for one step, and their authors publish others for several"),
         ({"height": 40}, "models.generator.height must be a multiple of 32, 32 to 4096 pixels, not 40; for example 32"),
         ({"width": "x"}, "models.generator.width must be a multiple of 32, 32 to 4096 pixels, not 'x'; for example 64"),
         ({"sampler": "lcm"}, "models.generator.timestep must be a whole number, 0 to 999, with sampler=lcm, not None"),

@@ -177,7 +177,7 @@ def never(*asked):
             "hyper_sdxl sampler=null timestep=null",
             "in stabilityai/stable-diffusion-xl-base-1.0 is a Euler",
         ),
-        ("dmd2_sdxl steps=2", "models.generator.steps must be 1"),
+        ("dmd2_sdxl steps=2", "models.generator.steps must be 1, not 2: these weights were trained for one step"),
         ("sd_turbo timestep=1000", "models.generator.timestep must be a whole number, 0 to 999, not 1000"),
         ("sd_turbo path=stabilityai/sdxl-turbo", "stabilityai/sdxl-turbo holds a StableDiffusionXLPipeline and this"),
         ("sdxl_turbo path=black-forest-labs/FLUX.1-schnell", "holds a FluxPipeline and this generator is a Stable"),
