@@ -17,9 +17,17 @@ def large(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def loaded():
-    """loaded(module, folder, dtype, ...): a generator, whose text encoders read prompts one by one."""
+    """loaded(module, folder, dtype, ...): a generator, whose text encoders read prompts one by one. It is loaded once:
+    a test that changes how it runs changes it back."""
+    kept = {}
 
     def load(module, folder, dtype=torch.float32, **options):
+        key = (module, folder, dtype, repr(sorted(options.items())))
+        if key not in kept:
+            kept[key] = anew(module, folder, dtype, options)
+        return kept[key]
+
+    def anew(module, folder, dtype, options):
         how = {"variant": None, "dtype": dtype, "device": torch.device("cpu")}
         encoders = []
 

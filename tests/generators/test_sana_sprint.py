@@ -62,6 +62,7 @@ def test_the_image_is_the_pipelines(loaded, folder, pipeline, steps, size, how):
     torch.testing.assert_close(images, expected, atol=2e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_larger_one_differs_in_its_sizes_only(loaded, large):
     """Its image too is its pipeline's."""
     from diffusers import SanaSprintPipeline

@@ -83,6 +83,7 @@ def tiny(tmp_path_factory):
     return lambda name: make_checkpoint(name, "tiny", folder)
 
 
+@pytest.mark.slow
 def test_full_size_has_its_number_of_parameters():
     counted, known = {}, {}
     for name in NAMES:
@@ -229,7 +230,9 @@ def test_pipeline_makes_an_image(tiny):
     assert pipe.scheduler.timesteps.tolist() == [999]
 
 
-@pytest.mark.parametrize("name", ["clip", "clip_vit_h", "blip", "blip_large"])
+@pytest.mark.parametrize(
+    "name", ["clip", "blip", *(pytest.param(larger, marks=pytest.mark.slow) for larger in ("clip_vit_h", "blip_large"))]
+)
 def test_score_has_a_gradient_in_the_noise(tiny, name):
     """Through scheduler, U-Net, VAE decoder and metric: finite, and nowhere zero."""
     from diffusers import StableDiffusionPipeline
