@@ -77,10 +77,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A function from a name to the folder of its tiny checkpoint."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    return lambda name: make_checkpoint(name, "tiny", folder)
+def tiny(tiny):
+    """A function from a name to the folder of its tiny checkpoint, one for all tests of a session."""
+    return lambda name: make_checkpoint(name, "tiny", tiny)
 
 
 @pytest.mark.slow
