@@ -1,5 +1,6 @@
 """The command that makes a folder in the libraries' format from weights that are published as a pickle.
 
+python -m reno.convert hpsv2                             # of a port that others published as safetensors
 python -m reno.convert hpsv2 HPS_v2.1_compressed.pt
 python -m reno.convert imagereward ImageReward.pt
 python -m reno.convert aesthetic sac+logos+ava1-l14-linearMSE.pth
@@ -27,14 +28,16 @@ from reno.spec.errors import BadInput
 
 PAGE = Page(
     name="convert",
-    usage="python -m reno.convert CHECKPOINT FILE [out=FOLDER] [base=FOLDER]",
+    usage="python -m reno.convert CHECKPOINT [FILE] [out=FOLDER] [base=FOLDER]",
     purpose=(
-        "Makes a folder in transformers' or diffusers' format from weights that are published as a pickle. No code of "
-        "the file is run; every weight is checked by name and shape. The folder notes the SHA-256 of the file. The "
-        "last line says with which words of reno.run it is used."
+        "Makes a folder in transformers' or diffusers' format from weights that are published as a pickle. Without "
+        "FILE a reward's port to safetensors is fetched from the hub and read instead. No code of a file is run; every "
+        "weight is checked by name and shape. The folder notes the SHA-256 of the file. The last line says with which "
+        "words of reno.run it is used."
     ),
     examples="""\
 examples
+  python -m reno.convert hpsv2                                            of a port, fetched from the hub
   python -m reno.convert hpsv2 HPS_v2.1_compressed.pt                     from xswu/HPSv2 on the hub
   python -m reno.convert imagereward ImageReward.pt                       from zai-org/ImageReward on the hub
   python -m reno.convert aesthetic sac+logos+ava1-l14-linearMSE.pth       from its authors' repository on GitHub
@@ -56,19 +59,18 @@ def _convert(words: Words) -> int:
     from reno.config.compose import composed
 
     values = composed(PAGE, words).values
-    for knob in ("checkpoint", "file"):
-        if values[knob] is None:
-            raise BadInput(f"{knob} is empty; give both: {PAGE.usage.partition(' [')[0]}")
+    if values["checkpoint"] is None:
+        raise BadInput(f"checkpoint is empty; give it: {PAGE.usage.partition(' [out')[0]}")
     quieten_libraries()
     from reno.weights.conversion import CONVERSIONS, convert
     from reno.weights.pickled import PICKLED
 
     name = one_of("checkpoint", values["checkpoint"], CONVERSIONS)
-    file = at_home("file", text("file", values["file"]))
+    file = None if values["file"] is None else at_home("file", text("file", values["file"]))
     out = Path("checkpoints", name) if values["out"] is None else folder("out", values["out"])
     base = None if values["base"] is None else text("base", values["base"])
     made = convert(name, file, base, out)
-    say(f"{made.folder}: {made.parameters:,} parameters, from {file.name}, SHA-256 {made.sha256}")
+    say(f"{made.folder}: {made.parameters:,} parameters, from {made.source}, SHA-256 {made.sha256}")
     say(f"use it with {PICKLED[name].words}{made.folder}")
     return 0
 

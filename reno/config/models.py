@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from reno.config.checks import at_home, number
@@ -167,7 +168,7 @@ def _listed_generator(file: str | None, conf: Conf) -> dict[str, Any]:
 
 def _of_this_path(given: dict[str, Any], listed: dict[str, Any], where: str, config: Chosen) -> dict[str, Any]:
     """A checkpoint's keys without those that the models' file says of another path: its revision, and where in it the
-    weights are. One that was typed stays."""
+    weights are if it is a folder that holds them itself. One that was typed stays."""
     if given.get("path") == listed.get("path"):
         return given
     stale = {
@@ -175,7 +176,15 @@ def _of_this_path(given: dict[str, Any], listed: dict[str, Any], where: str, con
         for key in ("revision", "inside")
         if given.get(key) is not None and given[key] == listed.get(key) and f"{where}.{key}" not in config.typed
     }
+    if "inside" in stale and not _holds_itself(given["path"], given["inside"]):
+        stale.remove("inside")
     return {key: None if key in stale else value for key, value in given.items()}
+
+
+def _holds_itself(path: Any, inside: str) -> bool:
+    """Whether a path is a folder with a part's files, and without what would be inside a copy of the published one."""
+    folder = Path(str(path)).expanduser()
+    return (folder / "config.json").is_file() and not (folder / inside).exists()
 
 
 def chosen_metric(section: Section, checkpoints: Checkpoints, conf: Conf) -> MetricSpec:

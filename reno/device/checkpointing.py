@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from reno.device.piecewise import set_piecewise
+
 DIFFUSERS_BLOCKS = {
     "ResnetBlock2D", "Transformer2DModel", "Attention", "AutoencoderTinyBlock",
     "BasicTransformerBlock", "FluxTransformerBlock", "FluxSingleTransformerBlock", "SanaTransformerBlock",
@@ -32,11 +34,12 @@ def worth_checkpointing(image_size: tuple[int, int]) -> bool:
 
 
 def set_checkpointing(model: torch.nn.Module, on: bool, *, compiled: bool = False) -> None:
-    """Turns checkpointing of a frozen model's blocks on or off, at any time.
+    """Turns checkpointing of a frozen model's blocks on or off, at any time. Large norms then run in pieces.
 
     compiled: also compiles each block, by itself and for its own shapes. (A whole VAE decoder that torch 2.13 compiles
     for the CPU has a gradient of zero.)
     """
+    set_piecewise(model, on and not compiled)
     wanted = list(blocks(model))
     if compiled:
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, len(wanted) + 8)

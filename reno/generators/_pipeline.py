@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from reno.spec.errors import BadInput
+from reno.weights.texts import read_config
 
 MOST_PIXELS = 4096
 """The longest side of an image; a longer one is a slip of the hand."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """The pipelines of diffusers that a kind of generator runs."""
+
+    pipelines: str
+    """A pattern of their classes."""
+    networks: tuple[str, ...]
+    """The classes of their denoiser."""
+    usual: str
+    """The pipeline that a folder is of, in words."""
+
+
+def check_family(family: Family, folder: Path, network: Mapping[str, Any]) -> None:
+    """Raises BadInput if a folder's own files say that it holds another kind of pipeline. Files that say nothing are
+    told as the folder is loaded.
+
+    network: the denoiser's configuration."""
+    pipeline, denoiser = read_config(folder, "model_index.json").get("_class_name"), network.get("_class_name")
+    strange = None
+    if isinstance(pipeline, str) and not re.fullmatch(family.pipelines, pipeline):
+        strange = pipeline
+    elif isinstance(denoiser, str) and denoiser not in family.networks:
+        strange = denoiser
+    if strange:
+        raise BadInput(
+            f"{folder} holds a {strange} and this generator is a {family.usual}; give a folder of one with "
+            "models.generator.path=FOLDER, or choose other models=NAME"
+        )
 
 
 def image_sides(height: int | None, width: int | None, usual: tuple[int, int], multiple: int) -> tuple[int, int]:
@@ -49,8 +83,9 @@ def _is_number(value: object) -> bool:
 def check_steps(steps: int, most: int) -> None:
     """Raises BadInput if the generator was not made for so many steps."""
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
-        allowed = "1: these models make an image in one step" if most == 1 else f"a whole number, 1 to {most}"
-        raise BadInput(f"models.generator.steps must be {allowed}, not {steps!r}")
+        allowed = "1" if most == 1 else f"a whole number, 1 to {most}"
+        why = ": these weights were trained for one step, and their authors publish others for several" * (most == 1)
+        raise BadInput(f"models.generator.steps must be {allowed}, not {steps!r}{why}")
 
 
 def vae_dtype(dtype: torch.dtype, config: Mapping[str, Any]) -> torch.dtype:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from reno.generators import Generator
-from reno.generators._pipeline import check_steps, deciding, image_sides
+from reno.generators._pipeline import Family, check_family, check_steps, deciding, image_sides
 from reno.generators._texts import Readers
 from reno.spec.errors import BadInput, typed_line
 from reno.weights.files import read_json
@@ -34,6 +34,7 @@ from reno.weights.texts import TextReader, load_tokenizer, read_config, text_lim
 TEXT_FOLDERS = ("text_encoder", "text_encoder_2")
 FOLDERS = (*TEXT_FOLDERS, "transformer", "vae")
 DTYPES = ("bfloat16", "float32")  # activations of the transformer and of T5 overflow in float16
+FAMILY = Family(r"Flux(?!2)\w*", ("FluxTransformer2DModel",), "FluxPipeline")
 MOST_STEPS = 4
 USUAL = 512
 """Side of the images in the paper's code, pixels. The model was trained for up to 2 million pixels."""
@@ -181,8 +182,10 @@ def text_encoders(
 
 def reader(folder: Path, *, steps: int = 1, height: int = USUAL, width: int = USUAL) -> Readers:
     """What checks prompts, without the weights. Raises BadInput for an option that cannot be used."""
+    transformer = read_config(folder / "transformer")
+    check_family(FAMILY, folder, transformer)
     check_steps(steps, MOST_STEPS)
-    if read_config(folder / "transformer").get("guidance_embeds"):
+    if transformer.get("guidance_embeds"):
         raise BadInput(
             f"the FLUX in {folder} takes a guidance, as FLUX.1-dev does, and was not made for few steps; use "
             "FLUX.1-schnell"

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from reno.generators import Generator
-from reno.generators._pipeline import deciding, known_sides
+from reno.generators._pipeline import Family, check_family, deciding, known_sides
 from reno.generators._texts import Readers, lowered
 from reno.spec.errors import BadInput, typed_line
 from reno.weights.checkpoints import Located
@@ -30,6 +30,7 @@ from reno.weights.texts import TextReader, load_tokenizer, text_limit
 TEXT_FOLDERS = ("text_encoder",)
 FOLDERS = (*TEXT_FOLDERS, "transformer", "vae")
 PARTS = ("transformer",)
+FAMILY = Family(r"PixArtAlpha\w*", ("PixArtTransformer2DModel", "Transformer2DModel"), "PixArtAlphaPipeline")
 TIMESTEP = 400
 TOKENS = 120
 """Tokens of T5 that the model was trained with."""
@@ -187,6 +188,7 @@ def reader(
 ) -> Readers:
     """What checks prompts, without the weights. Raises BadInput for an option that cannot be used."""
     stored = Parts(folder, None, parts or {})
+    check_family(FAMILY, folder, stored.config("transformer"))
     if (path := schedule_file(stored)).is_file():
         check_schedule(path, read_json(path), timestep)
     transformer, levels = stored.config("transformer"), stored.config("vae").get("block_out_channels")

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from reno.generators import Generator
-from reno.generators._pipeline import check_steps, deciding, known_sides
+from reno.generators._pipeline import Family, check_family, check_steps, deciding, known_sides
 from reno.generators._texts import Readers, lowered
 from reno.spec.errors import BadInput
 from reno.weights.files import read_json
@@ -34,6 +34,7 @@ from reno.weights.texts import TextReader, load_tokenizer, read_config, text_lim
 TEXT_FOLDERS = ("text_encoder",)
 FOLDERS = (*TEXT_FOLDERS, "transformer", "vae")
 DTYPES = ("bfloat16", "float32")  # Gemma 2 overflows in float16
+FAMILY = Family(r"SanaSprint\w*", ("SanaTransformer2DModel",), "SanaSprintPipeline")
 MOST_STEPS = 4
 GUIDANCE = 4.5
 START, MIDDLE = 1.57080, 1.3
@@ -201,6 +202,7 @@ def reader(
     width: int | None = None,
 ) -> Readers:
     """What checks prompts, without the weights. Raises BadInput for an option that cannot be used."""
+    check_family(FAMILY, folder, read_config(folder / "transformer"))
     check_steps(steps, MOST_STEPS)
     if isinstance(guidance, bool) or not isinstance(guidance, int | float) or not 0 <= guidance <= 100:
         raise BadInput(f"models.generator.guidance must be a number, 0 to 100, not {guidance!r}; usual is {GUIDANCE}")

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from reno.generators import Generator
-from reno.generators._pipeline import check_steps, deciding, image_sides, vae_dtype
+from reno.generators._pipeline import Family, check_family, check_steps, deciding, image_sides, vae_dtype
 from reno.generators._schedules import Sampler, SamplerStep, check_schedule, schedule_in
 from reno.weights.checkpoints import Located
 from reno.weights.embeddings import Embeddings, Encoded, Encoder
@@ -26,6 +26,7 @@ from reno.weights.texts import TextReader, load_tokenizer, read_config, text_lim
 FOLDERS = ("text_encoder", "text_encoder_2", "unet", "vae")
 TEXT_FOLDERS = ("text_encoder", "text_encoder_2")
 PARTS = ("unet", "vae")
+FAMILY = Family(r"StableDiffusionXL\w*", ("UNet2DConditionModel",), "StableDiffusionXLPipeline")
 
 
 class SDXL(Generator):
@@ -168,10 +169,12 @@ def reader(
     width: int | None = None,
 ) -> Reader:
     """What checks prompts, without the weights. Raises BadInput for options that cannot be used."""
+    found = Parts(folder, None, parts or {})
+    check_family(FAMILY, folder, found.config("unet"))
     check_steps(steps, most_steps)
     if config := read_config(folder / "scheduler", "scheduler_config.json"):
         check_schedule(folder, config, sampler, steps, timestep)
-    return Reader(folder, sizes(Parts(folder, None, parts or {}), height, width))
+    return Reader(folder, sizes(found, height, width))
 
 
 def sizes(parts: Parts, height: int | None, width: int | None) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ import torch
 
 from reno.device.residence import visiting
 from reno.generators import Generator
+from reno.generators._pipeline import Family, check_family
 from reno.spec.errors import BadInput, typed_line
 from reno.weights.files import read_json
 from reno.weights.loading import load_part
@@ -24,6 +25,7 @@ from reno.weights.reading import variant_in
 from reno.weights.texts import TextReader, check_length, load_tokenizer, read_config, text_limit
 
 FOLDERS = ("text_encoder", "unet", "vae")
+FAMILY = Family(r"StableDiffusion(?!XL|3)\w*", ("UNet2DConditionModel",), "StableDiffusionPipeline")
 READER = "the generator's text encoder"
 
 
@@ -52,6 +54,7 @@ class StableDiffusion(Generator):
         from transformers import CLIPTextModel
 
         self.folder, self.dtype, self.device = folder, dtype, device
+        reader(folder, timestep=timestep, decoder=decoder)  # what it refuses needs no weights
 
         def part(kind: type, name: str, unused: tuple[str, ...] = ()) -> torch.nn.Module:
             stored = variant_in(folder / name, variant)  # a part may be stored in another precision than the others
@@ -200,6 +203,7 @@ class PipelineReader(TextReader):
 def reader(folder: Path, *, timestep: int | None = None, decoder: Path | None = None) -> PipelineReader:
     """What checks prompts, without the weights. Raises BadInput for a scheduler, timestep or decoder that cannot be
     used."""
+    check_family(FAMILY, folder, read_config(folder / "unet"))
     if schedule := read_config(folder / "scheduler", "scheduler_config.json"):
         check_schedule(folder, schedule, timestep)
     return PipelineReader(folder, decoder)

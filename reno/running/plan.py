@@ -21,7 +21,8 @@ from reno.spec.prompts import Prompt
 from reno.spec.trial import TrialSpec, digest
 from reno.store.store import Store
 from reno.store.stored import BROKEN, Damaged, Stored, checked, whole
-from reno.weights.checkpoints import Located, locate
+from reno.weights.architectures import published_folder
+from reno.weights.checkpoints import Located, foresee, locate, refuse_name
 from reno.weights.fetching import ToFetch
 from reno.weights.kinds import check_options, module_of, options_of, short_kind
 from reno.weights.parts import folders_read
@@ -205,12 +206,15 @@ def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None)
     find: locates a checkpoint. device_type: cuda, mps or cpu, where the job would run; None: the job's device on this
     machine.
     """
+    # What no checkpoint is needed for comes first, before anything is fetched.
+    allowed = tuple(getattr(module_of("generator", job.generator.kind, "reno.generators"), "DTYPES", ()))
+    dtype = choose_dtype(job.dtype, device_type or choose_device(job.device).type, allowed)
+    if find in (locate, foresee):  # a prediction of memory needs no weights
+        _refuse_names(job)
     generator = locate_generator(job.generator, find)
     metric = locate_metric(job.metric, find)
     recorded = tuple(locate_metric(spec, find) for spec in job.recorded)
     judges = _judges(job, find)
-    allowed = tuple(getattr(generator.module, "DTYPES", ()))
-    dtype = choose_dtype(job.dtype, device_type or choose_device(job.device).type, allowed)
     method = methods.identity(job.settings) | _asked_identity(job, metric, recorded)
     if generator.decoder and methods.decodes(job.settings):
         raise BadInput(
@@ -243,6 +247,15 @@ def _asked_identity(job: JobSpec, metric: LocatedMetric, recorded: Sequence[Loca
     return {"asked": {name: by_name[name].identity for name in asked}} if asked else {}
 
 
+def _refuse_names(job: JobSpec) -> None:
+    """Raises BadInput for a checkpoint of the loop that no hub can give, before another one is fetched."""
+    _check_parts(job.generator, module_of("generator", job.generator.kind, "reno.generators"))
+    terms = [term for metric in (job.metric, *job.recorded) for term in metric.terms]
+    for named in (job.generator.model, *job.generator.parts, *(term.model for term in terms)):
+        if named is not None:
+            refuse_name(named.checkpoint, named.knob)
+
+
 def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerator:
     """Locates a generator's weights and checks its options. Raises BadInput."""
     module = module_of("generator", spec.kind, "reno.generators")
@@ -255,14 +268,8 @@ def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerat
         )
     if spec.model is None:
         _refuse_without_weights(module, f"generator {spec.kind}", "models.generator.path=FOLDER")
-    known = tuple(getattr(module, "PARTS", ()))
-    for part in spec.parts:
-        if part.name not in known:
-            has = f"it has {', '.join(known)}" if known else "it has none"
-            raise BadInput(
-                f"{part.knob} is not a part that the generator {spec.kind} takes from elsewhere; {has}"
-                f"{did_you_mean(part.name, known)}"
-            )
+    _check_parts(spec, module)
+    _check_published(spec, module)
     inside = {part.name: part.checkpoint.inside for part in spec.parts}
     parts = {  # first, since one that cannot be had is told before anything is fetched
         part.name: replace(find(part.checkpoint, part.knob, (inside[part.name],)), inside=inside[part.name])
@@ -271,6 +278,40 @@ def locate_generator(spec: GeneratorSpec, find: Find = locate) -> LocatedGenerat
     folders = folders_read(getattr(module, "FOLDERS", ("",)), inside)
     checkpoint = find(spec.model.checkpoint, spec.model.knob, folders) if spec.model else None
     return LocatedGenerator(spec, checkpoint, _found(spec.decoder, find), parts)
+
+
+def _check_parts(spec: GeneratorSpec, module: ModuleType) -> None:
+    """Raises BadInput for a part that the generator takes from nowhere else."""
+    known = tuple(getattr(module, "PARTS", ()))
+    for part in spec.parts:
+        if part.name not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise BadInput(
+                f"{part.knob} is not a part that the generator {spec.kind} takes from elsewhere; {has}"
+                f"{did_you_mean(part.name, known)}"
+            )
+
+
+def _check_published(spec: GeneratorSpec, module: ModuleType) -> None:
+    """Raises BadInput for an option that a published checkpoint cannot take, by the configurations that are known here,
+    before it is fetched. Of a folder they are read later (running/unloaded.py)."""
+    named = [one for one in (spec.model, spec.decoder, *spec.parts) if one]
+    places = {one.name: published_folder(one.checkpoint.path) for one in named}
+    if spec.model is None or not all(places.values()) or not hasattr(module, "reader"):
+        return
+    parts = {
+        part.name: Located(part.checkpoint.path, places[part.name], "", None, inside=part.checkpoint.inside)
+        for part in spec.parts
+    }
+    beside = {"decoder": places[spec.decoder.name]} if spec.decoder else {}
+    beside |= {"parts": parts} if parts else {}
+    try:
+        module.reader(places[spec.model.name], **beside, **spec.options)
+    except BadInput as error:
+        said = str(error)
+        for one in named:
+            said = said.replace(str(places[one.name]), one.checkpoint.path)
+        raise BadInput(said) from None
 
 
 def locate_metric(spec: MetricSpec, find: Find = locate) -> LocatedMetric:

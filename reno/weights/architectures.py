@@ -178,6 +178,14 @@ def architecture(name: str, size: str = "full", published: Path = PUBLISHED) -> 
     return Architecture(name, *known, facts.vocabularies)
 
 
+def published_folder(published: str) -> Path | None:
+    """The configurations of a published checkpoint by its name on the hub; None if they are not known. A folder of
+    this name on this disk is another checkpoint."""
+    if Path(published).expanduser().is_dir():
+        return None
+    return next((PUBLISHED / name / "full" for name in NAMES if _index(PUBLISHED / name).published == published), None)
+
+
 def unknown(what: str, word: object, known) -> str:
     """The sentence for an unknown word."""
     return f"no {what} is called {word!r}{did_you_mean(word, list(known))}; there are {', '.join(known)}"

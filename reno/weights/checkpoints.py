@@ -88,9 +88,7 @@ class CheckpointFinder:
         path = Path(checkpoint.path).expanduser()
         if path.is_dir():
             return _in_folder(checkpoint, path.resolve(), where, folders)
-        if looks_local(checkpoint.path):
-            raise BadInput(_no_folder(checkpoint, path, where))
-        _refuse_pickled(checkpoint, where)
+        refuse_name(checkpoint, where)
         key = (checkpoint, tuple(folders))
         if key not in self.found:
             self.found[key] = self._on_the_hub(checkpoint, where, folders)
@@ -177,14 +175,22 @@ def looks_local(path: str) -> bool:
     return path.startswith((".", "/", "~")) or path.count("/") != 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", path)
 
 
-def _refuse_pickled(checkpoint: Checkpoint, where: str) -> None:
-    """Raises BadInput for a name whose weights have to be converted first."""
+def refuse_name(checkpoint: Checkpoint, where: str) -> None:
+    """Raises BadInput for a path that is neither a folder nor a name on the hub, and for a name whose weights have to
+    be converted first. The hub is not asked."""
+    path = Path(checkpoint.path).expanduser()
+    if path.is_dir():
+        return
+    if looks_local(checkpoint.path):
+        raise BadInput(_no_folder(checkpoint, path, where))
     for name, pickled in PICKLED.items():
         if checkpoint.path == pickled.publisher:
+            command = f"python -m reno.convert {name}"
+            by_file = f"fetch {pickled.file} there, make a folder of it with `{command} {pickled.file}`"
+            port = f"make a folder of {pickled.port}, a port to safetensors, with `{command}`, or {by_file}"
             raise BadInput(
-                f"{where}: {pickled.publisher} publishes a pickle, which is not loaded; fetch {pickled.file} there, "
-                f"make a folder of it with `python -m reno.convert {name} {pickled.file}`, and give it: "
-                f"{where}.path=FOLDER"
+                f"{where}: {pickled.publisher} publishes a pickle, which is not loaded; "
+                f"{port if pickled.port else by_file}, and give it: {where}.path=FOLDER"
             )
 
 

@@ -1,7 +1,8 @@
 """Rewards and a generator's U-Net that are published as pickles, as folders in transformers' or diffusers' format.
 
-A pickle is read with torch's weights_only=True, which runs no code of the file. Every weight of the model must be in
-the file and of its shape, and every weight of the file must be known: then nothing is guessed.
+Of a reward that others published as safetensors, that port is read unless a file is given. A pickle is read with
+torch's weights_only=True, which runs no code of the file. Every weight of the model must be in the file and of its
+shape, and every weight of the file must be known: then nothing is guessed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ import torch
 from reno.spec.errors import BadInput, first_line
 from reno.spec.job import Checkpoint
 from reno.weights.architectures import Architecture, architecture, build, unknown
-from reno.weights.checkpoints import locate
+from reno.weights.checkpoints import Located, locate
 from reno.weights.folders import write_json
 from reno.weights.loading import load_model
-from reno.weights.pickled import PICKLED
+from reno.weights.pickled import PICKLED, Pickled
 from reno.weights.texts import OPTIONAL_FILES, VOCABULARIES, load_tokenizer
 
 NOTE = "conversion.json"
@@ -43,6 +44,8 @@ class Conversion:
     """The place of one of the model's weights; None for one that the base gives."""
     unused: str = r"(?!)"
     """A pattern of the names of weights that the score does not use."""
+    port_prefix: str = ""
+    """What a port writes before each of the published names."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,31 @@ class Converted:
     """A folder that was made."""
 
     folder: Path
+    source: str
+    """The name of the file that was read; of a port, its repository."""
     sha256: str
-    """Of the published file."""
+    """Of that file."""
     parameters: int
 
 
-def convert(name: str, file: Path, base: str | None, out: Path, size: str = "full") -> Converted:
+PORTED = "model.safetensors"
+"""The file of a port."""
+
+
+def convert(
+    name: str,
+    file: Path | None,
+    base: str | None,
+    out: Path,
+    size: str = "full",
+    find: Callable[..., Located] = locate,
+) -> Converted:
     """Writes the folder `out` for the model `name`, whole or not at all.
 
-    file: as published, a pickle or safetensors. base: a folder or a name of the hub in place of the usual one. size: of
-    the architecture. Raises BadInput if the file is not that model's, the base does not fit or `out` is there.
+    file: as published, a pickle or safetensors; None: the port that is published as safetensors, fetched from the hub.
+    base: a folder or a name of the hub in place of the usual one. size: of the architecture. find: what finds a
+    checkpoint of the hub. Raises BadInput if the file is not that model's, there is no port, the base does not fit or
+    `out` is there.
     """
     if name not in CONVERSIONS:
         raise BadInput(unknown("conversion", name, CONVERSIONS))
@@ -68,8 +86,15 @@ def convert(name: str, file: Path, base: str | None, out: Path, size: str = "ful
     published, what = PICKLED[name], architecture(name, size)
     if base is not None and published.base is None:
         raise BadInput(f"base={base} is not used: {published.file} holds all of {name}; leave it out")
-    weights = read_published(file)
-    folder = locate(Checkpoint(base or published.base), "base").folder if published.base else None
+    note = {"name": name, "published": published.publisher}
+    if file is None:
+        port = _port(published, name, find)
+        file, note = port.folder / PORTED, {"name": name, "published": port.source, "commit": port.commit}
+    weights = _as_the_original(CONVERSIONS[name], read_published(file))
+    needs_base = what.tokenizers or any(key not in weights for key in _keys_of_base(what))
+    if base is not None and not needs_base:
+        raise BadInput(f"base={base} is not used: {file.name} holds all of {name}; leave it out")
+    folder = find(Checkpoint(base or published.base), "base").folder if published.base and needs_base else None
     module = _module(what, _arranged(what, weights, file, folder))
     digest = _sha256(file)
     beside = out.with_name(f".{out.name}.{os.getpid()}")
@@ -80,14 +105,39 @@ def convert(name: str, file: Path, base: str | None, out: Path, size: str = "ful
             shutil.copyfile(what.folder / "preprocessor_config.json", beside / "preprocessor_config.json")
         if what.tokenizers and folder:
             _copy_tokenizer(folder, beside)
-        note = {"name": name, "published": published.publisher, "file": file.name, "sha256": digest}
-        write_json(beside / NOTE, note)
+        write_json(beside / NOTE, {**note, "file": file.name, "sha256": digest})
         beside.rename(out)
     except OSError as error:
         raise BadInput(f"cannot write {out} ({error.strerror or error}); give another out=FOLDER") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return Converted(out, digest, sum(value.numel() for value in module.parameters()))
+    source = note["published"] if "commit" in note else file.name
+    return Converted(out, source, digest, sum(value.numel() for value in module.parameters()))
+
+
+def _port(published: Pickled, name: str, find: Callable[..., Located]) -> Located:
+    """The port of a published pickle. Raises BadInput if there is none, or it cannot be had."""
+    remedy = f"fetch {published.file} of {published.publisher} and give it: python -m reno.convert {name} FILE"
+    if published.port is None:
+        raise BadInput(f"file is empty, and no port of {name} to safetensors is known; {remedy}")
+    try:
+        return find(Checkpoint(published.port), "file", (PORTED,))
+    except BadInput as error:
+        raise BadInput(f"{str(error).partition(';')[0]}; try again later, or {remedy}") from None
+
+
+def _as_the_original(conversion: Conversion, weights: Weights) -> Weights:
+    """A port's weights by the names of the original file."""
+    prefix = conversion.port_prefix
+    if not prefix or not all(key.startswith(prefix) for key in weights):
+        return weights
+    return {key.removeprefix(prefix): value for key, value in weights.items()}
+
+
+def _keys_of_base(what: Architecture) -> list[str]:
+    """The names of the model's weights that the published file lacks."""
+    with torch.device("meta"):
+        return [key for key in build(what.parts[0]).state_dict() if CONVERSIONS[what.name].place(key) is None]
 
 
 def read_published(file: Path) -> Weights:
@@ -127,10 +177,10 @@ def _arranged(what: Architecture, weights: Weights, file: Path, base: Path | Non
     arranged, from_base = {}, []
     for key, shape in asked.items():
         place = conversion.place(key)
-        if place is None:
+        if place is None and key not in weights:
             from_base.append(key)
             continue
-        source, change = place
+        source, change = place or (key, _same)  # a port may hold those of the base, by the library's names
         if source not in weights:
             raise BadInput(f"{file} lacks {source}; it is not {wanted}")
         try:
@@ -264,10 +314,11 @@ def _as_published(key: str) -> Place:
 
 
 CONVERSIONS = {
-    "hpsv2": Conversion(_in_openclip),
+    "hpsv2": Conversion(_in_openclip, port_prefix="model."),
     "imagereward": Conversion(
-        _in_imagereward, unused=r"blip\.(vision|text)_proj\.\w+|blip\.text_encoder\.embeddings\.position_ids"
+        _in_imagereward,
+        unused=r"blip\.(vision|text)_proj\.\w+|blip\.text_encoder\.(embeddings\.position_ids|pooler\.dense\.\w+)",
     ),
-    "aesthetic": Conversion(_in_aesthetic),
+    "aesthetic": Conversion(_in_aesthetic, unused=r"vision_model\.embeddings\.position_ids"),
     "dmd2_sdxl": Conversion(_as_published),
 }

@@ -1,4 +1,5 @@
-"""The weights that are published as pickles, which nothing loads: `python -m reno.convert` makes a folder of them."""
+"""The weights that are published as pickles, which nothing loads: `python -m reno.convert` makes a folder of them, or
+of a port of the same weights to safetensors."""
 
 from __future__ import annotations
 
@@ -17,6 +18,9 @@ class Pickled:
     if it lacks nothing."""
     words: str
     """The words of reno.run that take the folder, up to its name."""
+    port: str | None = None
+    """A repository of the hub where others published the same weights as model.safetensors, as far as their code and
+    their page tell; None if none is known. docs/metrics.md says what was seen."""
 
 
 PICKLED = {
@@ -25,18 +29,21 @@ PICKLED = {
         "HPS_v2.1_compressed.pt",
         "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
         "metric=hpsv2 models.checkpoints.hpsv2.path=",
+        "RE-N-Y/hpsv21",
     ),
     "imagereward": Pickled(
         "zai-org/ImageReward",
         "ImageReward.pt",
         "Salesforce/blip-itm-base-coco",
         "metric=imagereward models.checkpoints.imagereward.path=",
+        "RE-N-Y/ImageReward",
     ),
     "aesthetic": Pickled(
         "christophschuhmann/improved-aesthetic-predictor",
         "sac+logos+ava1-l14-linearMSE.pth",
         "openai/clip-vit-large-patch14",
         "metric=aesthetic models.checkpoints.aesthetic.path=",
+        "shunk031/aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE",
     ),
     "dmd2_sdxl": Pickled(
         "tianweiy/DMD2",

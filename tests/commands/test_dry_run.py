@@ -62,6 +62,12 @@ def test_what_a_run_refuses_is_refused_in_its_sentence(dry, words, says):
     assert says in err and len(err.splitlines()) == 1
 
 
+def test_a_folder_of_another_family_is_refused(dry, tiny):
+    status, out, err = dry("prompt=a red zebra", f"models.generator.path={tiny / 'sdxl_turbo'}")
+    assert (status, out) == (2, "") and len(err.splitlines()) == 1
+    assert err.startswith(f"error: {tiny / 'sdxl_turbo'} holds a StableDiffusionXLPipeline and this generator is a ")
+
+
 def test_all_long_prompts_are_listed_below_the_sentence(dry):
     status, out, err = dry(f"prompt=[{'zebra ' * 100},a red zebra,{'zebra ' * 90}]")
     first, *lines = err.splitlines()

@@ -9,17 +9,24 @@ from scripts.make_checkpoints import make_checkpoint
 
 
 @pytest.fixture(scope="session")
-def large(tmp_path_factory):
-    """large(name): the folder of a tiny checkpoint."""
-    folder = tmp_path_factory.mktemp("large")
-    return lambda name: make_checkpoint(name, "tiny", folder)
+def large(tiny):
+    """large(name): the folder of a tiny checkpoint, one for all tests of a session."""
+    return lambda name: make_checkpoint(name, "tiny", tiny)
 
 
 @pytest.fixture(scope="session")
 def loaded():
-    """loaded(module, folder, dtype, ...): a generator, whose text encoders read prompts one by one."""
+    """loaded(module, folder, dtype, ...): a generator, whose text encoders read prompts one by one. It is loaded once:
+    a test that changes how it runs changes it back."""
+    kept = {}
 
     def load(module, folder, dtype=torch.float32, **options):
+        key = (module, folder, dtype, repr(sorted(options.items())))
+        if key not in kept:
+            kept[key] = anew(module, folder, dtype, options)
+        return kept[key]
+
+    def anew(module, folder, dtype, options):
         how = {"variant": None, "dtype": dtype, "device": torch.device("cpu")}
         encoders = []
 

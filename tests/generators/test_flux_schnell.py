@@ -30,7 +30,8 @@ def folder(large):
     [
         (1, (64, 64), torch.float32, 2e-5),
         (2, (32, 96), torch.float32, 2e-5),
-        (4, (64, 64), torch.bfloat16, 0.04),  # the pipeline rounds latents between steps; here they stay in float32
+        # the pipeline rounds latents between steps; here they stay in float32
+        pytest.param(4, (64, 64), torch.bfloat16, 0.04, marks=pytest.mark.slow),
     ],
 )
 def test_the_image_is_the_pipelines(loaded, folder, steps, size, dtype, close):

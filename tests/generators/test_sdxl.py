@@ -181,6 +181,7 @@ def test_a_vae_that_overflows_in_float16_runs_in_float32_and_any_other_as_asked(
     assert {one.unet.dtype for one in (own, fixed)} == {torch.float16} and wide.unet.dtype == torch.bfloat16
 
 
+@pytest.mark.slow
 def test_images_are_in_the_noises_dtype(parts, turbo):
     folder, others, options = parts["sdxl_turbo"]
     half = made(folder, dtype=torch.bfloat16, parts=others, **options)
@@ -202,6 +203,7 @@ def test_decode_is_the_vaes(tiny, turbo):
     assert turbo.vae.encoder is None and turbo.vae.quant_conv is None
 
 
+@pytest.mark.slow
 def test_a_published_pipeline_without_its_weights_has_its_sizes(tmp_path):
     from reno.weights.architectures import architecture
     from reno.weights.folders import write_without_weights
@@ -215,6 +217,8 @@ def test_a_published_pipeline_without_its_weights_has_its_sizes(tmp_path):
     assert (embedded.shape, pooled.shape) == ((2, 77, 2048), (2, 1280)) and embedded.dtype == torch.float16
 
 
+ONE = "these weights were trained for one step, and their authors publish others for several"
+
 # --- What is refused --------------------------------------------------------------------------------------------------
 
 
@@ -222,8 +226,8 @@ def test_a_published_pipeline_without_its_weights_has_its_sizes(tmp_path):
     ("options", "sentence"),
     [
         ({"steps": 5, "most_steps": 4}, "models.generator.steps must be a whole number, 1 to 4, not 5"),
-        ({"steps": 2}, "models.generator.steps must be 1: these models make an image in one step, not 2"),
-        ({"steps": True}, "models.generator.steps must be 1: these models make an image in one step, not True"),
+        ({"steps": 2}, f"models.generator.steps must be 1, not 2: {ONE}"),
+        ({"steps": True}, f"models.generator.steps must be 1, not True: {ONE}"),
         ({"height": 40}, "models.generator.height must be a multiple of 32, 32 to 4096 pixels, not 40; for example 32"),
         ({"width": "x"}, "models.generator.width must be a multiple of 32, 32 to 4096 pixels, not 'x'; for example 64"),
         ({"sampler": "lcm"}, "models.generator.timestep must be a whole number, 0 to 999, with sampler=lcm, not None"),

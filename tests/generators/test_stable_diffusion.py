@@ -300,7 +300,7 @@ def test_the_padding_is_masked_only_where_the_text_encoder_was_trained_so(tiny):
     torch.testing.assert_close(own.encode(["a car"]), expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float32, marks=pytest.mark.slow)])
 def test_images_are_in_the_noises_dtype(tiny, generator, dtype):
     own = load(tiny / "sd_turbo", variant=None, dtype=dtype, device=CPU)
     noise = torch.randn(2, *own.latent_shape, generator=torch.Generator().manual_seed(1))

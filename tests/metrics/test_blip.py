@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 
@@ -18,13 +19,16 @@ EMBEDDED = TESTBED / "blip"
 PROMPTS = ["a gold bench and a green clock", "a car"]
 HEADS = pytest.mark.parametrize("head", ["itm", "itc"])
 
+kept = functools.cache(BlipMetric)
+"""The metric of a folder, loaded once: no test changes it."""
+
 
 @pytest.mark.parametrize("name", ["blip", "blip_large"])
 @HEADS
 def test_it_is_the_models_own_score(tiny, images, name, head):
     from transformers import AutoTokenizer, BlipForImageTextRetrieval
 
-    metric = load(tiny / name, dtype=torch.float32, device=CPU, head=head)
+    metric = kept(tiny / name, dtype=torch.float32, device=CPU, head=head)
     model = BlipForImageTextRetrieval.from_pretrained(tiny / name).eval()
     tokens = AutoTokenizer.from_pretrained(tiny / name)(PROMPTS, padding=True, return_tensors="pt")
     given = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
@@ -38,7 +42,7 @@ def test_it_is_the_models_own_score(tiny, images, name, head):
 
 def test_the_itm_score_is_the_log_odds_of_the_models_probability_of_a_match(tiny, images):
     """The probability is a softmax of the model's two logits, as in transformers' documentation."""
-    metric = BlipMetric(tiny / "blip", dtype=torch.float64, device=CPU)
+    metric = kept(tiny / "blip", dtype=torch.float64, device=CPU)
     tokens = metric.tokenizer(PROMPTS, padding=True, return_tensors="pt")
     given = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
     with torch.no_grad():
@@ -137,7 +141,7 @@ def test_what_was_there_before_the_choice_keeps_its_identity(options, kept):
 @HEADS
 def test_a_score_does_not_depend_on_the_other_prompts(tiny, images, head):
     """The short prompt is padded beside the long one; its score must not know."""
-    metric = BlipMetric(tiny / "blip", dtype=torch.float64, device=CPU, head=head)
+    metric = kept(tiny / "blip", dtype=torch.float64, device=CPU, head=head)
     together = metric(images.double(), metric.encode(PROMPTS))[1]
     alone = metric(images[1:].double(), metric.encode(PROMPTS[1:]))[0]
     torch.testing.assert_close(together, alone, atol=1e-8, rtol=0)
@@ -148,17 +152,17 @@ def test_a_score_does_not_depend_on_the_other_prompts(tiny, images, head):
 )
 @HEADS
 def test_scores_are_float32_or_wider(tiny, images, dtype, wide, head):
-    metric = BlipMetric(tiny / "blip", dtype=dtype, device=CPU, head=head)
+    metric = kept(tiny / "blip", dtype=dtype, device=CPU, head=head)
     scores = metric(images.to(wide), metric.encode(PROMPTS))
     assert metric.model.dtype == dtype and scores.dtype == wide
-    exact = BlipMetric(tiny / "blip", dtype=torch.float64, device=CPU, head=head)
+    exact = kept(tiny / "blip", dtype=torch.float64, device=CPU, head=head)
     expected = exact(images.double(), exact.encode(PROMPTS))
     torch.testing.assert_close(scores.double(), expected, atol=2.0 if dtype == torch.bfloat16 else 1e-3, rtol=0)
 
 
 @HEADS
 def test_the_text_carries_no_graph_and_the_image_does(tiny, images, head):
-    metric = BlipMetric(tiny / "blip", dtype=torch.float32, device=CPU, head=head)
+    metric = kept(tiny / "blip", dtype=torch.float32, device=CPU, head=head)
     encoded = metric.encode(PROMPTS)
     given = images.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(metric(given, encoded).sum(), given)
@@ -175,7 +179,7 @@ def test_what_sees_the_image_and_what_reads_the_prompt(tiny):
 
 
 def test_a_prompt_that_would_be_cut_is_refused(tiny):
-    metric = BlipMetric(tiny / "blip", dtype=torch.float32, device=CPU)
+    metric = kept(tiny / "blip", dtype=torch.float32, device=CPU)
     metric.check_prompt("a gold bench")
     with pytest.raises(BadInput, match=r"too long for BLIP's text encoder: it has .* tokens of at most 512"):
         metric.check_prompt("a red car and " * 200)

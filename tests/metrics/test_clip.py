@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from PIL import Image
@@ -15,12 +17,15 @@ from tests.device.places import Places
 CPU = torch.device("cpu")
 PROMPTS = ["a gold bench and a green clock", "a car"]
 
+kept = functools.cache(ClipMetric)
+"""The metric of a folder, loaded once: no test changes it."""
+
 
 @pytest.mark.parametrize("name", ["clip", "clip_vit_h"])
 def test_it_is_the_models_own_logits(tiny, images, name):
     from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
-    metric = load(tiny / name, dtype=torch.float32, device=CPU)
+    metric = kept(tiny / name, dtype=torch.float32, device=CPU)
     model = CLIPModel.from_pretrained(tiny / name).eval()
     tokens = AutoTokenizer.from_pretrained(tiny / name)(PROMPTS, padding=True, return_tensors="pt")
     pictures = [Image.fromarray(pixels) for pixels in to_uint8(images)]
@@ -36,7 +41,7 @@ def test_it_is_the_models_own_logits(tiny, images, name):
 
 def test_a_score_does_not_depend_on_the_other_prompts(tiny, images):
     """The short prompt is padded beside the long one; its score must not know."""
-    metric = ClipMetric(tiny / "clip", dtype=torch.float64, device=CPU)
+    metric = kept(tiny / "clip", dtype=torch.float64, device=CPU)
     together = metric(images.double(), metric.encode(PROMPTS))[1]
     alone = metric(images[1:].double(), metric.encode(PROMPTS[1:]))[0]
     torch.testing.assert_close(together, alone, atol=1e-8, rtol=0)
@@ -46,19 +51,19 @@ def test_a_score_does_not_depend_on_the_other_prompts(tiny, images):
     ("dtype", "wide"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)]
 )
 def test_scores_are_float32_or_wider(tiny, images, dtype, wide):
-    metric = ClipMetric(tiny / "clip", dtype=dtype, device=CPU)
+    metric = kept(tiny / "clip", dtype=dtype, device=CPU)
     encoded = metric.encode(PROMPTS)
     scores = metric(images.to(wide), encoded)
     assert metric.model.dtype == dtype and scores.dtype == encoded.dtype == wide
     torch.testing.assert_close(encoded.norm(dim=-1), torch.ones(2, dtype=wide))
-    exact = ClipMetric(tiny / "clip", dtype=torch.float64, device=CPU)
+    exact = kept(tiny / "clip", dtype=torch.float64, device=CPU)
     expected = exact(images.double(), exact.encode(PROMPTS))
     torch.testing.assert_close(scores.double(), expected, atol=2.0 if dtype == torch.bfloat16 else 1e-3, rtol=0)
 
 
 def test_the_scale_is_not_rounded_with_the_model(tiny, images):
     """A cosine of 1 scores exp(logit_scale); in bfloat16 that exponential would be off by up to 0.4%."""
-    metric = ClipMetric(tiny / "clip", dtype=torch.bfloat16, device=CPU)
+    metric = kept(tiny / "clip", dtype=torch.bfloat16, device=CPU)
     with torch.no_grad():
         features = metric.model.get_image_features(metric.preprocess(images).bfloat16()).pooler_output.float()
         scores = metric(images, torch.nn.functional.normalize(features, dim=-1))
@@ -68,7 +73,7 @@ def test_the_scale_is_not_rounded_with_the_model(tiny, images):
 
 
 def test_the_text_carries_no_graph_and_the_image_does(tiny, images):
-    metric = ClipMetric(tiny / "clip", dtype=torch.float32, device=CPU)
+    metric = kept(tiny / "clip", dtype=torch.float32, device=CPU)
     encoded = metric.encode(PROMPTS)
     given = images.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(metric(given, encoded).sum(), given)
@@ -77,7 +82,7 @@ def test_the_text_carries_no_graph_and_the_image_does(tiny, images):
 
 
 def test_what_sees_the_image_and_what_reads_the_prompt_are_the_whole_model(tiny):
-    metric = ClipMetric(tiny / "clip", dtype=torch.float32, device=CPU)
+    metric = kept(tiny / "clip", dtype=torch.float32, device=CPU)
     seeing, reading = (
         {id(p) for part in parts for p in part.parameters()} for parts in (metric.looking, metric.reading)
     )
@@ -87,7 +92,7 @@ def test_what_sees_the_image_and_what_reads_the_prompt_are_the_whole_model(tiny)
 
 
 def test_the_whole_model_leaves_a_gpu(tiny):
-    metric = ClipMetric(tiny / "clip", dtype=torch.float32, device=CPU)
+    metric = kept(tiny / "clip", dtype=torch.float32, device=CPU)
     for device, sent in ((torch.device("meta"), ["cpu"]), (CPU, [])):
         metric.device, metric.model = device, Places()
         with meta_acts_as("cuda"):
@@ -96,7 +101,7 @@ def test_the_whole_model_leaves_a_gpu(tiny):
 
 
 def test_a_prompt_that_would_be_cut_is_refused(tiny):
-    metric = ClipMetric(tiny / "clip", dtype=torch.float32, device=CPU)
+    metric = kept(tiny / "clip", dtype=torch.float32, device=CPU)
     metric.check_prompt("a gold bench")
     with pytest.raises(BadInput, match=r"too long for CLIP's text encoder: it has .* tokens of at most 77"):
         metric.check_prompt("a red car and " * 40)

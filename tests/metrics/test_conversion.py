@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import json
@@ -111,6 +112,85 @@ def test_safetensors_of_the_same_names_are_read_too(tiny, tmp_path, images):
     assert metric(images.double(), metric.encode(PROMPTS)).shape == (2,)
 
 
+# --- Ports to safetensors ---------------------------------------------------------------------------------------------
+
+
+def pooled(weights):
+    """ImageReward's port, whose class has the pooler that BERT has by default and the score does not use."""
+    return {**weights, "blip.text_encoder.pooler.dense.weight": torch.ones(2, 2)}
+
+
+def whole_aesthetic(weights, tiny):
+    """The port of the aesthetic predictor holds its image encoder too, with position numbers, by CLIPModel's names."""
+    clip = load_file(tiny / "clip_vit_l" / "model.safetensors")
+    seen = {key: value for key, value in clip.items() if key.startswith(("vision_model.", "visual_projection."))}
+    return {**weights, **seen, "vision_model.embeddings.position_ids": torch.arange(3)}
+
+
+PORTS = {
+    "hpsv2": lambda weights, tiny: {f"model.{key}": value for key, value in weights.items()},
+    "imagereward": lambda weights, tiny: pooled(weights),
+    "aesthetic": whole_aesthetic,
+}
+"""The weights as the classes of the ports name them."""
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_without_a_file_a_port_is_read_and_gives_the_same_weights(converted, name, tiny, tmp_path):
+    made, weights = converted(name)
+    port = tmp_path / "port"
+    port.mkdir()
+    weights = {key: value.float().contiguous() for key, value in weights.items()}
+    save_file(PORTS[name](weights, tiny), port / "model.safetensors")
+    asked = []
+
+    def find(checkpoint, where, folders=("",)):
+        asked.append(checkpoint.path)
+        if checkpoint.path == PICKLED[name].port:
+            assert folders == ("model.safetensors",)
+            return dataclasses.replace(
+                locate(Checkpoint(str(port)), where, folders), source=checkpoint.path, commit="c0ffee"
+            )
+        return locate(Checkpoint(str(tiny / BASES[name])), where, folders)
+
+    ported = convert(name, None, None, tmp_path / "ported", "tiny", find)
+    assert asked == [PICKLED[name].port, *([PICKLED[name].base] * (name != "aesthetic"))]  # whose port is whole
+    assert (ported.folder / "model.safetensors").read_bytes() == (made.folder / "model.safetensors").read_bytes()
+    note = json.loads((ported.folder / "conversion.json").read_text())
+    digest = hashlib.sha256((port / "model.safetensors").read_bytes()).hexdigest()
+    source = {"name": name, "published": PICKLED[name].port, "commit": "c0ffee"}
+    assert note == {**source, "file": "model.safetensors", "sha256": digest} and ported.source == PICKLED[name].port
+
+
+def test_a_port_that_is_another_model_or_cannot_be_had_is_refused_with_the_original(tiny, tmp_path):
+    save_file({"weight": torch.ones(2)}, tmp_path / "model.safetensors")
+
+    def another(checkpoint, where, folders=("",)):
+        here = tmp_path if checkpoint.path == PICKLED["hpsv2"].port else tiny / "clip_vit_h"
+        return dataclasses.replace(
+            locate(Checkpoint(str(here)), where, folders), source=checkpoint.path, commit="c0ffee"
+        )
+
+    with pytest.raises(BadInput, match=r"model.safetensors lacks .*; it is not HPS_v2.1_compressed.pt of xswu/HPSv2"):
+        convert("hpsv2", None, None, tmp_path / "out", "tiny", another)
+    with pytest.raises(BadInput) as refused:
+        convert("hpsv2", None, None, tmp_path / "out", "tiny")
+    assert "RE-N-Y/hpsv21 is not in the cache, and HF_HUB_OFFLINE forbids asking the hub; try again" in str(
+        refused.value
+    )
+    assert str(refused.value).endswith(
+        "fetch HPS_v2.1_compressed.pt of xswu/HPSv2 and give it: python -m reno.convert hpsv2 FILE"
+    )
+    with pytest.raises(
+        BadInput, match="file is empty, and no port of dmd2_sdxl to safetensors is known; fetch dmd2_sdxl"
+    ):
+        convert("dmd2_sdxl", None, None, tmp_path / "out", "tiny")
+    with pytest.raises(BadInput, match=r"base=x is not used: model.safetensors holds all of aesthetic"):
+        save_file(whole_aesthetic(originals.aesthetic_weights(), tiny), tmp_path / "model.safetensors")
+        convert("aesthetic", tmp_path / "model.safetensors", "x", tmp_path / "out", "tiny")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
 def without(key):
     return lambda weights: {name: value for name, value in weights.items() if name != key}
 
@@ -173,10 +253,16 @@ def test_a_damaged_or_missing_file_another_base_and_a_folder_that_is_there_are_r
 @pytest.mark.parametrize("name", BASES)
 def test_the_published_pickle_is_refused_with_what_to_do(name):
     path = Conf().named("metric", "metric", name).values["checkpoints"][name]["path"]
-    with pytest.raises(
-        BadInput, match=rf"publishes a pickle.*`python -m reno.convert {name} .*give it: here.path=FOLDER"
-    ):
+    with pytest.raises(BadInput) as refused:
         locate(Checkpoint(path), "here")
+    said, port = (
+        str(refused.value),
+        f"of {PICKLED[name].port}, a port to safetensors, with `python -m reno.convert {name}`",
+    )
+    assert "publishes a pickle" in said and said.endswith("give it: here.path=FOLDER")
+    assert (
+        0 < said.index(port) < said.index(f"`python -m reno.convert {name} {PICKLED[name].file}`")
+    )  # the port is first
     assert architecture(name).published == path
 
 
@@ -239,8 +325,9 @@ def test_the_command_says_how_a_metric_takes_the_folder(tiny, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "checkpoint is empty; give both: python -m reno.convert CHECKPOINT FILE"),
-        (["hpsv2"], "file is empty; give both"),
+        ([], "checkpoint is empty; give it: python -m reno.convert CHECKPOINT [FILE]"),
+        (["hpsv2"], "file: RE-N-Y/hpsv21 is not in the cache"),
+        (["dmd2_sdxl"], "file is empty, and no port of dmd2_sdxl to safetensors is known"),
         (
             ["hpsv3", "x.pt"],
             "checkpoint=hpsv3 is not known; use one of hpsv2, imagereward, aesthetic, dmd2_sdxl; did you mean 'hpsv2'?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 from types import SimpleNamespace
@@ -32,7 +33,9 @@ def module_of(name: str):
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@functools.cache
 def loaded(tiny, name: str, dtype: torch.dtype = torch.float64):
+    """The metric, loaded once: no test changes it."""
     return module_of(name).load(tiny / name, dtype=dtype, device=CPU)
 
 

@@ -129,7 +129,7 @@ def test_what_decides_an_image_is_identity_and_what_is_left_to_the_model_is_not(
     assert len({usual, *others}) == 5
 
 
-def test_a_parts_revision_and_file_are_of_its_own_path_only(job, tiny):
+def test_a_parts_revision_is_of_its_own_path_only_and_its_file_of_copies_too(job, tiny, tmp_path):
     def unet(*overrides):
         named = job("models=hyper_sdxl", *overrides).generator.parts
         return {part.name: part.checkpoint for part in named}.get("unet")
@@ -138,6 +138,10 @@ def test_a_parts_revision_and_file_are_of_its_own_path_only(job, tiny):
     assert unet() == Checkpoint("ByteDance/Hyper-SD", None, None, published)
     where = "models.generator.parts.unet"
     assert unet(f"{where}.path={tiny / 'hyper_sdxl'}") == Checkpoint(str(tiny / "hyper_sdxl"))
+    (tmp_path / published).touch()
+    (tmp_path / "config.json").write_text("{}")  # a copy of the repository may hold more than that file
+    assert unet(f"{where}.path={tmp_path}") == Checkpoint(str(tmp_path), inside=published)
+    assert unet(f"{where}.path=a/b") == Checkpoint("a/b", inside=published)
     assert unet(f"{where}.path=a/b", f"{where}.inside=x.safetensors").inside == "x.safetensors"
     assert unet(f"{where}=null") is None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import sys
 import types
@@ -12,6 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from reno.config.compose import composed
+from reno.config.job import job_from_config
+from reno.config.page import RUN
+from reno.config.words import parse
 from reno.running.plan import (
     LocatedGenerator,
     LocatedMetric,
@@ -159,6 +164,61 @@ def test_of_a_pipeline_is_read_what_no_other_checkpoint_gives_and_the_others_are
     assert [one.inside for one in located.parts.values()] == ["one.safetensors", "inner"] and not located.plain
     identity = {"weights": "sha256:x", "options": {"width": 64}, "parts": {"unet": "sha256:u", "vae": "sha256:v"}}
     assert located.identity == f"sdxl:{digest(identity)}"
+
+
+def job_of(*words):
+    """The job of published checkpoints."""
+    read = parse(RUN, ["metric=clip", "record=[]", "evaluators=[]", "device=cpu", *words])
+    return job_from_config(composed(RUN, read), read.conf)
+
+
+def never(*asked):
+    raise AssertionError(f"{asked} was looked for")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("sana_sprint steps=9", "models.generator.steps must be a whole number, 1 to 4, not 9"),
+        ("sana_sprint height=1000", "height must be a multiple of 32, 32 to 4096 pixels, not 1000; for example 992"),
+        ("flux_schnell width=1000", "width must be a multiple of 16, 16 to 4096 pixels, not 1000; for example 992"),
+        ("pixart_dmd timestep=2000", "models.generator.timestep must be a whole number, 0 to 999, not 2000"),
+        ("sdxl_turbo height=1000", "height must be a multiple of 32, 32 to 4096 pixels, not 1000; for example 992"),
+        ("sdxl_turbo sampler=lcm timestep=9 steps=2", "models.generator.steps=2 needs sampler=euler_ancestral"),
+        ("hyper_sdxl timestep=1000", "must be a whole number, 0 to 999, with sampler=lcm, not 1000"),
+        (
+            "hyper_sdxl sampler=null timestep=null",
+            "in stabilityai/stable-diffusion-xl-base-1.0 is a Euler",
+        ),
+        ("dmd2_sdxl steps=2", "models.generator.steps must be 1, not 2: these weights were trained for one step"),
+        ("sd_turbo timestep=1000", "models.generator.timestep must be a whole number, 0 to 999, not 1000"),
+        ("sd_turbo path=stabilityai/sdxl-turbo", "stabilityai/sdxl-turbo holds a StableDiffusionXLPipeline and this"),
+        ("sdxl_turbo path=black-forest-labs/FLUX.1-schnell", "holds a FluxPipeline and this generator is a Stable"),
+    ],
+)
+def test_an_option_that_a_published_checkpoint_cannot_take_is_refused_before_anything_is_looked_for(words, said):
+    models, *options = words.split()
+    with pytest.raises(BadInput, match=re.escape(said)):
+        make_plan(job_of(f"models={models}", *(f"models.generator.{option}" for option in options)), never)
+
+
+def test_so_are_a_dtype_and_a_name_that_no_hub_can_give(monkeypatch):
+    with pytest.raises(BadInput, match=r"dtype=float16 does not work with this generator; use bfloat16, float32"):
+        make_plan(job_of("models=flux_schnell", "dtype=float16"), never)
+    monkeypatch.setattr("reno.running.plan.locate", never)
+    for words, said in (
+        (["models=dmd2_sdxl"], "tianweiy/DMD2 publishes a pickle"),
+        (["models=sdxl_turbo", "metric=reno"], "zai-org/ImageReward publishes a pickle"),
+        (["models=sdxl_turbo", "models.checkpoints.clip.path=./nowhere"], "./nowhere is not a folder"),
+    ):
+        with pytest.raises(BadInput, match=re.escape(said)):
+            make_plan(job_of(*words), never)
+
+
+def test_with_options_that_it_takes_it_is_looked_for():
+    for words in (["models=sana_sprint", "models.generator.steps=2"], ["models=pixart_dmd"], ["models=hyper_sdxl"]):
+        with pytest.raises(AssertionError, match="was looked for"):
+            make_plan(job_of(*words), never)
 
 
 def test_what_a_dry_run_has_not_fetched_is_listed_once(compose):

@@ -20,7 +20,20 @@ from scripts.make_checkpoints import make_checkpoint
 CPU = torch.device("cpu")
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 605157884\n"
 PARTS = [(name, part) for name in NAMES for part in architecture(name, "tiny").parts]
-EACH = pytest.mark.parametrize(("name", "part"), PARTS, ids=[f"{name}-{part.folder or 'all'}" for name, part in PARTS])
+FIRST = {part.kind: (name, part) for name, part in reversed(PARTS)}
+"""Of each class the first part: those after it are read by the same code, and wait for the slow tests."""
+EACH = pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        pytest.param(
+            name,
+            part,
+            id=f"{name}-{part.folder or 'all'}",
+            marks=() if FIRST[part.kind] == (name, part) else pytest.mark.slow,
+        )
+        for name, part in PARTS
+    ],
+)
 TEXT_ENCODER, UNET, VAE = sorted((part for name, part in PARTS if name == "sd_turbo"), key=lambda part: part.folder)
 
 
