@@ -54,6 +54,7 @@ class StableDiffusion(Generator):
         from transformers import CLIPTextModel
 
         self.folder, self.dtype, self.device = folder, dtype, device
+        reader(folder, timestep=timestep, decoder=decoder)  # what it refuses needs no weights
 
         def part(kind: type, name: str, unused: tuple[str, ...] = ()) -> torch.nn.Module:
             stored = variant_in(folder / name, variant)  # a part may be stored in another precision than the others

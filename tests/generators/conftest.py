@@ -9,10 +9,9 @@ from scripts.make_checkpoints import make_checkpoint
 
 
 @pytest.fixture(scope="session")
-def large(tmp_path_factory):
-    """large(name): the folder of a tiny checkpoint."""
-    folder = tmp_path_factory.mktemp("large")
-    return lambda name: make_checkpoint(name, "tiny", folder)
+def large(tiny):
+    """large(name): the folder of a tiny checkpoint, one for all tests of a session."""
+    return lambda name: make_checkpoint(name, "tiny", tiny)
 
 
 @pytest.fixture(scope="session")

@@ -77,10 +77,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A function from a name to the folder of its tiny checkpoint."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    return lambda name: make_checkpoint(name, "tiny", folder)
+def tiny(tiny):
+    """A function from a name to the folder of its tiny checkpoint, one for all tests of a session."""
+    return lambda name: make_checkpoint(name, "tiny", tiny)
 
 
 @pytest.mark.slow
@@ -278,11 +277,11 @@ def test_vqa_answers(tiny):
 # --- Tokenizers, image processing ---------------------------------------------------------------------------
 
 
+TEXTS = [HARD_TEXT, "", 'it\'s "quoted" \\ 100% café', "x" * 3000, "a dog, " * 500, "猫\u200d\x00"]
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if architecture(name, "tiny").tokenizers])
-@pytest.mark.parametrize(
-    "text", [HARD_TEXT, "", 'it\'s "quoted" \\ 100% café', "x" * 3000, "a dog, " * 500, "猫\u200d\x00"]
-)
-def test_any_text_becomes_tokens(tiny, name, text):
+def test_any_text_becomes_tokens(tiny, name):
     what = architecture(name, "tiny")
     limits = {"owlv2": 16, "blip": 512, "blip_large": 512, "blip_vqa": 512, "siglip2": 64, "imagereward": 512}
     limits |= {"sana_sprint": 8192, "sana_sprint_1600m": 8192, "pixart_alpha": 512, "blip2_itm": 512}
@@ -290,9 +289,10 @@ def test_any_text_becomes_tokens(tiny, name, text):
         tokenizer = load_tokenizer(tiny(name) / kind.folder)
         limit = 512 if kind.folder == "tokenizer_2" and name == "flux_schnell" else limits.get(name, 77)
         assert tokenizer.model_max_length == limit
-        tokens = tokenizer(text, truncation=True, padding="max_length").input_ids
-        assert len(tokens) == limit
-        assert all(0 <= token < what.rows(kind) for token in tokens)
+        for text in TEXTS:
+            tokens = tokenizer(text, truncation=True, padding="max_length").input_ids
+            assert len(tokens) == limit, text
+            assert all(0 <= token < what.rows(kind) for token in tokens), text
 
 
 def test_clip_loses_nothing(tiny):
