@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from reno.device.choice import choose_device, make_deterministic, why_dtype
 from reno.device.graphs import NotCaptured
 from reno.device.residence import out_of_memory, release
 from reno.running.batch import run_batch
+from reno.running.ending import ends_when_told
 from reno.running.execution import choices, choose_execution, for_less_memory, without_graph, worth_telling
 from reno.running.listeners import Listener, Listeners, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
@@ -103,7 +102,7 @@ class Runner:
             self._warn(other)
         try:
             if models is not None:
-                with _termination_as_interrupt(), ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
+                with ends_when_told(), ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
                     self._share_batches(waiting, models, size, writer)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
@@ -334,17 +333,3 @@ def _for_less_memory(plan: Plan, device_type: str, checkpointing: bool) -> str:
         knobs.append("dtype=float16" if device_type == "cuda" else "dtype=bfloat16")
     knobs += ["evaluators=[] (and reno.evaluate later)"] if plan.evaluators else []
     return "try " + ", ".join([*knobs, "a smaller metric or generator", "or a device with more memory"])
-
-
-@contextlib.contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM, which a cluster sends before it takes a machine back, ends the job as Ctrl-C does: finished trials are
-    stored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -143,3 +144,34 @@ def test_a_launched_sweep_is_the_plain_one(tmp_path, package, words):
     assert refused.stderr.count("error: job 1: lr must be a number above 0, not -1") == 1
     assert not list((tmp_path / "launched").rglob("status.json"))
     assert not list((tmp_path / "launched").rglob(f"{gpus.MARK}*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_job_that_its_engine_interrupts_is_queued_again_and_goes_on(tmp_path, number):
+    """SIGTERM takes a job away for good; a warning puts it into the queue again, and it ends as if nothing had been."""
+    if not there("submitit"):
+        pytest.skip("its package is not installed")
+    words = ["-m", "prompt=a red car", "seed=[0,1,2,3]", "batch_size=1", "iterations=15", "threads=1", "lr=0.02",
+             "hydra/launcher=submitit_local"]  # fmt: skip
+    root, results = Path(__file__).resolve().parents[2], tmp_path / "results"
+
+    def start():
+        command = [sys.executable, "-m", "reno.run", *words, f"results={results}"]
+        return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    with start() as command:
+        wait_until(lambda: any((results / "trials").glob("*/trial.json")), 120)
+        (heartbeat,) = (path.name for path in (results / "claims").iterdir() if "@" in path.name)
+        os.kill(int(heartbeat.partition("@")[2].partition(".")[0]), number)
+        said = command.communicate(timeout=240)[1]
+    stored = essence(results)
+    taken_away = number == signal.SIGTERM
+    assert command.returncode == (130 if taken_away else 0), said
+    assert ("job 0: interrupted; the same command goes on where this one stopped" in said) == taken_away
+    assert (0 < len(stored) < 4) if taken_away else len(stored) == 4
+    (record,) = [JobRecord.from_json(read_json(path)) for path in results.rglob("job.json")]
+    states = [trial.state for trial in record.trials]
+    assert (record.status, states.count("stored before") > 0) == ((130, False) if taken_away else (0, True))
+    assert not list((results / "claims").iterdir())
+    assert len(list((results / "wandb").glob("offline-run-*"))) >= len(stored)
