@@ -99,6 +99,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
             graph=values["compile"] == "graph",
             channels_last=flag("channels_last", values["channels_last"]),
         ),
+        save_every=_save_every(values["save_every"]),
         reference_seconds=None if seconds is None else number("models.reference_seconds", seconds, above=0.0),
         reference_bytes=None if size is None else number("models.reference_bytes", size, above=0.0),
     )
@@ -226,6 +227,10 @@ def _batch_size(value: object) -> int | None:
     if isinstance(value, str) and value != "auto":
         raise BadInput(f"batch_size must be auto or a whole number, 1 or more, not {value!r}")
     return None if value == "auto" else whole_number("batch_size", value, at_least=1, below=LARGEST_BATCH + 1)
+
+
+def _save_every(value: object) -> int | None:
+    return None if value is None else whole_number("save_every", value, at_least=1)
 
 
 def _checkpointing(value: object) -> bool | None:

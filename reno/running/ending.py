@@ -57,7 +57,7 @@ class Ending:
 
 @contextlib.contextmanager
 def ends_when_told() -> Iterator[Ending]:
-    """Hears signals until the end of the block. In a block of this kind within another one, the outer one hears them."""
+    """Hears signals until the end of the block. Of two such blocks, one within the other, the outer one hears them."""
     ending = Ending()
     if threading.current_thread() is not threading.main_thread():
         yield ending  # only the main thread gets signals

@@ -206,6 +206,11 @@ def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None)
     allowed = tuple(getattr(generator.module, "DTYPES", ()))
     dtype = choose_dtype(job.dtype, device_type or choose_device(job.device).type, allowed)
     method = methods.identity(job.settings)
+    if job.save_every is not None and not methods.resumes(job.settings):
+        raise BadInput(
+            f"save_every={job.save_every}: the method {job.settings.method} does not say that a killed batch can go on "
+            "in it (RESUMES in reno/methods/__init__.py); use save_every=null"
+        )
     if generator.decoder and methods.decodes(job.settings):
         raise BadInput(
             f"method={job.settings.method} is about the generator's own decoder, which makes all of its images; use "

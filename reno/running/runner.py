@@ -31,6 +31,7 @@ from reno.running.pool import ModelPool, Models
 from reno.running.progress import BatchRun
 from reno.running.provenance import Environment, environment, git_diff
 from reno.running.recording import finished_trial, job_record, provenances
+from reno.running.saving import Astray, Save, Saves, Unsaved
 from reno.running.sharing import Left
 from reno.running.sizing import choose_batch_size
 from reno.spec.errors import BadInput, disk_is_full, few, typed_line, why_not_written
@@ -53,6 +54,7 @@ class Broken:
     reason: str
     out_of_memory: bool
     not_captured: bool = False
+    astray: bool = False
 
 
 class Runner:
@@ -80,6 +82,7 @@ class Runner:
         self.finished: dict[str, Stored] = {}
         self._disk_was_full = False
         self._left: Left
+        self._saves = Saves(store.root, plan.job.save_every, self._warn)
         self._commits: deque[tuple[Future[Stored], TrialSpec, Provenance]] = deque()
 
     def run(self) -> Outcome:
@@ -167,7 +170,9 @@ class Runner:
                 batches, self.finished, self.store, claims, idle=lambda: self._collect(at_most=0), note=self._note
             )
             self.outcome.elsewhere = self._left.elsewhere
+            self._saves.clear(self.store.trials)
             self._run_batches(models, size, surroundings, writer)
+            self._saves.clear(self.store.trials)
 
     def _run_batches(self, models: Models, size: Cut, surroundings: Environment, writer: ThreadPoolExecutor) -> None:
         """Runs the batches one by one; a batch's files are written while the next one runs. A short batch, such as the
@@ -188,7 +193,13 @@ class Runner:
                 wanted = [trial for trial in batch if trial.id not in self.finished]
                 found = provenances(self.plan, batch, wanted, (size, side_by_side), surroundings, models)
                 running = RunningBatch(batch, found, number, number + len(left))
-                done = self._attempt(running, models, side_by_side)
+                save = self._saves.of(batch, side_by_side, models, surroundings)
+                done = self._attempt(running, models, side_by_side, save)
+                if isinstance(done, Broken) and done.astray:
+                    save.remove()
+                    left.again(batch)
+                    self._warn(f"{done.reason}; it begins anew")
+                    continue
                 if isinstance(done, Broken) and done.not_captured:
                     release(device)
                     models = without_graph(models, done.reason)
@@ -219,15 +230,18 @@ class Runner:
         finally:
             self._collect(at_most=0)
 
-    def _attempt(self, batch: RunningBatch, models: Models, shape: int) -> BatchRun | Broken:
+    def _attempt(self, batch: RunningBatch, models: Models, shape: int, save: Save | Unsaved) -> BatchRun | Broken:
         """Runs one batch and tells the listeners of its steps. The error is not kept: its traceback refers to
         tensors."""
         self.listeners.tell("batch_begins", batch)
+        job = self.plan.job
         try:
-            for run in run_batch(batch.trials, self.plan.job.settings, self.plan.job.metric.name, models, shape):
+            for run in run_batch(batch.trials, job.settings, job.metric.name, models, shape, save):
                 self.listeners.tell("step", batch, run)
                 self._collect()
             return run
+        except Astray:
+            return Broken("what was saved of a batch leads to another noise than it did", False, astray=True)
         except (Exception, SystemExit) as error:  # one batch that breaks must not stop the others, whatever broke it
             reason, memory = typed_line(error), out_of_memory(error)
             if isinstance(error, NotCaptured):
@@ -255,6 +269,7 @@ class Runner:
             if provenance is None:
                 continue
             if progress.failure:
+                self._saves.ended(progress.trial.id)
                 self._fail(progress.trial, provenance, progress.failure)
                 continue
             finished = finished_trial(progress, run, self.plan, provenance)
@@ -272,6 +287,7 @@ class Runner:
                 continue
             self.finished[trial.id] = stored
             self._left.release([trial])
+            self._saves.ended(trial.id)
             self.outcome.done.append(trial.id)
             log.info("stored %s", trial.id)
             self.listeners.tell("trial_stored", stored)
