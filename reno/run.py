@@ -68,10 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: Words) -> int:
     from reno.config.combinations import is_dry
     from reno.config.conf import add_resolver
+    from reno.config.workers import spread
     from reno.device.gpus import count_gpus
 
     add_resolver("gpus", count_gpus)  # for hydra/launcher=gpus
-    return _dry_run(words) if is_dry(words) and not words.flags else _run_with_hydra(words)
+    dry = is_dry(words) and not words.flags
+    words = spread(words, dry)
+    return _dry_run(words) if dry else _run_with_hydra(words)
 
 
 def _run_with_hydra(words: Words) -> int:

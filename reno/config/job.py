@@ -30,6 +30,7 @@ from reno.config.models import (
 from reno.config.prompt_sets import limited, load_prompts
 from reno.config.sections import Section
 from reno.config.suites import asked_suite
+from reno.config.workers import check_workers
 from reno.prompts.formats import PromptFile
 from reno.prompts.reader import prompt_from_text
 from reno.spec.claims import read_claims
@@ -66,6 +67,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     suite = asked and asked[1]
     read, prompt_set = (asked[0], suite.name) if asked else _prompts(values["prompt"], values["prompts"], conf)
     read = limited(read, values["limit"], values["limit_seed"])
+    check_workers(values["workers"], "workers" in config.typed)
     usual_judges = not closed and not config.typed & {"evaluators", "models.evaluators"}
     usual_judges &= values["evaluators"] == models.take("evaluators", None)
     seconds, size = models.take("reference_seconds", None), models.take("reference_bytes", None)

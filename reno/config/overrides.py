@@ -61,7 +61,14 @@ def check_launcher(words: Words) -> None:
     """Raises BadInput for a launcher that would start nothing. (A study may be a sweep by itself.)"""
     launcher = next((word for word in words.knobs if word.startswith("hydra/launcher=")), None)
     if launcher and not words.multirun and not any(word.startswith("+experiments=") for word in words.knobs):
-        raise BadInput(f"{launcher} starts the jobs of a sweep, and this is one job; type -m with it, or leave it out")
+        raise BadInput(
+            f"{launcher} starts the jobs of a sweep, and this is one job; type -m with it, or workers=N for N jobs "
+            "that share its trials, or leave it out"
+        )
+    for word in words.knobs:
+        key, _, value = word.partition("=")
+        if key.lstrip("+") == "hydra.launcher.n_jobs" and re.fullmatch(r"[+-]?0+", value):
+            raise BadInput(f"hydra.launcher.n_jobs={value} starts no worker; give 1 or more, or -1 for one a CPU core")
 
 
 @lru_cache(maxsize=1024)

@@ -33,7 +33,7 @@ from reno.running.provenance import Environment, environment, git_diff
 from reno.running.recording import finished_trial, job_record, provenances
 from reno.running.saving import Astray, Save, Saves, Unsaved
 from reno.running.sharing import Left
-from reno.running.sizing import choose_batch_size
+from reno.running.sizing import choose_batch_size, settle_batch_size
 from reno.spec.errors import BadInput, disk_is_full, few, typed_line, why_not_written
 from reno.spec.trial import TrialSpec
 from reno.store.claims import Claims
@@ -89,8 +89,10 @@ class Runner:
         """Runs the missing trials. Raises BadInput, before anything is written, if the job cannot run."""
         self.finished, damaged = read_finished(self.plan.trials, self.store)
         self.outcome.skipped = [trial.id for trial in self.plan.trials if trial.id in self.finished]
-        models, size, waiting = self._prepare()
-        self._prepare_folders(needed=bool(waiting))
+        models, size = self._prepare()
+        self._prepare_folders(needed=models is not None)
+        size = size and self._settled(size)
+        waiting = missing(cut(self.plan.trials, size.size), self.finished) if size else []
         moved = [sentence for one in damaged if (sentence := self.store.set_aside(one))]
         unjudged = damaged_judgements(self.finished.values())
         started = time.perf_counter()
@@ -116,23 +118,32 @@ class Runner:
 
     # --- Before the first write -------------------------------------------------------------------------------------
 
-    def _prepare(self) -> tuple[Models | None, Cut | None, list[Batch]]:
-        """The loaded models, the batch size, and the batches with missing trials; (None, None, []) if all trials are
-        stored."""
+    def _prepare(self) -> tuple[Models | None, Cut | None]:
+        """The loaded models and the batch size; (None, None) if all trials are stored."""
         if len(self.finished) == len(self.plan.trials):
-            return None, None, []
+            return None, None
         models = choose_execution(self.plan, self._load())
         for choice in worth_telling(models):
             self._note(choice)
         size = choose_batch_size(self.plan, self.finished, models, tell=self._note)
-        if size.automatic:
-            self._note(f"batch_size={size.size}: {size.reason}")
         if self.plan.may_amplify_rounding:
             self._note(
                 f"note: with SGD at lr={self.plan.job.settings.lr:g}, rounding can grow until it changes the image: at "
                 "another batch size, thread count or machine a trial may end as another image under the same id"
             )
-        return models, size, missing(cut(self.plan.trials, size.size), self.finished)
+        return models, size
+
+    def _settled(self, chosen: Cut) -> Cut:
+        """The batch size that all workers of this job take."""
+        try:
+            size = settle_batch_size(self.plan, chosen)
+        except OSError as error:
+            size = chosen
+            why = why_not_written(error)
+            self._warn(f"batch_size={size.size} could not be written down ({why}): another worker may take another one")
+        if size.automatic:
+            self._note(f"batch_size={size.size}: {size.reason}")
+        return size
 
     def _prepare_folders(self, needed: bool) -> None:
         """Makes the store's folders and the job's. needed: whether there is a trial to store; if not, it is no error

@@ -147,6 +147,28 @@ def test_a_launched_sweep_is_the_plain_one(tmp_path, package, words):
 
 
 @pytest.mark.slow
+def test_the_workers_of_one_job_share_its_trials_and_make_the_plain_store(tmp_path):
+    if not there("joblib"):
+        pytest.skip("its package is not installed")
+    words = ["prompt=[a red car,a blue cup]", "seed=[0,1,2]", "batch_size=1", "iterations=2", "threads=1",
+             "tracking=disabled"]  # fmt: skip
+    side_by_side = ["workers=auto", "hydra/launcher=gpus", "hydra.launcher.n_jobs=2"]
+    plain, shared = (
+        subprocess.run(
+            [sys.executable, "-m", "reno.run", *words, *more, f"results={tmp_path / name}"],
+            cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True,
+        )
+        for name, more in (("plain", []), ("shared", side_by_side))
+    )  # fmt: skip
+    assert (plain.returncode, shared.returncode) == (0, 0), shared.stderr
+    assert essence(tmp_path / "shared") == essence(tmp_path / "plain") and len(essence(tmp_path / "plain")) == 6
+    jobs = [JobRecord.from_json(read_json(path)) for path in (tmp_path / "shared").rglob("job.json")]
+    done = [[trial.id for trial in job.trials if trial.state == "done"] for job in jobs]
+    assert len(done) == 2 and sorted(done[0] + done[1]) == sorted(essence(tmp_path / "plain"))
+    assert all(trial.state in ("done", "done by another worker") for job in jobs for trial in job.trials)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 def test_a_job_that_its_engine_interrupts_is_queued_again_and_goes_on(tmp_path, number):
     """SIGTERM takes a job away for good; a warning puts it into the queue again, and it ends as if nothing had been."""
