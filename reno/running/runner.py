@@ -205,6 +205,8 @@ class Runner:
                 found = provenances(self.plan, batch, wanted, (size, side_by_side), surroundings, models)
                 running = RunningBatch(batch, found, number, number + len(left))
                 save = self._saves.of(batch, side_by_side, models, surroundings)
+                if save.steps:
+                    self._note(f"a batch goes on from image {save.steps}, where it was saved")
                 done = self._attempt(running, models, side_by_side, save)
                 if isinstance(done, Broken) and done.astray:
                     save.remove()

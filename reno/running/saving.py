@@ -91,6 +91,11 @@ class Save:
         self.past = self._read()
         self.tape = Tape(self.past.answers)
 
+    @property
+    def steps(self) -> int:
+        """How many steps are saved."""
+        return len(self.past.steps)
+
     def step(self, number: int) -> SavedStep | None:
         """What is saved of the step with this number, from 0; None if the step is new."""
         return self.past.steps[number] if number < len(self.past.steps) else None
@@ -154,6 +159,7 @@ class Unsaved:
     """In place of a Save, for a batch that is not saved."""
 
     tape = None
+    steps = 0
 
     def step(self, number: int) -> None: ...
 

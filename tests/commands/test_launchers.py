@@ -17,9 +17,13 @@ from omegaconf import OmegaConf
 
 from reno.config.compose import explain
 from reno.config.conf import OWN, add_resolver
+from reno.config.overrides import check_launcher
+from reno.config.page import RUN
 from reno.config.sweep import SCREEN, begin_status, end_status, said_elsewhere, screen, worst_status
+from reno.config.words import parse
 from reno.device import gpus
 from reno.run import main
+from reno.spec.errors import BadInput
 from reno.store.records import JobRecord, read_json
 from tests.running.workers import ended, essence, started, wait_until
 
@@ -34,13 +38,14 @@ def there(launcher):
 
 
 @pytest.mark.parametrize(
-    ("launcher", "package", "extra"), [("gpus", "joblib", "joblib"), ("slurm", "submitit", "slurm")]
+    ("launcher", "package", "extra"),
+    [("gpus", "joblib", "joblib"), ("slurm", "submitit", "slurm"), ("ray", "ray", "ray")],
 )
 def test_a_launcher_without_its_package_says_what_to_install(tmp_path, capsys, launcher, package, extra):
     if there(package):
         pytest.skip("its package is installed")
     words = ["-m", f"hydra/launcher={launcher}", "lr=0.1,0.2", f"results={tmp_path / 'results'}"]
-    more = ["hydra.launcher.n_jobs=2"] if launcher == "gpus" else []
+    more = {"gpus": ["hydra.launcher.n_jobs=2"], "ray": ["hydra.launcher.ray.remote.num_gpus=0"]}.get(launcher, [])
     assert main([*words, *more]) == 2
     assert capsys.readouterr().err == (
         f"error: this launcher needs the package hydra-{package}-launcher; `pip install 'reno-bench[{extra}]'` brings "
@@ -62,17 +67,30 @@ def test_workers_for_gpus_where_there_are_none_are_refused_in_one_sentence(monke
 
 
 @pytest.mark.parametrize(
-    ("file", "package", "node"), [("gpus", "joblib", "joblib"), ("slurm", "submitit", "submitit_slurm")]
+    ("file", "package", "node"),
+    [("gpus", "joblib", "joblib"), ("slurm", "submitit", "submitit_slurm"), ("ray", "ray", "ray")],
 )
 def test_every_key_that_is_set_is_one_of_the_packages(file, package, node):
     if not there(package):
         pytest.skip("its package is not installed")
-    importlib.import_module(f"hydra_plugins.hydra_{package}_launcher.config")
+    importlib.import_module(f"hydra_plugins.hydra_{package}_launcher.{'_config' if file == 'ray' else 'config'}")
     known = set(ConfigStore.instance().load(f"hydra/launcher/{node}.yaml").node)
     mine = set(OmegaConf.load(OWN / "hydra" / "launcher" / f"{file}.yaml"))
     assert mine <= known
     if file == "slurm":
         assert mine == known
+
+
+def test_ray_on_a_machine_without_a_gpu_is_refused_unless_its_jobs_need_none(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    words = ["-m", "lr=1,2", "hydra/launcher=ray"]
+    with pytest.raises(BadInput, match=r"jobs would wait for ever; .* hydra\.launcher\.ray\.remote\.num_gpus=0"):
+        check_launcher(parse(RUN, words))
+    check_launcher(parse(RUN, [*words, "hydra.launcher.ray.remote.num_gpus=0"]))
+    check_launcher(parse(RUN, [*words, "hydra.launcher.ray.init.address=ray://head:10001"]))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    check_launcher(parse(RUN, words))
 
 
 # --- A GPU for each worker
@@ -120,6 +138,15 @@ def test_what_a_job_said_elsewhere_is_kept_for_the_user(tmp_path, monkeypatch, c
     [
         ("joblib", ["hydra/launcher=gpus", "hydra.launcher.n_jobs=2"]),
         ("submitit", ["hydra/launcher=submitit_local"]),
+        (
+            "ray",
+            [
+                "hydra/launcher=ray",
+                "hydra.launcher.ray.init.num_cpus=2",
+                "hydra.launcher.ray.remote.num_cpus=1",
+                "hydra.launcher.ray.remote.num_gpus=0",
+            ],
+        ),
     ],
 )
 def test_a_launched_sweep_is_the_plain_one(tmp_path, package, words):
