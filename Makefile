@@ -29,7 +29,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run report readme-answer dashboard test test-slow test-browser testbed bench bench-gpu damage mutants docs lint clean
+.PHONY: help setup run report readme-answer dashboard test test-slow test-browser test-slurm test-ray testbed bench bench-gpu damage mutants docs lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,15 @@ test-slow: setup ## the tests that take minutes
 
 test-browser: setup ## the report's page in headless Chromium (Debian: apt-get install chromium chromium-driver)
 	$(BIN)/python -m pytest -q -m browser
+
+test-slurm: setup ## sweeps on a Slurm of one node, which the tests start (Debian: apt-get install slurm-wlm munge; as root)
+	$(BIN)/python -m pytest -q -m slurm
+
+test-ray: setup ## sweeps on a local Ray, in an environment of its own, build/ray, on top of .venv
+	test -x build/ray/bin/python || $(BIN)/python -m venv build/ray
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(build/ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth"
+	build/ray/bin/python -m pip install --quiet 'hydra-ray-launcher>=1.2.2,<2' 'ray>=2.40,<3'
+	build/ray/bin/python -m pytest -q -m "slow or not slow" tests/commands/test_launchers.py -k ray
 
 testbed: setup ## train the embedded models again from nothing and measure them: hours; goes on where it stopped
 	$(BIN)/python scripts/train_testbed.py

@@ -17,7 +17,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reno import was_interrupted
 from reno.config.command import run_command, warn_of
@@ -42,6 +42,9 @@ from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import INTERRUPTED, BadInput, disk_is_full, typed_line
 from reno.spec.job import JobSpec
 
+if TYPE_CHECKING:
+    from reno.running.ending import Ending
+
 COMMAND = "RENO_COMMAND"
 """The environment variable with the command that the user typed. A job reads it in the process that a launcher starts;
 it is not set if the launcher does not pass the environment on."""
@@ -65,10 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: Words) -> int:
     from reno.config.combinations import is_dry
     from reno.config.conf import add_resolver
+    from reno.config.workers import spread
     from reno.device.gpus import count_gpus
 
     add_resolver("gpus", count_gpus)  # for hydra/launcher=gpus
-    return _dry_run(words) if is_dry(words) and not words.flags else _run_with_hydra(words)
+    dry = is_dry(words) and not words.flags
+    words = spread(words, dry)
+    return _dry_run(words) if dry else _run_with_hydra(words)
 
 
 def _run_with_hydra(words: Words) -> int:
@@ -119,6 +125,8 @@ def _run_with_hydra(words: Words) -> int:
         show_sweep(SweepFolder.latest)
     if SweepFolder.latest is not None and left is None and not statuses:
         raise BadInput("no job of the sweep ran: its knobs give no combination, or its launcher started none")
+    if left == INTERRUPTED and not statuses:
+        raise KeyboardInterrupt  # a job of a launcher was told to end
     return max(statuses, default=left or 0)  # empty if a launcher ran the jobs in other processes
 
 
@@ -127,43 +135,52 @@ def run_composed(config) -> int:
     other jobs of a sweep go on."""
     from hydra.core.hydra_config import HydraConfig
 
-    from reno.config.compose import explain, values_of
+    from reno.running.ending import ends_when_told
 
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
     sweeping = context.mode.name == "MULTIRUN"
-    conf = _conf_of(context)
-    status, said = 1, ""
+    alone = not sweeping or context.runtime.choices.get("hydra/launcher") == "basic"
     if sweeping:
         begin_status(folder)
+    with ends_when_told() as ending:
+        status, said = _run_context(config, context, folder, sweeping, ending)
+    if status == INTERRUPTED:
+        ending.queue_again()  # and then never comes back; the status stays that of a running job
+    if sweeping:
+        end_status(folder, status, said)
+    else:
+        remove_if_empty(folder)  # a job that was refused: Hydra made it before the job could check its input
+    if status == INTERRUPTED and said and alone:
+        raise KeyboardInterrupt  # Ctrl-C stops the whole sweep. A launcher's other jobs go on.
+    return status
+
+
+def _run_context(config, context, folder: Path, sweeping: bool, ending: Ending) -> tuple[int, str]:
+    """The job's exit status, and what its user should read if the job printed it somewhere else."""
+    from reno.config.compose import explain, values_of
+
+    conf, number = _conf_of(context), f"job {context.job.num}: " if sweeping else ""
+    stopped = f"{number}interrupted; the same command goes on where this one stopped"
     try:
         if sweeping and context.runtime.choices.get("hydra/launcher") == "gpus":
             take_gpu(Path(context.sweep.dir))
         if sweeping:
-            say(f"job {context.job.num}: {' '.join(word.lstrip('+') for word in context.overrides.task)}")
+            say(f"{number}{' '.join(word.lstrip('+') for word in context.overrides.task)}")
         job = job_from_config(values_of(config, RUN, context), conf)
         status = _run_job(job, folder, folder.parent.name if sweeping else folder.name, sweeping)
-        if status == 1:
-            said = f"job {context.job.num}: trials failed; {folder / 'job.log'} says why"
-        if status == INTERRUPTED and sweeping:
-            raise KeyboardInterrupt  # Ctrl-C stops the whole sweep, not only this job
     except KeyboardInterrupt:
-        status = INTERRUPTED
-        raise
+        return INTERRUPTED, stopped
     except (Exception, SystemExit) as error:  # a module of the user's may end the process; it must not end the sweep
-        if was_interrupted():
-            status = INTERRUPTED
-            raise KeyboardInterrupt from error
-        where = f"job {context.job.num}: " if sweeping else ""
+        if was_interrupted() or ending.told:
+            return INTERRUPTED, stopped
         sentence = explain(error, RUN, conf)
-        said = f"error: {where}{sentence or typed_line(error)}"
-        status = warn_of(error, sentence, where, config.get("debug") is True)
-    finally:
-        if sweeping:
-            end_status(folder, status, said)
-        else:
-            remove_if_empty(folder)  # a job that was refused: Hydra made it before the job could check its input
-    return status
+        return warn_of(error, sentence, number, config.get("debug") is True), (
+            f"error: {number}{sentence or typed_line(error)}"
+        )
+    if status == INTERRUPTED:
+        return status, stopped if sweeping else ""  # the screen has said it
+    return status, f"{number}trials failed; {folder / 'job.log'} says why" if status == 1 else ""
 
 
 def _conf_of(context) -> Conf:

@@ -28,14 +28,14 @@ PLUGINS = {
     "hydra/launcher": {
         "gpus": "'reno-bench[joblib]'", "joblib": "'reno-bench[joblib]'", "slurm": "'reno-bench[slurm]'",
         "submitit_local": "'reno-bench[slurm]'", "submitit_slurm": "'reno-bench[slurm]'",
-        "ray": "hydra-ray-launcher", "ray_aws": "hydra-ray-launcher", "rq": "hydra-rq-launcher",
+        "ray": "'reno-bench[ray]'", "ray_aws": "hydra-ray-launcher", "rq": "hydra-rq-launcher",
     },
     "hydra/sweeper": {
         "optuna": "hydra-optuna-sweeper", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper",
     },
 }  # fmt: skip
 """What pip installs for Hydra's launchers and sweepers, by group and name."""
-EXTRAS = {"joblib": "joblib", "submitit": "slurm"}
+EXTRAS = {"joblib": "joblib", "submitit": "slurm", "ray": "ray"}
 """The extra that brings a launcher's package, by the middle of the package's name."""
 
 

@@ -30,6 +30,7 @@ from reno.config.models import (
 from reno.config.prompt_sets import limited, load_prompts
 from reno.config.sections import Section
 from reno.config.suites import asked_suite
+from reno.config.workers import check_workers
 from reno.prompts.formats import PromptFile
 from reno.prompts.reader import prompt_from_text
 from reno.spec.claims import read_claims
@@ -66,6 +67,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
     suite = asked and asked[1]
     read, prompt_set = (asked[0], suite.name) if asked else _prompts(values["prompt"], values["prompts"], conf)
     read = limited(read, values["limit"], values["limit_seed"])
+    check_workers(values["workers"], "workers" in config.typed)
     usual_judges = not closed and not config.typed & {"evaluators", "models.evaluators"}
     usual_judges &= values["evaluators"] == models.take("evaluators", None)
     seconds, size = models.take("reference_seconds", None), models.take("reference_bytes", None)
@@ -99,6 +101,7 @@ def job_from_config(config: Chosen, conf: Conf) -> JobSpec:
             graph=values["compile"] == "graph",
             channels_last=flag("channels_last", values["channels_last"]),
         ),
+        save_every=_save_every(values["save_every"]),
         reference_seconds=None if seconds is None else number("models.reference_seconds", seconds, above=0.0),
         reference_bytes=None if size is None else number("models.reference_bytes", size, above=0.0),
     )
@@ -226,6 +229,10 @@ def _batch_size(value: object) -> int | None:
     if isinstance(value, str) and value != "auto":
         raise BadInput(f"batch_size must be auto or a whole number, 1 or more, not {value!r}")
     return None if value == "auto" else whole_number("batch_size", value, at_least=1, below=LARGEST_BATCH + 1)
+
+
+def _save_every(value: object) -> int | None:
+    return None if value is None else whole_number("save_every", value, at_least=1)
 
 
 def _checkpointing(value: object) -> bool | None:

@@ -15,6 +15,13 @@ _marks: list[int] = []
 """The open file that is this process's own; the system lets it go when the process ends."""
 
 
+def has_gpu() -> bool:
+    """Whether torch finds a GPU of CUDA's kind on this machine."""
+    import torch
+
+    return torch.cuda.device_count() > 0
+
+
 def count_gpus() -> int:
     """How many GPUs this machine has for a worker each. Raises BadInput if it has none."""
     import torch

@@ -13,6 +13,9 @@ The module has
     STATIC = True                                   # optional: it climbs by reno.climb and draws no number meanwhile;
                                                     # a CUDA graph can replay its iterations; default: False
     DECODES = True                                  # optional: it makes images with `problem.decode`; default: False
+    RESUMES = True                                  # optional: a killed batch can go on in it (reno/methods/_tape.py):
+                                                    # it makes images by `unoptimised` or by reno.climb, looks at their
+                                                    # scores only, and draws by `problem.draw`; default: False
 
 Keyword arguments of `steps` after the first two are the method's own settings; conf/method/NAME.yaml gives them values.
 `kind:` in that file may be the dotted path of a module elsewhere.
@@ -37,6 +40,7 @@ from reno.weights.kinds import check_options, module_of
 
 if TYPE_CHECKING:
     from reno.methods._ahead import Ahead
+    from reno.methods._tape import Tape
 
 STOPS = ("patience", "score", "seconds")
 """What may end a trial early, as in reno/spec/job.py:Stop."""
@@ -78,6 +82,8 @@ class Problem:
     gradient."""
     ahead: Ahead | None = None
     """How the device runs ahead of the host; None: each step is read before the next one begins."""
+    tape: Tape | None = None
+    """Where the models' answers are written down, and come from if the batch was begun before; None: nowhere."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +117,21 @@ class Step:
 def unoptimised(problem: Problem, noise: torch.Tensor, iteration: int) -> Step:
     """The step of a noise that is scored, without a gradient."""
     with torch.no_grad():
-        images = problem.generate(noise)
-        scores = problem.score(images)
+        images, scores = _looked(problem, noise)
     total = scores.total
     blank = torch.full_like(total, float("nan"))
     return Step(iteration, noise, images, scores, problem.loss(total), torch.zeros_like(total), blank)
+
+
+def _looked(problem: Problem, noise: torch.Tensor) -> tuple[torch.Tensor, TermScores]:
+    tape = problem.tape
+    if tape and (answer := tape.next(noise.device)):
+        return answer.blank(), TermScores(answer.total, answer.terms)
+    images = problem.generate(noise)
+    scores = problem.score(images)
+    if tape:
+        tape.add(images, scores.total, scores.terms)
+    return images, scores
 
 
 def finite_or_lowest(scores: torch.Tensor) -> torch.Tensor:
@@ -194,6 +210,11 @@ def asked(settings: MethodSettings) -> tuple[str, ...]:
 def decodes(settings: MethodSettings) -> bool:
     """Whether the method makes its images by the generator's own decoder alone."""
     return getattr(load_method(settings), "DECODES", False)
+
+
+def resumes(settings: MethodSettings) -> bool:
+    """Whether a killed batch can go on in the method."""
+    return getattr(load_method(settings), "RESUMES", False)
 
 
 def shortened(settings: MethodSettings, iterations: int) -> MethodSettings:

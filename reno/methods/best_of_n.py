@@ -8,6 +8,8 @@ from typing import Any
 from reno.methods import Problem, Step, unoptimised
 from reno.spec.job import MethodSettings
 
+RESUMES = True
+
 
 def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
     """Yields iterations + 1 independent images of each trial. The caller keeps the best, as for any method."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from reno.methods import Problem, Step, reno
 from reno.spec.job import MethodSettings
 
-STATIC = DECODES = True
+STATIC = DECODES = RESUMES = True
 
 
 def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:

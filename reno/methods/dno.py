@@ -27,6 +27,8 @@ from reno.spec.job import MethodSettings
 
 identity, shortened = reno.identity, reno.shortened
 
+RESUMES = True
+
 PIECE = 4
 
 

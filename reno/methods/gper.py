@@ -26,7 +26,7 @@ from reno.spec.job import MethodSettings
 
 identity, shortened = reno.identity, reno.shortened
 
-STATIC = True
+STATIC = RESUMES = True
 
 
 def steps(problem: Problem, settings: MethodSettings, *, start: int = 1, block: int = 16) -> Iterator[Step]:

@@ -19,6 +19,8 @@ from reno.methods.reno import Ascent, best_starts
 from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
 
+RESUMES = True
+
 
 def steps(problem: Problem, settings: MethodSettings, *, starts: int = 16, climbers: int = 4) -> Iterator[Step]:
     """Yields iterations + 1 steps.

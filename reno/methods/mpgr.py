@@ -23,6 +23,8 @@ from reno.spec.job import MethodSettings
 
 identity, shortened = reno.identity, reno.shortened
 
+RESUMES = True
+
 BIN = 16
 AMPLITUDE = 0.875
 """The mean amplitude of a bin that has no loss. That of white noise is sqrt(pi) / 2 = 0.886."""

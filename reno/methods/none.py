@@ -8,6 +8,8 @@ from typing import Any
 from reno.methods import Problem, Step, unoptimised
 from reno.spec.job import MethodSettings
 
+RESUMES = True
+
 
 def steps(problem: Problem, settings: MethodSettings) -> Iterator[Step]:
     """Yields one step."""

@@ -43,7 +43,7 @@ from reno.weights.images import levels
 Regularizer: TypeAlias = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """From a noise and the metric's gradient there, both (B, C, h, w), to the weighted regulariser (B,) and its
 gradient."""
-STATIC = True
+STATIC = RESUMES = True
 Direction: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """From the metric's gradient (B, C, h, w) to the one that is followed instead, of the same shape."""
 
@@ -118,9 +118,10 @@ def best_starts(problem: Problem, count: int, kept: int, by: str | None = None) 
     noises, scores = [], []
     for sample in range(count):
         step = unoptimised(problem, problem.draw() if sample else problem.noise, sample)
+        score = problem.others[by](step.images) if by else step.scores.total  # before the step may be saved
         yield step
         noises.append(step.noise)
-        scores.append(finite_or_lowest(problem.others[by](step.images) if by else step.scores.total))
+        scores.append(finite_or_lowest(score))
     return picked(torch.stack(noises), leaders(torch.stack(scores), kept))
 
 
@@ -162,8 +163,9 @@ class Ascent:
 
     @property
     def may_run_ahead(self) -> bool:
-        """A further regularizer may draw noise on the host, which no device can do by itself."""
-        return self.problem.ahead is not None and self.regularizer is None
+        """A further regularizer may draw noise on the host, which no device can do by itself; a tape is written by the
+        host at each step."""
+        return self.problem.ahead is not None and self.regularizer is None and self.problem.tape is None
 
     def look(self, iteration: int) -> Step:
         """The image, its score and its gradient."""
@@ -298,15 +300,22 @@ def _with_gradient(
     halved in place, for the later steps too, and the chain runs again, until the gradient is finite or the factor is 1.
     The other trials get the same numbers from every run.
     """
+    tape = problem.tape
+    if tape and (answer := tape.next(noise.device)):
+        scale.copy_(answer.scale)
+        return answer.blank(), TermScores(answer.total, answer.terms), problem.loss(answer.total), answer.slope
     while True:
         images, scores, losses, slope = _once_with_gradient(problem, noise, scale)
         if problem.loss_scale == 1:
-            return images, scores, losses, slope
+            break
         overflown = losses.isfinite() & ~slope.flatten(1).isfinite().all(dim=1) & (scale > 1)
         if not overflown.any():
-            return images, scores, losses, slope
+            break
         scale[overflown] /= 2
         del images, scores, losses, slope  # the next run needs their memory
+    if tape:
+        tape.add(images, scores.total, scores.terms, slope, scale)
+    return images, scores, losses, slope
 
 
 def _once_with_gradient(

@@ -24,6 +24,7 @@ from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
 
 identity = identity_of_search
+RESUMES = True
 
 
 def steps(

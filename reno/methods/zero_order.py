@@ -21,6 +21,7 @@ from reno.methods import Problem, Step, better, by_trial, finite_or_lowest, iden
 from reno.spec.job import MethodSettings
 
 identity = identity_of_search
+RESUMES = True
 
 
 def steps(

@@ -7,6 +7,8 @@ that the caller can show and track it.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -19,11 +21,13 @@ from reno.device.reading import Reader
 from reno.evaluators import Evaluator, checked_verdicts, not_finite
 from reno.methods import Problem, Step, TermScores, lost_in, try_these, wider_dtype
 from reno.methods._ahead import Ahead
+from reno.methods._tape import Tape
 from reno.metrics import WeightedSum
 from reno.running.drafts import FullImages, Redraw
 from reno.running.noise import NoiseSource, further_noises
 from reno.running.pool import Models
 from reno.running.progress import BatchRun, KeptImages, Progress, digest, why_stopped
+from reno.running.saving import UNSAVED, Astray, Save, SavedStep, Unsaved
 from reno.spec.errors import BadInput
 from reno.spec.job import MethodSettings
 from reno.spec.trial import LOSS_SCALE, TrialSpec
@@ -35,12 +39,18 @@ JUDGED_AT_ONCE = 4
 
 
 def run_batch(
-    batch: Sequence[TrialSpec], settings: MethodSettings, metric_name: str, models: Models, shape: int = 1
+    batch: Sequence[TrialSpec],
+    settings: MethodSettings,
+    metric_name: str,
+    models: Models,
+    shape: int = 1,
+    save: Save | Unsaved = UNSAVED,
 ) -> Iterator[BatchRun]:
     """Runs trials side by side. Yields the state after every step, and once more after scoring and judging.
 
     shape: how many run side by side at least. A smaller batch is filled up with copies of its last trial, whose results
-    are dropped: kernels round differently in a smaller batch.
+    are dropped: kernels round differently in a smaller batch. save: where the state is saved, and goes on from; the
+    saved steps are yielded like new ones. Raises Astray if they lead to another noise.
     """
     filled = [*batch, *[batch[-1]] * (shape - len(batch))]
     device = models.generator.device
@@ -48,24 +58,35 @@ def run_batch(
         torch.cuda.reset_peak_memory_stats(device)
     run = BatchRun([Progress(trial) for trial in batch])
     images = KeptImages()
-    problem, redraw = _problem(filled, models, methods.asked(settings))
+    problem, redraw = _problem(filled, models, methods.asked(settings), save.tape)
     full = FullImages(redraw, problem.score, device) if redraw else None
     steps = methods.steps(problem, settings)
-    while True:
+    for number in itertools.count():
         started = time.perf_counter()
         step = next(steps, None)
+        saved = save.step(number)
+        if step is None and saved:
+            raise Astray
         if step is None:
             break
         _check_step(step, len(filled))
         drafted = step.scores.total if full else None
-        step = full.of(step) if full else step
-        pixels = to_uint8(step.images) if step.pixels is None else step.pixels  # waits for the device
-        seconds = time.perf_counter() - started
+        if saved:
+            step, pixels, seconds = _as_saved(step, saved)
+        else:
+            step = full.of(step) if full else step
+            pixels = to_uint8(step.images) if step.pixels is None else step.pixels  # waits for the device
+            seconds = time.perf_counter() - started
         run.seconds += seconds
         digest(run.trials, step, models.metric.names, seconds, pixels, drafted)
-        images.keep(step.images, run.trials)
         if full:
             full.keep(step.noise, run.trials)
+        if saved:
+            images = save.check(number, step.noise) or images
+        else:
+            images.keep(step.images, run.trials)
+            new = SavedStep(pixels[: len(batch)], seconds, step.scores if full else None)
+            save.add(number, step.noise, new, images)
         for progress in run.trials:
             progress.stopped = progress.stopped or why_stopped(progress, settings.stop, len(filled))
         yield run
@@ -81,6 +102,15 @@ def run_batch(
     yield run
 
 
+def _as_saved(step: Step, saved: SavedStep) -> tuple[Step, np.ndarray, float]:
+    """A step that comes from the past, as it was, with its pixels and its seconds."""
+    if saved.full is None:
+        return step, saved.pixels, saved.seconds
+    device = step.noise.device
+    scores = TermScores(saved.full.total.to(device), saved.full.terms.to(device))
+    return dataclasses.replace(step, scores=scores), saved.pixels, saved.seconds
+
+
 def _check_step(step: object, trials: int) -> None:
     """Raises ValueError if a method yields something else than a Step of the whole batch."""
     if not isinstance(step, Step):
@@ -89,7 +119,9 @@ def _check_step(step: object, trials: int) -> None:
         raise ValueError(f"the method yielded {len(step.images)} images of a batch of {trials} trials")
 
 
-def _problem(batch: Sequence[TrialSpec], models: Models, asked: Sequence[str] = ()) -> tuple[Problem, Redraw | None]:
+def _problem(
+    batch: Sequence[TrialSpec], models: Models, asked: Sequence[str] = (), tape: Tape | None = None
+) -> tuple[Problem, Redraw | None]:
     """The problem that the method solves, and what makes the full images if the method sees drafts. The initial noise
     and the encoded prompts do not change over the iterations, so they are computed once, here.
 
@@ -120,24 +152,33 @@ def _problem(batch: Sequence[TrialSpec], models: Models, asked: Sequence[str] = 
         loss=metric.loss,
         loss_scale=LOSS_SCALE.get(batch[0].dtype, 1.0),
         dtype=batch[0].dtype,
-        others={name: _other(models, name, texts) for name in asked},
+        others={name: _other(models, name, texts, tape) for name in asked},
         ahead=_ahead(generator.device, models.execution.graph),
+        tape=tape,
     )
     return problem, redraw if generator.drafts else None
 
 
-def _other(models: Models, name: str, texts: list[str]) -> Callable[[torch.Tensor], torch.Tensor]:
+def _other(
+    models: Models, name: str, texts: list[str], tape: Tape | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """The scores (B,) of images (B, 3, H, W) by a recorded metric, which is on the device only during the call."""
     metric = models.recorded[name]
+    terms = len(models.metric.names)
 
     @torch.no_grad()
     def score(images: torch.Tensor) -> torch.Tensor:
+        if tape and (answer := tape.next(images.device)):
+            return answer.total
         try:
             metric.bring()
-            return metric.total(metric(images, metric.encode(texts)))
+            scores = metric.total(metric(images, metric.encode(texts)))
         finally:
             metric.leave()
             models.metric.bring()  # it may share a model with the recorded one
+        if tape:
+            tape.add(images, scores, scores[:, None].expand(-1, terms))  # as many terms as the other answers have
+        return scores
 
     return score
 

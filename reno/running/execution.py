@@ -64,6 +64,8 @@ def why_not_captured(plan: Plan, models: Models, execution: Execution) -> str | 
     for term, spec in zip(models.metric.terms, plan.metric.spec.terms, strict=True):
         if not term.static:
             return f"the metric {spec.kind} does not say that it is static"
+    if plan.job.save_every is not None:
+        return "with save_every, the host writes every iteration down before the next one begins"
     if execution.checkpointing:
         return "with checkpointing, blocks run again within the backward pass"
     return None

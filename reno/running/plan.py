@@ -216,6 +216,11 @@ def make_plan(job: JobSpec, find: Find = locate, device_type: str | None = None)
     recorded = tuple(locate_metric(spec, find) for spec in job.recorded)
     judges = _judges(job, find)
     method = methods.identity(job.settings) | _asked_identity(job, metric, recorded)
+    if job.save_every is not None and not methods.resumes(job.settings):
+        raise BadInput(
+            f"save_every={job.save_every}: the method {job.settings.method} does not say that a killed batch can go on "
+            "in it (RESUMES in reno/methods/__init__.py); use save_every=null"
+        )
     if generator.decoder and methods.decodes(job.settings):
         raise BadInput(
             f"method={job.settings.method} is about the generator's own decoder, which makes all of its images; use "

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from reno.device.choice import choose_device, make_deterministic, why_dtype
 from reno.device.graphs import NotCaptured
 from reno.device.residence import out_of_memory, release
 from reno.running.batch import run_batch
+from reno.running.ending import ends_when_told
 from reno.running.execution import choices, choose_execution, for_less_memory, without_graph, worth_telling
 from reno.running.listeners import Listener, Listeners, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
@@ -32,8 +31,9 @@ from reno.running.pool import ModelPool, Models
 from reno.running.progress import BatchRun
 from reno.running.provenance import Environment, environment, git_diff
 from reno.running.recording import finished_trial, job_record, provenances
+from reno.running.saving import Astray, Save, Saves, Unsaved
 from reno.running.sharing import Left
-from reno.running.sizing import choose_batch_size
+from reno.running.sizing import choose_batch_size, settle_batch_size
 from reno.spec.errors import BadInput, disk_is_full, few, typed_line, why_not_written
 from reno.spec.trial import TrialSpec
 from reno.store.claims import Claims
@@ -54,6 +54,7 @@ class Broken:
     reason: str
     out_of_memory: bool
     not_captured: bool = False
+    astray: bool = False
 
 
 class Runner:
@@ -81,14 +82,17 @@ class Runner:
         self.finished: dict[str, Stored] = {}
         self._disk_was_full = False
         self._left: Left
+        self._saves = Saves(store.root, plan.job.save_every, self._warn)
         self._commits: deque[tuple[Future[Stored], TrialSpec, Provenance]] = deque()
 
     def run(self) -> Outcome:
         """Runs the missing trials. Raises BadInput, before anything is written, if the job cannot run."""
         self.finished, damaged = read_finished(self.plan.trials, self.store)
         self.outcome.skipped = [trial.id for trial in self.plan.trials if trial.id in self.finished]
-        models, size, waiting = self._prepare()
-        self._prepare_folders(needed=bool(waiting))
+        models, size = self._prepare()
+        self._prepare_folders(needed=models is not None)
+        size = size and self._settled(size)
+        waiting = missing(cut(self.plan.trials, size.size), self.finished) if size else []
         moved = [sentence for one in damaged if (sentence := self.store.set_aside(one))]
         unjudged = damaged_judgements(self.finished.values())
         started = time.perf_counter()
@@ -103,7 +107,7 @@ class Runner:
             self._warn(other)
         try:
             if models is not None:
-                with _termination_as_interrupt(), ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
+                with ends_when_told(), ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
                     self._share_batches(waiting, models, size, writer)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
@@ -114,23 +118,32 @@ class Runner:
 
     # --- Before the first write -------------------------------------------------------------------------------------
 
-    def _prepare(self) -> tuple[Models | None, Cut | None, list[Batch]]:
-        """The loaded models, the batch size, and the batches with missing trials; (None, None, []) if all trials are
-        stored."""
+    def _prepare(self) -> tuple[Models | None, Cut | None]:
+        """The loaded models and the batch size; (None, None) if all trials are stored."""
         if len(self.finished) == len(self.plan.trials):
-            return None, None, []
+            return None, None
         models = choose_execution(self.plan, self._load())
         for choice in worth_telling(models):
             self._note(choice)
         size = choose_batch_size(self.plan, self.finished, models, tell=self._note)
-        if size.automatic:
-            self._note(f"batch_size={size.size}: {size.reason}")
         if self.plan.may_amplify_rounding:
             self._note(
                 f"note: with SGD at lr={self.plan.job.settings.lr:g}, rounding can grow until it changes the image: at "
                 "another batch size, thread count or machine a trial may end as another image under the same id"
             )
-        return models, size, missing(cut(self.plan.trials, size.size), self.finished)
+        return models, size
+
+    def _settled(self, chosen: Cut) -> Cut:
+        """The batch size that all workers of this job take."""
+        try:
+            size = settle_batch_size(self.plan, chosen)
+        except OSError as error:
+            size = chosen
+            why = why_not_written(error)
+            self._warn(f"batch_size={size.size} could not be written down ({why}): another worker may take another one")
+        if size.automatic:
+            self._note(f"batch_size={size.size}: {size.reason}")
+        return size
 
     def _prepare_folders(self, needed: bool) -> None:
         """Makes the store's folders and the job's. needed: whether there is a trial to store; if not, it is no error
@@ -168,7 +181,9 @@ class Runner:
                 batches, self.finished, self.store, claims, idle=lambda: self._collect(at_most=0), note=self._note
             )
             self.outcome.elsewhere = self._left.elsewhere
+            self._saves.clear(self.store.trials)
             self._run_batches(models, size, surroundings, writer)
+            self._saves.clear(self.store.trials)
 
     def _run_batches(self, models: Models, size: Cut, surroundings: Environment, writer: ThreadPoolExecutor) -> None:
         """Runs the batches one by one; a batch's files are written while the next one runs. A short batch, such as the
@@ -189,7 +204,15 @@ class Runner:
                 wanted = [trial for trial in batch if trial.id not in self.finished]
                 found = provenances(self.plan, batch, wanted, (size, side_by_side), surroundings, models)
                 running = RunningBatch(batch, found, number, number + len(left))
-                done = self._attempt(running, models, side_by_side)
+                save = self._saves.of(batch, side_by_side, models, surroundings)
+                if save.steps:
+                    self._note(f"a batch goes on from image {save.steps}, where it was saved")
+                done = self._attempt(running, models, side_by_side, save)
+                if isinstance(done, Broken) and done.astray:
+                    save.remove()
+                    left.again(batch)
+                    self._warn(f"{done.reason}; it begins anew")
+                    continue
                 if isinstance(done, Broken) and done.not_captured:
                     release(device)
                     models = without_graph(models, done.reason)
@@ -220,15 +243,18 @@ class Runner:
         finally:
             self._collect(at_most=0)
 
-    def _attempt(self, batch: RunningBatch, models: Models, shape: int) -> BatchRun | Broken:
+    def _attempt(self, batch: RunningBatch, models: Models, shape: int, save: Save | Unsaved) -> BatchRun | Broken:
         """Runs one batch and tells the listeners of its steps. The error is not kept: its traceback refers to
         tensors."""
         self.listeners.tell("batch_begins", batch)
+        job = self.plan.job
         try:
-            for run in run_batch(batch.trials, self.plan.job.settings, self.plan.job.metric.name, models, shape):
+            for run in run_batch(batch.trials, job.settings, job.metric.name, models, shape, save):
                 self.listeners.tell("step", batch, run)
                 self._collect()
             return run
+        except Astray:
+            return Broken("what was saved of a batch leads to another noise than it did", False, astray=True)
         except (Exception, SystemExit) as error:  # one batch that breaks must not stop the others, whatever broke it
             reason, memory = typed_line(error), out_of_memory(error)
             if isinstance(error, NotCaptured):
@@ -256,6 +282,7 @@ class Runner:
             if provenance is None:
                 continue
             if progress.failure:
+                self._saves.ended(progress.trial.id)
                 self._fail(progress.trial, provenance, progress.failure)
                 continue
             finished = finished_trial(progress, run, self.plan, provenance)
@@ -273,6 +300,7 @@ class Runner:
                 continue
             self.finished[trial.id] = stored
             self._left.release([trial])
+            self._saves.ended(trial.id)
             self.outcome.done.append(trial.id)
             log.info("stored %s", trial.id)
             self.listeners.tell("trial_stored", stored)
@@ -334,17 +362,3 @@ def _for_less_memory(plan: Plan, device_type: str, checkpointing: bool) -> str:
         knobs.append("dtype=float16" if device_type == "cuda" else "dtype=bfloat16")
     knobs += ["evaluators=[] (and reno.evaluate later)"] if plan.evaluators else []
     return "try " + ", ".join([*knobs, "a smaller metric or generator", "or a device with more memory"])
-
-
-@contextlib.contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM, which a cluster sends before it takes a machine back, ends the job as Ctrl-C does: finished trials are
-    stored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,9 +1,9 @@
 """The choice of how many trials run side by side: `batch_size=auto`.
 
 It is the fastest batch size on this machine among those that fit into the free memory. The times are measured once for
-a machine and its models, by a short calibration or by `make bench`, and kept. A job that goes on where it stopped keeps
-its batch size, which is in the provenance of its stored trials. The choice changes results only by the rounding of
-kernels.
+a machine and its models, by a short calibration or by `make bench`, and kept. The first worker of a job writes its
+choice into the store (results/settled/), and every other worker and every later run of the job takes it. The choice
+changes results only by the rounding of kernels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from reno import cache_folder, methods
 from reno.device.residence import free_bytes, release
@@ -26,7 +26,9 @@ from reno.running.fit.prediction import rehearse
 from reno.running.plan import Plan
 from reno.running.pool import Models
 from reno.running.provenance import Environment, environment
+from reno.spec.trial import digest
 from reno.store.records import Cut
+from reno.store.settled import settle, settled
 from reno.store.stored import Stored
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,9 @@ PATIENCE = 2
 """The search ends after this many doublings in a row without a gain. One is not enough: on a busy machine one may be
 slow by chance."""
 
+SETTLED_BY_FIRST = "settled by this job's first worker: "
+"""How the reason begins of a batch size that another worker, or an earlier run, has chosen."""
+
 Paces: TypeAlias = dict[int, float]
 """Seconds per image, by the number of trials side by side."""
 
@@ -53,12 +58,15 @@ Paces: TypeAlias = dict[int, float]
 def choose_batch_size(
     plan: Plan, finished: dict[str, Stored], models: Models, tell: Callable[[str], None] = log.info
 ) -> Cut:
-    """The batch size that the job gives. For auto: the one that its stored trials ran with, else the fastest that fits.
+    """The batch size that the job gives. For auto: the one that was settled for its trials, else the one that its
+    stored trials ran with, else the fastest that fits.
 
     finished: the plan's stored trials, by id. tell: called with a line for the user before the calibration.
     """
     if plan.job.batch_size is not None:
         return Cut(size=plan.job.batch_size, reason="as asked", automatic=False)
+    if (known := settled(plan.job.results, _job_key(plan))) and (cut := _as_settled(known)):
+        return cut
     surroundings = environment(models.generator.device)
     before = _chosen_before(plan, finished, surroundings.device)
     if before is not None:
@@ -75,6 +83,29 @@ def choose_batch_size(
     remember(key, paces)
     release(models.generator.device)
     return _explained(paces, most, len(plan.trials))
+
+
+def settle_batch_size(plan: Plan, chosen: Cut) -> Cut:
+    """The batch size that all workers on the store take for this job: the first one that was chosen by itself. It is
+    written down. Raises OSError."""
+    if not chosen.automatic:
+        return chosen
+    values = {"batch_size": chosen.size, "reason": chosen.reason, "trials": len(plan.trials)}
+    found = settle(plan.job.results, _job_key(plan), values)
+    return chosen if found == values else _as_settled(found) or chosen
+
+
+def _job_key(plan: Plan) -> str:
+    """The job's trials in their order: batches are cut from them."""
+    return digest({"batch_size": [trial.id for trial in plan.trials]})
+
+
+def _as_settled(values: dict[str, Any]) -> Cut | None:
+    """The batch size that was written down; None if it is none."""
+    size, reason = values.get("batch_size"), values.get("reason")
+    if not isinstance(size, int) or size < 1 or not isinstance(reason, str):
+        return None
+    return _automatic(size, f"{SETTLED_BY_FIRST}{reason.removeprefix(SETTLED_BY_FIRST)}")
 
 
 def _automatic(size: int, reason: str) -> Cut:

@@ -86,7 +86,8 @@ def show_sweep(folder: Path) -> None:
 
 
 def ended_jobs(folder: Path) -> list[EndedJob]:
-    """The jobs under a sweep's folder that have at least one stored trial, in their order."""
+    """The jobs under a sweep's folder that have at least one stored trial, in their order. Of several workers of one
+    job, the one that was the longest at it stands for all: they end when the last trial is stored."""
     found = []
     for path in sorted(folder.rglob("job.json"), key=_in_order):
         root = next((above for above in path.parents if (above / "trials").is_dir()), None)
@@ -99,6 +100,12 @@ def ended_jobs(folder: Path) -> list[EndedJob]:
             trials = tuple(trial for trial in read if not isinstance(trial, Damaged))
             if trials:
                 found.append((record, root, trials))
+    longest: dict[tuple[str, ...], int] = {}
+    for place, (record, _, _) in enumerate(found):
+        kept = longest.setdefault(tuple(trial.id for trial in record.trials), place)
+        if record.seconds > found[kept][0].seconds:
+            longest[tuple(trial.id for trial in record.trials)] = place
+    found = [found[place] for place in sorted(longest.values())]
     names = names_of([(record, trials[0].record.spec.method) for record, _, trials in found])
     return [
         EndedJob(name, record, root, trials, tuple(trial.judgements() for trial in trials))

@@ -202,6 +202,8 @@ class JobSpec:
     """Seconds per image with these models, for the estimate of a first dry run; None: unknown."""
     reference_bytes: float | None = None
     """Bytes that a trial with these models writes per image, likewise."""
+    save_every: int | None = None
+    """Images after which the state of a running batch is saved; None: never (reno/running/saving.py)."""
     usual_judges: bool = False
     """Whether the judges are those that the models come with. They leave out a prompt that they cannot judge, and a
     note says so. A judge that was asked for refuses it, and so does the judge of a closed world."""

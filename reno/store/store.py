@@ -88,6 +88,7 @@ class Store:
             _cleared.add(self.root)
             clear_parts(self.root / "jobs", now)
             clear_parts(self.root / "judgements", now)
+            clear_parts(self.root / "running", now)
             clear_scratch()
 
     def find(self, trial_id: str) -> Stored | Damaged | None:

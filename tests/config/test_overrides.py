@@ -181,6 +181,13 @@ def test_what_only_hydra_knows_gets_a_sentence_too(word, says):
     assert explain(refused.value, RUN, Conf()).startswith(says)
 
 
+@pytest.mark.parametrize("none", ["0", "-0", "00"])
+def test_a_launcher_without_a_worker_is_refused(none):
+    with pytest.raises(BadInput, match=r"n_jobs=-?0+ starts no worker; give 1 or more, or -1 for one a CPU core"):
+        check_launcher(parse(RUN, ["-m", "lr=1,2", "hydra/launcher=gpus", f"hydra.launcher.n_jobs={none}"]))
+    check_launcher(parse(RUN, ["-m", "lr=1,2", "hydra/launcher=gpus", "hydra.launcher.n_jobs=10"]))
+
+
 def test_a_launcher_without_a_sweep_is_refused():
     with pytest.raises(BadInput, match="hydra/launcher=gpus starts the jobs of a sweep, and this is one job; type -m"):
         check_launcher(parse(RUN, ["hydra/launcher=gpus"]))

@@ -20,6 +20,7 @@ from reno.running.plan import make_plan
 from reno.running.pool import ModelPool
 from reno.spec.errors import BadInput
 from reno.store import staging
+from reno.store.records import JobRecord
 from reno.store.store import Store
 from tests.running.jobs import PROMPTS, Probe, stored, without_times
 
@@ -274,16 +275,20 @@ def test_commits_go_on_beside_the_next_batches_and_never_many_behind(run, tmp_pa
     assert stored_when == [3, 4, 5, 6, 6, 6]
 
 
-def test_a_terminated_job_stores_what_is_finished(run, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_job_that_is_told_to_end_stores_what_is_finished(run, tmp_path, number):
     class Terminating(Listener):
         batches = 0
 
         def batch_begins(self, batch):
             self.batches += 1
             if self.batches == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     outcome = run(PROMPTS, "batch_size=1", listeners=[Terminating()])
     assert (outcome.status, len(stored(tmp_path))) == (130, 2)
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert not list((tmp_path / "results" / "claims").iterdir())
+    record = JobRecord.from_json(json.loads((tmp_path / "job" / "job.json").read_text()))
+    assert (record.status, [trial.state for trial in record.trials]) == (130, ["done", "done", "not run"])
+    assert signal.getsignal(number) is before

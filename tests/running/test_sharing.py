@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from reno.running import sharing
+from reno.running import sharing, sizing
 from reno.running.plan import cut, make_plan
 from reno.running.runner import Runner
 from reno.running.sharing import Left
@@ -239,6 +239,26 @@ def test_one_two_and_three_workers_make_the_same_store(bare, tmp_path):
         made.append(essence(tmp_path / "results"))
         (tmp_path / "results").rename(tmp_path / f"of {workers}")
     assert made[0] == made[1] == made[2] and len(made[0]) == 9
+
+
+def test_workers_that_would_choose_other_batch_sizes_take_one_and_the_same(bare, tmp_path, monkeypatch):
+    """Then the store is the one of a single worker with that size, bit by bit."""
+    monkeypatch.setattr(sizing, "largest_that_fits", lambda plan, models, most: most)
+    auto = bare(*NINE[:2], "iterations=1", "batch_size=auto")
+
+    def worker(number):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache {number}"))
+        fastest = (1, 2, 4)[number]
+        monkeypatch.setattr(sizing, "seconds_per_image", lambda plan, models, size: 1.0 + abs(size - fastest))
+        auto(number, tmp_path / "begun")
+
+    assert ended(*[started(lambda n=n: worker(n)) for n in range(3)]) == [0] * 3
+    together = essence(tmp_path / "results")
+    (size,) = {trial.record.provenance.batch.cut.size for trial in Store(tmp_path / "results")}
+    assert size in (1, 2, 4) and set(begun(tmp_path / "begun").values()) == {1}
+    (tmp_path / "results").rename(tmp_path / "of three")
+    bare(*NINE[:2], "iterations=1", f"batch_size={size}")(0, tmp_path / "begun again")
+    assert essence(tmp_path / "results") == together and len(together) == 9
 
 
 def test_a_failed_batch_is_given_back_at_once(run, tmp_path, method):

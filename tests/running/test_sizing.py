@@ -224,9 +224,43 @@ def test_a_job_that_goes_on_cuts_the_batches_it_cut_before(auto, tmp_path, monke
     monkeypatch.setattr(sizing, "largest_that_fits", lambda *_: pytest.fail("asked again"))
     capsys.readouterr()
     assert auto("batch_size=auto", FOUR).done == [gone]
-    assert "batch_size=2: this job's stored trials ran with it" in capsys.readouterr().out
+    assert "batch_size=2: settled by this job's first worker: the fastest here" in capsys.readouterr().out
     (again,) = [trial for trial in Store(tmp_path / "results") if trial.id == gone]
     assert again.record.provenance.batch.trials == ids[gone].trials
+
+
+def test_a_job_whose_choice_was_not_written_down_takes_that_of_its_stored_trials(auto, tmp_path, capsys, monkeypatch):
+    auto("batch_size=auto", FOUR)
+    shutil.rmtree(tmp_path / "results" / "settled")
+    shutil.rmtree(next(iter(Store(tmp_path / "results"))).folder)
+    monkeypatch.setattr(sizing, "largest_that_fits", lambda *_: pytest.fail("asked again"))
+    capsys.readouterr()
+    auto("batch_size=auto", FOUR)
+    assert "batch_size=2: this job's stored trials ran with it" in capsys.readouterr().out
+
+
+def test_a_worker_that_measures_otherwise_takes_the_size_of_the_first(auto, tmp_path, monkeypatch):
+    """Another one, for which four are fastest, writes its choice while this one is measuring."""
+    settle = sizing.settle
+
+    def too_late(root, key, values):
+        settle(root, key, {"batch_size": 4, "reason": "measured elsewhere"})
+        return settle(root, key, values)
+
+    monkeypatch.setattr(sizing, "settle", too_late)
+    auto("batch_size=auto", FOUR)
+    cuts = {trial.record.provenance.batch.cut for trial in Store(tmp_path / "results")}
+    assert [(cut.size, cut.reason) for cut in cuts] == [(4, "settled by this job's first worker: measured elsewhere")]
+
+
+def test_what_is_written_down_must_be_a_size(auto, tmp_path, capsys):
+    auto("batch_size=auto", FOUR)
+    (place,) = (tmp_path / "results" / "settled").iterdir()
+    shutil.rmtree(next(iter(Store(tmp_path / "results"))).folder)
+    place.write_text('{"batch_size": 0, "reason": "no"}')
+    capsys.readouterr()
+    assert auto("batch_size=auto", FOUR).status == 0
+    assert "batch_size=2: this job's stored trials ran with it" in capsys.readouterr().out
 
 
 def test_what_a_user_asked_for_is_not_taken_for_a_choice(auto, tmp_path):

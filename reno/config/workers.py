@@ -1,0 +1,65 @@
+"""`workers=N`: one job is run by N jobs of a sweep with the same trials. They claim batches one by one, so that nothing
+is cut beforehand and a quick worker runs more of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from reno.config.checks import whole_number
+from reno.config.words import Words
+from reno.device.gpus import count_gpus
+from reno.spec.errors import BadInput
+
+WORKERS = "workers"
+MOST = 4096
+
+
+def spread(words: Words, dry: bool = False) -> Words:
+    """The words with each job as often as `workers` says, as a sweep. Raises BadInput. dry: each job once."""
+    typed = [word for word in words.knobs if _name(word) == WORKERS]
+    if not typed:
+        return words
+    number = _number(typed[-1].partition("=")[2], words)
+    if number == 1:
+        return words
+    launcher = _launcher(words)
+    if launcher in (None, "basic"):
+        raise BadInput(
+            f"workers={number} needs a launcher that runs jobs side by side: add hydra/launcher=gpus, slurm, ray or "
+            "submitit_local; or type the same command several times"
+        )
+    knobs = [word for word in words.knobs if _name(word) != WORKERS]
+    return dataclasses.replace(
+        words, knobs=(*knobs, f"{WORKERS}={','.join([str(number)] * (1 if dry else number))}"), multirun=True
+    )
+
+
+def check_workers(value: object, typed: bool) -> None:
+    """Raises BadInput for a number of workers that a file sets: the jobs are made from what is typed."""
+    if not typed and value != 1:
+        raise BadInput(f"workers={value} is set by a file, which starts no workers; type it: workers={value}")
+
+
+def _number(value: str, words: Words) -> int:
+    if value == "auto":
+        if _launcher(words) != "gpus":
+            raise BadInput(
+                "workers=auto is one for each GPU of this machine: add hydra/launcher=gpus, or give a number"
+            )
+        jobs = [word.partition("=")[2] for word in words.knobs if _name(word) == "hydra.launcher.n_jobs"]
+        value = jobs[-1] if jobs else str(count_gpus())
+    try:
+        number = int(value)
+    except ValueError:
+        raise BadInput(f"workers must be one whole number or auto, not {value!r}") from None
+    return whole_number(WORKERS, number, at_least=1, below=MOST + 1)
+
+
+def _launcher(words: Words) -> str | None:
+    chosen = [word.partition("=")[2] for word in words.knobs if _name(word) == "hydra/launcher"]
+    return chosen[-1] if chosen else None
+
+
+def _name(word: str) -> str:
+    return re.sub(r"^\+{0,2}", "", word.partition("=")[0])
