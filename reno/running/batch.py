@@ -159,9 +159,7 @@ def _problem(
     return problem, redraw if generator.drafts else None
 
 
-def _other(
-    models: Models, name: str, texts: list[str], tape: Tape | None
-) -> Callable[[torch.Tensor], torch.Tensor]:
+def _other(models: Models, name: str, texts: list[str], tape: Tape | None) -> Callable[[torch.Tensor], torch.Tensor]:
     """The scores (B,) of images (B, 3, H, W) by a recorded metric, which is on the device only during the call."""
     metric = models.recorded[name]
     terms = len(models.metric.names)

@@ -79,6 +79,7 @@ def saved(tmp_path, store="killed"):
     ("chosen", "at", "left"),
     [
         ((), 5, 4),
+        pytest.param(("metric=clip", "method.start=4", "method.start_by=blip"), 3, 6, marks=pytest.mark.slow),
         pytest.param(("method=mpgr", "optimizer=sgd_nesterov", "method.start=2"), 7, 2, marks=pytest.mark.slow),
     ],
 )
