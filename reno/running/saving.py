@@ -133,8 +133,12 @@ class Save:
         own = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}  # none share memory
         data = tensors_bytes(own, metadata)
         place = self.folder / f"{images_made:06d}-{hashlib.sha256(data).hexdigest()}.safetensors"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(place, data)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(place, data)
+        except FileNotFoundError:  # another worker has just removed the empty folder
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(place, data)
         self.tape.new.clear()
         self._steps.clear()
 
@@ -193,9 +197,12 @@ def _of_steps(steps: Sequence[SavedStep]) -> dict[str, torch.Tensor]:
 
 
 def _extend(past: Past, place: Path) -> None:
-    """Adds what a file holds. Raises ValueError if its bytes are not those that were written, or if it does not follow
-    on what is there."""
+    """Adds what a file holds. One of a second worker, which ran the batch because a lease ended too early, adds
+    nothing. Raises ValueError if its bytes are not those that were written, or if it does not follow on what is
+    there."""
     name = _FILE.fullmatch(place.name)
+    if name and int(name["images"]) <= len(past.steps):
+        return
     data = place.read_bytes()
     if name is None or hashlib.sha256(data).hexdigest() != name["sha256"]:
         raise ValueError("its bytes are not those that were written")

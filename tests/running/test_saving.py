@@ -177,14 +177,24 @@ def test_a_batch_that_would_have_other_numbers_has_another_place(tmp_path):
     assert place_of(tmp_path, (one, other), versions={"torch": "2.13", "wandb": "1"}) == places[0]
 
 
-def test_what_is_left_of_trials_that_are_stored_is_removed(tmp_path):
-    root, batch = tmp_path / "results", trials(2)
-    saves = Saves(root, 1, print)
+def opened(root, batch):
+    """The saved state of a batch, opened by a worker, and a function that adds its first step."""
+    saves = Saves(root, 1, pytest.fail)
     save = saves.of(batch, 2, SimpleNamespace(execution=Execution()), SimpleNamespace(**HERE))
     blank = torch.zeros(2, 1)
-    save.tape.add(blank, blank[:, 0], blank)
-    step = SavedStep(np.zeros((2, 1, 1, 3), np.uint8), 1.0)
-    save.add(0, blank, step, KeptImages(blank, blank, blank))
+
+    def add(seconds):
+        save.tape.add(blank, blank[:, 0], blank)
+        step = SavedStep(np.zeros((2, 1, 1, 3), np.uint8), seconds)
+        save.add(0, blank, step, KeptImages(blank, blank, blank))
+
+    return saves, save, add
+
+
+def test_what_is_left_of_trials_that_are_stored_is_removed(tmp_path):
+    root, batch = tmp_path / "results", trials(2)
+    saves, save, add = opened(root, batch)
+    add(1.0)
     (root / RUNNING / "empty").mkdir()
     store = root / "trials"
     (store / batch[0].id).mkdir(parents=True)
@@ -193,6 +203,14 @@ def test_what_is_left_of_trials_that_are_stored_is_removed(tmp_path):
     (store / batch[1].id).mkdir()
     saves.clear(store)
     assert not (root / RUNNING).exists()
+
+
+def test_what_two_workers_saved_of_one_batch_is_read_once(tmp_path):
+    """A lease ended too early: both ran the batch, and differ in their times."""
+    for add in [opened(tmp_path, trials(2))[2] for _ in range(2)]:
+        add(float(len(list(tmp_path.rglob("*.safetensors")))))
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+    assert opened(tmp_path, trials(2))[1].steps == 1
 
 
 def test_a_full_disk_is_told_once_and_stops_nothing(go, monkeypatch):
