@@ -81,8 +81,9 @@ def _run_with_hydra(words: Words) -> int:
     import hydra
 
     from reno.config.compose import hydras_own
-    from reno.config.overrides import check, check_launcher
+    from reno.config.overrides import check
     from reno.config.search import prepare_hydra
+    from reno.config.workers import check_launcher
 
     check(RUN, words)
     check_launcher(words)
@@ -229,8 +230,9 @@ def _dry_run(words: Words) -> int:
     and starts no launcher. Returns the exit status."""
     from reno.config.combinations import combinations
     from reno.config.compose import explain, hydras_own
-    from reno.config.overrides import check, check_launcher
+    from reno.config.overrides import check
     from reno.config.search import prepare_hydra
+    from reno.config.workers import check_launcher
 
     check(RUN, words)
     check_launcher(words)

@@ -24,7 +24,6 @@ from hydra.core.override_parser.types import (
 from reno.config.conf import OWN, Conf
 from reno.config.page import Knob, Page
 from reno.config.words import INFO, Words
-from reno.device.gpus import has_gpu
 from reno.spec.errors import BadInput, did_you_mean
 
 OWN_FLAGS = ("-m", "-cd FOLDER", "--help")
@@ -56,28 +55,6 @@ def check(page: Page, words: Words) -> None:
         jobs *= _count(override, words.conf)
     if jobs > MOST_JOBS and not any(word.startswith("hydra/sweeper=") for word in words.knobs):
         raise BadInput(f"the sweep has {jobs:.6g} jobs; {MOST_JOBS} are the most: sweep over fewer values at once")
-
-
-def check_launcher(words: Words) -> None:
-    """Raises BadInput for a launcher that would start nothing. (A study may be a sweep by itself.)"""
-    launcher = next((word for word in words.knobs if word.startswith("hydra/launcher=")), None)
-    if launcher and not words.multirun and not any(word.startswith("+experiments=") for word in words.knobs):
-        raise BadInput(
-            f"{launcher} starts the jobs of a sweep, and this is one job; type -m with it, or workers=N for N jobs "
-            "that share its trials, or leave it out"
-        )
-    settings = dict(word.lstrip("+").partition("=")[::2] for word in words.knobs)
-    if launcher == "hydra/launcher=ray" and not os.environ.get("RAY_ADDRESS"):
-        elsewhere = {"hydra.launcher.ray.remote.num_gpus", "hydra.launcher.ray.init.address"} & set(settings)
-        if not elsewhere and not has_gpu():
-            raise BadInput(
-                "hydra/launcher=ray gives each job a GPU, and torch finds none on this machine: its jobs would wait "
-                "for ever; for jobs on the CPU type hydra.launcher.ray.remote.num_gpus=0 threads=1"
-            )
-    for word in words.knobs:
-        key, _, value = word.partition("=")
-        if key.lstrip("+") == "hydra.launcher.n_jobs" and re.fullmatch(r"[+-]?0+", value):
-            raise BadInput(f"hydra.launcher.n_jobs={value} starts no worker; give 1 or more, or -1 for one a CPU core")
 
 
 @lru_cache(maxsize=1024)

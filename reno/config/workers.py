@@ -1,14 +1,15 @@
 """`workers=N`: one job is run by N jobs of a sweep with the same trials. They claim batches one by one, so that nothing
-is cut beforehand and a quick worker runs more of them."""
+is cut beforehand and a quick worker runs more of them. And the launchers that would start no job."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 
 from reno.config.checks import whole_number
 from reno.config.words import Words
-from reno.device.gpus import count_gpus
+from reno.device.gpus import count_gpus, has_gpu
 from reno.spec.errors import BadInput
 
 WORKERS = "workers"
@@ -33,6 +34,28 @@ def spread(words: Words, dry: bool = False) -> Words:
     return dataclasses.replace(
         words, knobs=(*knobs, f"{WORKERS}={','.join([str(number)] * (1 if dry else number))}"), multirun=True
     )
+
+
+def check_launcher(words: Words) -> None:
+    """Raises BadInput for a launcher that would start nothing. (A study may be a sweep by itself.)"""
+    launcher = next((word for word in words.knobs if word.startswith("hydra/launcher=")), None)
+    if launcher and not words.multirun and not any(word.startswith("+experiments=") for word in words.knobs):
+        raise BadInput(
+            f"{launcher} starts the jobs of a sweep, and this is one job; type -m with it, or workers=N for N jobs "
+            "that share its trials, or leave it out"
+        )
+    settings = dict(word.lstrip("+").partition("=")[::2] for word in words.knobs)
+    if launcher == "hydra/launcher=ray" and not os.environ.get("RAY_ADDRESS"):
+        elsewhere = {"hydra.launcher.ray.remote.num_gpus", "hydra.launcher.ray.init.address"} & set(settings)
+        if not elsewhere and not has_gpu():
+            raise BadInput(
+                "hydra/launcher=ray gives each job a GPU, and torch finds none on this machine: its jobs would wait "
+                "for ever; for jobs on the CPU type hydra.launcher.ray.remote.num_gpus=0 threads=1"
+            )
+    for word in words.knobs:
+        key, _, value = word.partition("=")
+        if key.lstrip("+") == "hydra.launcher.n_jobs" and re.fullmatch(r"[+-]?0+", value):
+            raise BadInput(f"hydra.launcher.n_jobs={value} starts no worker; give 1 or more, or -1 for one a CPU core")
 
 
 def check_workers(value: object, typed: bool) -> None:

@@ -17,10 +17,10 @@ from omegaconf import OmegaConf
 
 from reno.config.compose import explain
 from reno.config.conf import OWN, add_resolver
-from reno.config.overrides import check_launcher
 from reno.config.page import RUN
 from reno.config.sweep import SCREEN, begin_status, end_status, said_elsewhere, screen, worst_status
 from reno.config.words import parse
+from reno.config.workers import check_launcher
 from reno.device import gpus
 from reno.run import main
 from reno.spec.errors import BadInput

@@ -6,9 +6,10 @@ import pytest
 
 from reno.config.compose import composed, explain
 from reno.config.conf import Conf
-from reno.config.overrides import MOST_JOBS, check, check_launcher
+from reno.config.overrides import MOST_JOBS, check
 from reno.config.page import RUN
 from reno.config.words import parse
+from reno.config.workers import check_launcher
 from reno.spec.errors import BadInput
 
 METRICS = ", ".join(Conf().options("metric"))
