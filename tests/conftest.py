@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -62,6 +63,14 @@ def knobs(tiny) -> list[str]:
     paths = [f"models.checkpoints.{name}.path={tiny / name}" for name in NAMES if name != "sd_turbo"]
     own = [f"models.generator.path={tiny / 'sd_turbo'}", *paths]
     return ["models=sd_turbo", *own, "iterations=2", "threads=1", "evaluators=[]"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_search():
+    """The garbage collector searches what a file's own tests make, and not each time the half million objects of the
+    libraries that are imported by then."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
