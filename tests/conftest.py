@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from reno.screen.quiet import quieten_libraries
 
+gc.disable()  # while the test files, and the libraries with them, are imported
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job; the commands would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 quieten_libraries()  # the libraries look once, as they are imported: before the first fixture, as before the first job
@@ -32,6 +33,10 @@ NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "cl
          "pickscore", "siglip2", "hpsv2", "imagereward", "aesthetic", "blip2_itm", "taesd")  # fmt: skip
 OF_GENERATORS = ("sdxl_turbo", "sdxl_base", "sdxl_vae", "hyper_sdxl", "dmd2_sdxl")
 """Those that no metric and no judge takes."""
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
