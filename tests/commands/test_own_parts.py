@@ -172,10 +172,12 @@ def mine(tmp_path, monkeypatch) -> Path:
 
 def small_png(figure, path: Path) -> list[Path]:
     """In place of analysis.figures.style.save, whose two files tests/analysis/figures looks at."""
+    from matplotlib import pyplot as plt
+
     path.parent.mkdir(parents=True, exist_ok=True)
     pdf, png = (path.with_name(f"{path.name}.{suffix}") for suffix in ("pdf", "png"))
     figure.savefig(png, dpi=40)
-    figure.clear()
+    plt.close(figure)
     return [pdf, png]
 
 
