@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from reno.screen.quiet import quieten_libraries
 
+gc.disable()  # while the test files, and the libraries with them, are imported
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job; the commands would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 quieten_libraries()  # the libraries look once, as they are imported: before the first fixture, as before the first job
@@ -31,6 +33,10 @@ NAMES = ("sd_turbo", "clip", "clip_vit_h", "blip", "blip_large", "blip_vqa", "cl
          "pickscore", "siglip2", "hpsv2", "imagereward", "aesthetic", "blip2_itm", "taesd")  # fmt: skip
 OF_GENERATORS = ("sdxl_turbo", "sdxl_base", "sdxl_vae", "hyper_sdxl", "dmd2_sdxl")
 """Those that no metric and no judge takes."""
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +68,14 @@ def knobs(tiny) -> list[str]:
     paths = [f"models.checkpoints.{name}.path={tiny / name}" for name in NAMES if name != "sd_turbo"]
     own = [f"models.generator.path={tiny / 'sd_turbo'}", *paths]
     return ["models=sd_turbo", *own, "iterations=2", "threads=1", "evaluators=[]"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_search():
+    """The garbage collector searches what a file's own tests make, and not each time the half million objects of the
+    libraries that are imported by then."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

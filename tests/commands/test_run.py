@@ -75,6 +75,8 @@ def test_a_sweep_loads_its_models_once_and_ends_with_zero(knobs, tmp_path, monke
         "prompt='a red car'",
         "metric=clip,blip",
         "lr=0.01,0.05",
+        "iterations=0",
+        "record=[]",
         "-m",
     ]
     assert main(words) == 0
@@ -367,8 +369,10 @@ class Elsewhere(Launcher):
 '''
 
 
-@pytest.mark.parametrize("subdir", ["${hydra.job.num}", "deep/${hydra.job.num}/er"])
-@pytest.mark.parametrize(("lrs", "status"), [("0.01,0.02", 0), ("0.01,-1", 2)])
+@pytest.mark.parametrize(
+    ("lrs", "status", "subdir"),
+    [("0.01,0.02", 0, "${hydra.job.num}"), ("0.01,-1", 2, "deep/${hydra.job.num}/er")],
+)
 def test_jobs_in_other_processes_tell_how_they_ended(knobs, tmp_path, lrs, status, subdir, monkeypatch, capfd):
     from hydra.core.plugins import Plugins
 

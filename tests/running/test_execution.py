@@ -206,7 +206,8 @@ def fails_above(monkeypatch, most, error, after=0):
 
 
 def test_out_of_memory_halves_the_batch_and_changes_no_result(run, tmp_path, monkeypatch, capsys):
-    run(FOUR, "batch_size=1")
+    short = (FOUR, "record=[]", "iterations=1")
+    run(*short, "batch_size=1")
     alone = {trial.id: trial.trace().drop(columns="seconds") for trial in Store(tmp_path / "results")}
     for number, (error, after) in enumerate((
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 0),
@@ -216,7 +217,7 @@ def test_out_of_memory_halves_the_batch_and_changes_no_result(run, tmp_path, mon
         results = tmp_path / f"halved {number}"
         with monkeypatch.context() as patch:
             sizes = fails_above(patch, 1, error, after)
-            outcome = run(FOUR, "batch_size=4", f"results={results}")
+            outcome = run(*short, "batch_size=4", f"results={results}")
         assert (len(outcome.done), outcome.failed, outcome.status) == (4, {}, 0), error
         assert sizes == [4, 2], error  # and not again for the second half
         said = capsys.readouterr().err

@@ -16,7 +16,7 @@ from reno.memory import main as memory
 from reno.running import sizing
 from reno.running.batch import run_batch
 from reno.running.fit.cards import CONTEXT, GIB, SHARE, largest_batch
-from reno.running.fit.prediction import predict, rehearse
+from reno.running.fit.prediction import predict_alone, rehearse
 from reno.running.plan import make_plan
 from reno.running.pool import ModelPool
 from reno.running.sizing import GAIN, LONG, best_size, calibrate, choose_batch_size, recall, remember
@@ -168,7 +168,7 @@ def test_a_rehearsal_leaves_nothing_that_a_run_could_meet(compose):
         return [row["score"] for row in done.trials[0].trace]
 
     before = scores()
-    predict(job, "cpu")
+    predict_alone(job, "cpu")
     for kept in (images._as_tensor, images._channels):
         assert kept.cache_info().currsize == 0
     assert scores() == before

@@ -17,7 +17,7 @@ from analysis.figures.curves import band, by_prompt, score_against_judge
 from analysis.figures.style import FAINT, INK, MARKERS, method_markers, metric_colors, style
 from analysis.numbers.slices import slices
 from analysis.numbers.statistics import FEWEST_PROMPTS
-from analysis.tables import all_tables, cells, cross_metric, metric_against_metric
+from analysis.tables import cells, cross_metric, metric_against_metric
 from reno.config.prompt_sets import load_prompts
 from reno.spec.prompts import Binding, Prompt
 from scripts.synthesise_store import Truth, configurations, synthesise
@@ -37,11 +37,16 @@ def store(tmp_path_factory):
     return root
 
 
+def drawn_of(cut):
+    """The tables that figures are drawn from."""
+    return [table(cell) for cell in cells(cut) for table in (metric_against_metric, cross_metric)]
+
+
 @pytest.fixture(scope="module")
 def read(store):
     results = load(store)
     cut = slices(results)
-    return results, cut, list(all_tables(results, cut))
+    return results, cut, drawn_of(cut)
 
 
 @pytest.mark.slow
@@ -161,8 +166,7 @@ def test_figures_of_little_are_left_out_and_not_broken(record):
         ]
         results.__dict__["all_traces"] = pd.DataFrame(rows)
         cut = slices(results)
-        tables = list(all_tables(results, cut))
-        for draw in figures_of(cut, results, tables).values():
+        for draw in figures_of(cut, results, drawn_of(cut)).values():
             with style():
                 if (drawing := draw()) is not None:
                     drawing.canvas.canvas.draw()
