@@ -10,6 +10,7 @@ import msgspec
 
 from analysis.data.frames import tidy
 from analysis.data.results import Results
+from reno.spec.addresses import named
 from reno.spec.errors import BadInput, first_line
 from reno.spec.trial import digest
 from reno.store.records import FAILED, JobRecord, TrialRecord, read_json
@@ -23,6 +24,7 @@ shown."""
 
 def load_store(root: Path) -> Results:
     """Reads the store in `root`. Raises BadInput if it has no whole trial, or cannot be read."""
+    Store(root).catch_up(files=READ)
     records, broken, unread = _read_trials(root)
     jobs, unread_jobs = _read_jobs(root)
     unread += unread_jobs
@@ -82,12 +84,13 @@ def _job_order(path: Path) -> tuple:
 
 def _nothing(root: Path, jobs: Sequence[JobRecord], damaged: Sequence[str]) -> str:
     """Why there is nothing to report, in one sentence."""
-    if not root.is_dir():
+    name = named(root)
+    if name == str(root) and not root.is_dir():
         return f"there is no folder {root}; give the one that `python -m reno.run` wrote to: results=DIR"
     if damaged:
-        return f"{root} holds no whole trial, only {len(damaged)} damaged ones, the first being: {damaged[0]}"
+        return f"{name} holds no whole trial, only {len(damaged)} damaged ones, the first being: {damaged[0]}"
     failed = [trial for job in jobs for trial in job.trials if trial.state == FAILED]
     if failed:
         reason = failed[-1].reason or "no reason is recorded"
-        return f"{root} holds no trial: all {len(failed)} that were run failed, the last with: {reason}"
-    return f"{root} holds no trial; run one first, for example `python -m reno.run results={root}`"
+        return f"{name} holds no trial: all {len(failed)} that were run failed, the last with: {reason}"
+    return f"{name} holds no trial; run one first, for example `python -m reno.run results={name}`"
