@@ -162,7 +162,11 @@ class Store:
     def __iter__(self) -> Iterator[Stored | Damaged]:
         """Every trial, in the order of their ids. Plain files, such as a file manager's, are skipped. Raises BadInput
         if the folder cannot be read."""
-        return (read_trial(folder) for folder in self._folders())
+        return self.each()
+
+    def each(self, without: Collection[str] = ()) -> Iterator[Stored | Damaged]:
+        """As a loop over the store, without these trials."""
+        return (read_trial(folder) for folder in self._folders() if folder.name not in without)
 
     def whole(self) -> Iterator[Stored]:
         """Every trial that can be read, in the order of their ids."""

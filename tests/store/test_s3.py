@@ -17,9 +17,9 @@ from reno.store.files import FILES
 from reno.store.store import Store
 from tests.running.workers import essence, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ADDRESS = "s3://bucket/study"
-JOB = ("prompt=[a red car,a blue cup,a green star]", "seed=[0,1]", "batch_size=2", "iterations=3", "threads=1",
+JOB = ("prompt=[a red car,a blue cup,a green star]", "seed=[0,1]", "batch_size=2", "threads=1",
        "tracking=disabled")  # fmt: skip
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -88,8 +88,8 @@ def begun(tmp_path, *machines):
 
 
 def test_two_workers_on_a_bucket_make_the_store_that_one_makes_in_a_folder(s3, tmp_path, monkeypatch):
-    assert command(tmp_path, "plain", *JOB, f"results={tmp_path / 'plain_store'}").wait() == 0
-    workers = [command(tmp_path, name, *JOB, f"results={ADDRESS}") for name in ("one", "two")]
+    assert command(tmp_path, "plain", *JOB, "iterations=3", f"results={tmp_path / 'plain_store'}").wait() == 0
+    workers = [command(tmp_path, name, *JOB, "iterations=3", f"results={ADDRESS}") for name in ("one", "two")]
     assert [worker.wait() for worker in workers] == [0, 0], said(tmp_path, "one") + said(tmp_path, "two")
     assert whole(s3) == 6
     assert [key for key in keys(s3) if key.startswith(("claims/", "staging/"))] == []
