@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def s3(monkeypatch, tmp_path):
     server.start()
     host, port = server.get_host_and_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    urllib.request.urlopen(
+        f"http://{host}:{port}/moto-api/reset", b""
+    ).close()  # all servers of a process share buckets
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -131,8 +135,8 @@ def test_a_worker_that_is_killed_costs_its_batch_and_what_is_not_there_is_not_wh
     first.wait()
     assert second.wait() == 0, said(tmp_path, "two")
     assert whole(s3) == 6
-    done = begun(tmp_path, "one", "two")
-    assert len(done) == 6 and sum(done.values()) <= 6 + 2
+    stored = begun(tmp_path, "one", "two")  # the one that was killed may not have logged what it had just stored
+    assert 5 <= sum(stored.values()) <= 6 + 2
 
 
 def test_a_server_that_goes_away_loses_nothing(s3, tmp_path, monkeypatch):
