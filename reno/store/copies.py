@@ -38,6 +38,8 @@ _BITS = {name: 1 << place for place, name in enumerate((*FILES, RECORD))}
 _WHOLE = sum(_BITS.values())
 TOGETHER = {"json": 256, "parquet": 256}
 """Objects that are read in one call, by suffix; of the larger others 16."""
+COMMIT_SECONDS, COMMIT_FILES = 600.0, 500
+"""Time between two commits to the hub, which takes some hundred an hour, and the trials or files of one commit."""
 TELL_SECONDS = 5.0
 """Time between two lines about how far a long fetch is."""
 
@@ -54,6 +56,8 @@ class Copy:
         """Files that trials lack there, as the last listing said."""
         self.failure = ""
         """Why the last thing that was to be sent was not; empty if it was."""
+        self._sent = time.monotonic()
+        """When the last commit to the hub was made."""
 
     # --- From there to here -------------------------------------------------------------------------------------------
 
@@ -188,12 +192,20 @@ class Copy:
 
     def check(self) -> None:
         """Raises OSError if nothing can be written there."""
+        if self.remote.together:  # a commit to find it out would stay in the history
+            return
         key = f"staging/{own_name()}"
         self.remote.write(key, b"")
         self.remote.remove([key])
 
     def deliver(self, key: str) -> None:
-        """Sends a trial, by the key of its record, or another file. What cannot be sent waits."""
+        """Sends a trial, by the key of its record, or another file. What cannot be sent waits, and so does what goes to
+        the hub, until ten minutes have passed since the last commit."""
+        if self.remote.together:
+            self.waiting[key] = "it is not sent yet"
+            if time.monotonic() - self._sent > COMMIT_SECONDS:
+                self._send_together()
+            return
         try:
             if key.startswith("trials/"):
                 self.send_trial(key.split("/")[1])
@@ -207,10 +219,30 @@ class Copy:
 
     def send(self) -> list[str]:
         """Sends what waits. Returns a sentence if some of it cannot be sent."""
+        if self.remote.together:
+            self._send_together()
+            return self.not_sent()
         keys = sorted(self.waiting)
         with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="send") as requests:
             list(requests.map(self.deliver, keys))
         return self.not_sent()
+
+    def _send_together(self) -> None:
+        """Sends what waits in commits of whole trials. What cannot be sent goes on waiting."""
+        self._sent = time.monotonic()
+        keys = sorted(self.waiting)
+        for start in range(0, len(keys), COMMIT_FILES):
+            chunk = keys[start : start + COMMIT_FILES]
+            files = {name: self.root / name for key in chunk for name in _files_of(key)}
+            try:
+                self.remote.write_together(files)
+            except OSError as error:
+                self.failure = why_not_written(error)
+                self.waiting |= dict.fromkeys(chunk, self.failure)
+                return
+            self.failure = ""
+            for key in chunk:
+                self.waiting.pop(key, None)
 
     def not_sent(self) -> list[str]:
         """A sentence if something waits to be sent."""
@@ -331,6 +363,12 @@ def _chunks(wanted: list[tuple[str, Entry | None]]) -> Iterator[list[tuple[str, 
 def _is_plain(key: str) -> bool:
     """Whether a key is the path of a file below the store: others may have written there, and a key may be any text."""
     return "\0" not in key and set(key.split("/")).isdisjoint({"", ".", ".."})
+
+
+def _files_of(key: str) -> list[str]:
+    """The keys of a trial's files, from that of its record; of another file, its own."""
+    folder, _, name = key.rpartition("/")
+    return [f"{folder}/{one}" for one in (*FILES, name)] if key.startswith("trials/") else [key]
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from reno.spec.addresses import KINDS
@@ -57,6 +58,8 @@ class Remote:
         self.kind, _, self.root = address.partition("://")
         self.fs = file_system(self.kind)
         self.creates = self.kind in CREATES
+        self.together = self.kind == "hf"
+        """Whether each write is a commit of a repository, so that many files are written in one."""
 
     def listed(self, folder: str) -> dict[str, Entry]:
         """The objects below a folder, by key. Raises OSError."""
@@ -91,6 +94,16 @@ class Remote:
     def write(self, key: str, data: bytes) -> None:
         """Writes an object, whole or not at all, over the one before. Raises OSError."""
         patiently(lambda: self.fs.pipe_file(self._path(key), data))
+
+    def write_together(self, files: Mapping[str, Path]) -> None:
+        """Writes files of this machine, by key, in one commit to the hub: all of them or none. Raises OSError."""
+        from huggingface_hub import CommitOperationAdd, HfApi
+
+        _, user, name, *inside = self.root.split("/")
+        before = "".join(f"{part}/" for part in inside)
+        added = [CommitOperationAdd(f"{before}{key}", str(place)) for key, place in files.items()]
+        say = f"{len(added)} files of reno-bench"
+        patiently(lambda: HfApi().create_commit(f"{user}/{name}", added, commit_message=say, repo_type="dataset"))
 
     def create(self, key: str, data: bytes) -> bool:
         """Writes an object if there is none. Returns whether this call wrote it. Raises OSError."""

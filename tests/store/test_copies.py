@@ -261,3 +261,33 @@ def test_the_record_of_a_job_that_ended_is_not_lost_to_the_one_of_its_beginning(
     assert list(one.copy.waiting) == ["jobs/1/job.json"] and one.send() == []
     two.catch_up()
     assert (two.root / "jobs/1/job.json").read_bytes() == (folder / "job.json").read_bytes()
+
+
+# --- The hub ----------------------------------------------------------------------------------------------------------
+
+
+def test_trials_go_to_the_hub_whole_in_one_commit_and_nobody_shares(there, monkeypatch):
+    """No hub is asked: the commit is what the client is called with."""
+    commits = []
+
+    class Api:
+        def create_commit(self, repository, operations, *, commit_message, repo_type):
+            if not commits:
+                commits.append(None)
+                raise PermissionError(13, "no token")
+            commits.append((repository, repo_type, sorted(one.path_in_repo for one in operations)))
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    store = there.machine("one")
+    store = Store(store.root.with_name("hf+datasets+me+studies+first"))
+    monkeypatch.setattr(store.copy.remote, "fs", there.fs)
+    store.prepare()
+    made = [store.commit(finished(seed=seed)) for seed in range(2)]
+    assert commits == [] and len(store.copy.waiting) == 2
+    (sentence,) = store.send()
+    assert "2 trials could not be sent to hf://datasets/me/studies/first (no token)" in sentence
+    assert store.send() == [] and store.copy.waiting == {}
+    names = [f"first/trials/{trial.id}/{name}" for trial in made for name in (*FILES, "trial.json")]
+    assert commits[1:] == [("me/studies", "dataset", sorted(names))]
+    with pytest.raises(OSError, match="hf:// has no conditional writes"):
+        store.claims("cpu")
