@@ -102,10 +102,10 @@ def _at(root: Path, count: int, workers: list[int]) -> None:
     for number in workers:
         share = 100 * (own + (number - 1) * look) / TRIAL_SECONDS
         say(f"| {count:,} | of a trial of {TRIAL_SECONDS:g} s, with {number} workers on one job | {share:.2f}% |")
-    _show(count, "`reno.status`", _timed(lambda: overview(root)), "s")
-    _show(count, "frames from the trials' own files", _timed(lambda: load_store(root)), "s")
-    _show(count, "making the index", _timed(lambda: index_store(root)), "s")
-    _show(count, "frames from the index", _timed(lambda: load_store(root)), "s")
+    _show(count, "`reno.status`", _timed(lambda: overview(root), time.process_time), "s of CPU")
+    _show(count, "frames from the trials' own files", _timed(lambda: load_store(root), time.process_time), "s of CPU")
+    _show(count, "making the index", _timed(lambda: index_store(root), time.process_time), "s of CPU")
+    _show(count, "frames from the index", _timed(lambda: load_store(root), time.process_time), "s of CPU")
 
 
 def _show(count: int, what: str, seconds: float, unit: str) -> None:

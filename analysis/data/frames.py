@@ -103,12 +103,12 @@ def tidy(
     stored = set(found.trials["trial"])
     trials, absent = _named(found.trials, pd.DataFrame(_lacking(planned, stored, broken)))
     asked = {}  # the category that a job gave counts before the one that the trial was made with
-    members = zip(*(found.trials[name] for name in MEMBER_COLUMNS), strict=True)
+    members = zip(*(found.trials[name].tolist() for name in MEMBER_COLUMNS), strict=True)
     for *key, category in (*members, *(tuple(row[name] for name in MEMBER_COLUMNS) for row in planned)):
         asked[tuple(key)] = category or asked.get(tuple(key), "")
     judged, verdicts = found.judged, found.verdicts
     judges = _judges_apart(verdicts, trials)
-    order = list(dict.fromkeys([*(row["trial"] for row in planned), *found.trials["trial"]]))
+    order = list(dict.fromkeys([*(row["trial"] for row in planned), *found.trials["trial"].tolist()]))
     return Results(
         root=root,
         trials=trials[list(TRIAL_COLUMNS)],
@@ -122,7 +122,7 @@ def tidy(
         damaged=(*broken.values(), *unread),
         commands=tuple(dict.fromkeys(_text(job.command) for job in jobs if job.command)),
         metrics=_metrics(order, found.scores, trials, absent),
-        methods=tuple(dict.fromkeys([*(row["method"] for row in planned), *found.trials["method"]])),
+        methods=tuple(dict.fromkeys([*(row["method"] for row in planned), *found.trials["method"].tolist()])),
         claims=tuple(_claims(jobs)),
     )
 
@@ -282,7 +282,9 @@ def _judges_apart(verdicts: pd.DataFrame, trials: pd.DataFrame) -> dict[tuple[st
 
 def _keys(rows: pd.DataFrame) -> pd.Series:
     """(trial, judge) of each row."""
-    return pd.Series(list(zip(rows["trial"], rows["judge"], strict=True)), index=rows.index, dtype=object)
+    return pd.Series(
+        list(zip(rows["trial"].tolist(), rows["judge"].tolist(), strict=True)), index=rows.index, dtype=object
+    )
 
 
 def _lacking(planned: list[dict[str, Any]], stored: set[str], broken: dict[str, str]) -> list[dict[str, Any]]:
