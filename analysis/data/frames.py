@@ -282,9 +282,8 @@ def _judges_apart(verdicts: pd.DataFrame, trials: pd.DataFrame) -> dict[tuple[st
 
 def _keys(rows: pd.DataFrame) -> pd.Series:
     """(trial, judge) of each row."""
-    return pd.Series(
-        list(zip(rows["trial"].tolist(), rows["judge"].tolist(), strict=True)), index=rows.index, dtype=object
-    )
+    pairs = zip(rows["trial"].tolist(), rows["judge"].tolist(), strict=True)
+    return pd.Series(list(pairs), index=rows.index, dtype=object)
 
 
 def _lacking(planned: list[dict[str, Any]], stored: set[str], broken: dict[str, str]) -> list[dict[str, Any]]:
