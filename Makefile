@@ -29,7 +29,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run report readme-answer dashboard test test-slow test-browser test-slurm test-ray testbed bench bench-gpu damage mutants docs lint clean
+.PHONY: help setup run report readme-answer dashboard test test-slow test-browser test-slurm test-ray testbed bench bench-gpu simulate damage mutants docs lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench: setup ## what an iteration, a batch, a sweep cost, into bench/: ARGS="--f
 
 bench-gpu: setup ## seconds of a trial and its TFLOP/s on a CUDA GPU at SD-Turbo's size, random weights, within 8 minutes
 	@$(BIN)/python -m benchmarks --gpu $(ARGS)
+
+simulate: setup ## how the store's own work grows with trials and workers: ARGS="SCRATCH --trials 1000,100000 --workers 1,64"
+	@$(BIN)/python scripts/simulate_scale.py $(or $(ARGS),build/scale)
 
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
 	@$(BIN)/python scripts/build_dashboard.py --project "$${PROJECT:-$${WANDB_PROJECT:-reno}}" $${ENTITY:+--entity "$$ENTITY"}

@@ -17,11 +17,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reno.config.checks import folder, number, one_of
+from reno.config.checks import folder, number, one_of, store_folder
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
 from reno.letters.output import say, warn
+from reno.spec.addresses import named
 from reno.spec.errors import BadInput, few
 from reno.tracking import MODES, TrackingSpec, check_place
 
@@ -59,7 +60,7 @@ def _report(words: Words) -> int:
     tracking = TrackingSpec(values["track"], values["project"], values["entity"], timeout=IMAGES_TIMEOUT)
     readme, labels = (None if values[name] is None else folder(name, values[name]) for name in ("readme", "labels"))
     margin = number("margin", values["margin"], above=0, below=1)
-    root, out = folder("results", values["results"]), folder("out", values["out"])
+    root, out = store_folder("results", values["results"]), folder("out", values["out"])
     refuse_foreign(out)
     try:
         report(root, out, tracking, readme, labels, margin)
@@ -112,7 +113,7 @@ def report(
         MARKS.check(readme)  # before minutes of work
     results = load(root)
     counts = ", ".join(f"{count} {state}" for state, count in results.lacking.items()) or "none missing"
-    say(f"{len(results.trials)} trials in {root}; of those planned: {counts}")
+    say(f"{len(results.trials)} trials in {named(root)}; of those planned: {counts}")
     for sentence in few(results.damaged, "of these", MOST_NAMED):
         warn(f"left out: {sentence}")
     if results.damaged and results.in_folders:

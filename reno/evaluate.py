@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reno.config.checks import cpu_threads, device_name, folder, names, text, whole_number
+from reno.config.checks import cpu_threads, device_name, folder, names, store_folder, text, whole_number
 from reno.config.command import run_command
 from reno.config.conf import Conf
 from reno.config.models import Checkpoints, evaluator
@@ -69,21 +69,25 @@ def _evaluate(words: Words) -> int:
     from reno.store.store import Store
     from reno.tracking.judgements import show_judgements
 
+    store = Store(request.results)
+    store.catch_up(jobs=False)
     if request.images is not None:
         from reno.running.given import find_pictures, store_pictures
 
-        stored, before = store_pictures(find_pictures(request.images, request.prompts), Store(request.results),
+        stored, before = store_pictures(find_pictures(request.images, request.prompts), store,
                                         request.name, request.prompt_set)  # fmt: skip
-        say(f"{stored} pictures of {request.images} stored in {request.results}, {before} stored before")
-    judgings = plan_judgings(request, Store(request.results))
+        say(f"{stored} pictures of {request.images} stored in {store.name}, {before} stored before")
+    judgings = plan_judgings(request, store)
     with JudgingBar() as bar:
         judge_all(request, judgings, ModelPool(), bar.tell)
     for judging in judgings:
         show_judging(judging)
-    say(f"judgements     {request.results / 'judgements'}")
+    for sentence in store.send():
+        warn(f"warning: {sentence}")
+    say(f"judgements     {store.name}/judgements")
     for line in show_judgements(newly_judged(judgings), tracking, request.results, warn):
         say(line)
-    report = shlex.join(["python", "-m", "analysis", f"results={request.results}"])
+    report = shlex.join(["python", "-m", "analysis", f"results={store.name}"])
     say(f"report         {as_called(report)}")
     return max(judging.outcome.status for judging in judgings)
 
@@ -118,7 +122,7 @@ def request_of(values: dict[str, Any], conf: Conf):
     prompts, prompt_set = _prompts(values, images, conf)
     return Request(
         judges,
-        folder("results", values["results"]),
+        store_folder("results", values["results"]),
         device_name(values["device"]),
         whole_number("batch_size", values["batch_size"], at_least=1),
         cpu_threads(values["threads"]),

@@ -14,11 +14,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reno.config.checks import distinct, folder
+from reno.config.checks import distinct, store_folder
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
 from reno.letters.output import say, warn
+from reno.spec.addresses import address_of
 from reno.spec.errors import BadInput, few, why_not_written
 
 PAGE = Page(
@@ -50,26 +51,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _merge(words: Words) -> int:
     from reno.config.compose import composed
+    from reno.store.files import FILES
     from reno.store.merging import Merged, merge
     from reno.store.store import Store
 
     values = composed(PAGE, words).values
     sources, target = _asked(values["stores"], values["results"])
     store, merged = Store(target), Merged()
+    store.catch_up()
     store.prepare()
     try:
         for source in sources:
+            Store(source).catch_up(files=FILES)
             merge(source, store, merged)
     except OSError as error:
         why = f"{target} does not get all of {source} ({why_not_written(error)})"
         raise BadInput(f"{why}; the same command goes on when that is mended") from error
-    for sentence in (*few(merged.damaged, "that cannot be used"), *few(merged.conflicts, "conflicts")):
+    store.catch_up()  # what was added waits to be sent
+    unsent = store.send()
+    for sentence in (*few(merged.damaged, "that cannot be used"), *few(merged.conflicts, "conflicts"), *unsent):
         warn(f"warning: {sentence}")
     say(
-        f"{target}: {merged.trials} trials, {merged.judgements} judgements and {merged.jobs} jobs added, "
+        f"{store.name}: {merged.trials} trials, {merged.judgements} judgements and {merged.jobs} jobs added, "
         f"{merged.there} were there, {len(merged.conflicts)} conflicts, {len(merged.damaged)} damaged"
     )
-    return 1 if merged.conflicts or merged.damaged else 0
+    return 1 if merged.conflicts or merged.damaged or unsent else 0
 
 
 def _asked(stores: object, results: object) -> tuple[list[Path], Path]:
@@ -81,11 +87,12 @@ def _asked(stores: object, results: object) -> tuple[list[Path], Path]:
         raise BadInput(f"no store is named; type {PAGE.usage}")
     if results is None:
         raise BadInput(f"results is empty; name the folder that gets what the stores hold: {PAGE.usage}")
-    sources, target = distinct("stores", [folder("stores", one) for one in listed]), folder("results", results)
+    sources = distinct("stores", [store_folder("stores", one) for one in listed])
+    target = store_folder("results", results)
     for source in sources:
-        if not is_store(source):
+        if address_of(source) is None and not is_store(source):
             raise BadInput(f"{source} is no store: it has no folder trials; give a folder that reno.run wrote to")
-        if target.exists() and source.samefile(target):
+        if source == target or (target.exists() and source.exists() and source.samefile(target)):
             raise BadInput(f"{source} is the folder of results=; leave it out of the stores: it keeps what it holds")
         if source.resolve() in target.resolve().parents:
             raise BadInput(f"results={target} lies in the store {source}; give a folder outside the stores")

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reno.config.checks import device_name, folder
+from reno.config.checks import device_name, store_folder
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
@@ -54,7 +54,7 @@ def _reproduce(words: Words) -> int:
         raise BadInput(
             "trial is empty; give a trial's id, the start of its id, or its folder: python -m reno.reproduce TRIAL"
         )
-    stored = _stored(str(values["trial"]), folder("results", values["results"]))
+    stored = _stored(str(values["trial"]), store_folder("results", values["results"]))
     device = None if values["device"] is None else device_name(values["device"])
     quieten_libraries()
     from reno.running.pool import ModelPool
@@ -80,7 +80,11 @@ def _stored(trial: str, results: Path) -> Stored:
     """The trial in the folder `trial` if there is one, else the stored trial whose id starts so. Raises BadInput."""
     place = Path(trial).absolute()
     is_trial = os.path.lexists(place / "trial.json") or (place.parent.name == "trials" and os.path.lexists(place))
-    return whole(read_trial(place.resolve())) if is_trial else Store(results).match(trial)
+    if is_trial:
+        return whole(read_trial(place.resolve()))
+    store = Store(results)
+    store.catch_up(jobs=False)
+    return store.match(trial)
 
 
 if __name__ == "__main__":

@@ -198,6 +198,7 @@ def _run_job(job: JobSpec, folder: Path, group: str, sweeping: bool) -> int:
     from reno.running.plan import make_plan
     from reno.running.pool import ModelPool
     from reno.running.runner import Runner
+    from reno.running.sending import Sending
     from reno.running.unable import spare_judges
     from reno.running.unloaded import Unloaded
     from reno.screen.forecast import ForecastScreen
@@ -219,7 +220,7 @@ def _run_job(job: JobSpec, folder: Path, group: str, sweeping: bool) -> int:
     pool, unloaded = _kept
     plan, store = make_plan(job), Store(job.results)
     plan = spare_judges(fit_prompts(plan, unloaded.too_long(plan)), unloaded)
-    listeners = [JobLog(), Screen(), Tracking(tracking)]
+    listeners = [Sending(store), JobLog(), Screen(), Tracking(tracking)]
     command = os.environ.get(COMMAND, "")
     runner = Runner(plan, store, pool, listeners, folder=folder, group=job.study or group, command=command)
     return runner.run().status

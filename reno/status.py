@@ -13,7 +13,7 @@ if __name__ == "__main__":  # before the imports below, which take a while
 import sys
 from collections.abc import Sequence
 
-from reno.config.checks import folder
+from reno.config.checks import store_folder
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
@@ -42,17 +42,20 @@ def _status(words: Words) -> int:
     from reno.config.compose import composed
     from reno.screen.status import show_status
     from reno.store.overview import overview
+    from reno.store.store import Store
 
-    root = folder("results", composed(PAGE, words).values["results"])
+    root = store_folder("results", composed(PAGE, words).values["results"])
+    store = Store(root)
     if root.exists() and not root.is_dir():
         raise BadInput(f"{root} is a file; give the folder that `python -m reno.run` writes to: results=DIR")
-    if not root.is_dir():
+    if store.copy is None and not root.is_dir():
         raise BadInput(f"there is no folder {root}; give the one that `python -m reno.run` writes to: results=DIR")
+    store.catch_up()
     found = overview(root)
     for sentence in few(found.damaged, "damaged ones"):
         warn(f"warning: {sentence}")
     if not found.jobs:
-        raise BadInput(f"{root} holds no job; give the folder that `python -m reno.run` writes to: results=DIR")
+        raise BadInput(f"{store.name} holds no job; give the folder that `python -m reno.run` writes to: results=DIR")
     show_status(found.jobs)
     return 0
 

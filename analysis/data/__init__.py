@@ -13,6 +13,7 @@ frames.py      frames from trial records and job records
 names.py       readable names for generators, metrics, judges and settings
 labels.py      people's labels of images, from a file
 from_store.py  the records of a store
+index.py       the index of a large store
 from_wandb.py  the records of a project of Weights & Biases
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,51 @@ class SharedIdentity(Record, kw_only=True):
     method: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What the frames take of trial records, before names are made readable."""
+
+    trials: list[dict[str, Any]]
+    judged: list[tuple]
+    verdicts: list[tuple]
+    scores: list[tuple]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The same as frames."""
+
+    trials: pd.DataFrame
+    judged: pd.DataFrame
+    verdicts: pd.DataFrame
+    """VERDICT_COLUMNS and `identity`."""
+    scores: pd.DataFrame
+
+
+def rows_of(records: Iterable[TrialRecord]) -> Rows:
+    """What the frames take of these records, in their order."""
+    rows = Rows([], [], [], [])
+    for record in records:
+        rows.trials.append(_trial_row(record))
+        rows.judged.extend(_judged_rows(record))
+        rows.verdicts.extend(_verdict_rows(record))
+        rows.scores.extend(_score_rows(record))
+    return rows
+
+
+def raw(records: Sequence[TrialRecord]) -> Raw:
+    """The frames of these records."""
+    rows = rows_of(records)
+    return Raw(
+        pd.DataFrame(rows.trials),
+        pd.DataFrame(rows.judged, columns=list(JUDGED_COLUMNS)),
+        pd.DataFrame(rows.verdicts, columns=[*VERDICT_COLUMNS, "identity"]),
+        pd.DataFrame(rows.scores, columns=list(SCORE_COLUMNS)),
+    )
+
+
 def tidy(
-    records: Sequence[TrialRecord],
+    records: Sequence[TrialRecord] | Raw,
     jobs: Sequence[JobRecord] = (),
     *,
     root: Path = Path("results"),
@@ -54,33 +98,31 @@ def tidy(
 
     broken: a sentence for each trial that could not be read, by id. unread: one for each job record."""
     broken = broken or {}
-    rows = [_trial_row(record) for record in records]
+    found = records if isinstance(records, Raw) else raw(records)
     planned = [row for job in jobs for row in _planned_rows(job)]
-    stored = {record.id for record in records}
-    trials, absent = _named(pd.DataFrame(rows), pd.DataFrame(_lacking(planned, stored, broken)))
+    stored = set(found.trials["trial"])
+    trials, absent = _named(found.trials, pd.DataFrame(_lacking(planned, stored, broken)))
     asked = {}  # the category that a job gave counts before the one that the trial was made with
-    for row in (*rows, *planned):
-        key = tuple(row[name] for name in MEMBER_COLUMNS[:-1])
-        asked[key] = row["category"] or asked.get(key, "")
-    judged = pd.DataFrame([row for record in records for row in _judged_rows(record)], columns=list(JUDGED_COLUMNS))
-    said = [row for record in records for row in _verdict_rows(record)]
-    verdicts = pd.DataFrame(said, columns=[*VERDICT_COLUMNS, "identity"])
+    members = zip(*(found.trials[name].tolist() for name in MEMBER_COLUMNS), strict=True)
+    for *key, category in (*members, *(tuple(row[name] for name in MEMBER_COLUMNS) for row in planned)):
+        asked[tuple(key)] = category or asked.get(tuple(key), "")
+    judged, verdicts = found.judged, found.verdicts
     judges = _judges_apart(verdicts, trials)
-    order = list(dict.fromkeys(row["trial"] for row in (*planned, *rows)))
+    order = list(dict.fromkeys([*(row["trial"] for row in planned), *found.trials["trial"].tolist()]))
     return Results(
         root=root,
         trials=trials[list(TRIAL_COLUMNS)],
         judged=judged.assign(judge=_keys(judged).map(judges)),
         verdicts=verdicts.assign(judge=_keys(verdicts).map(judges))[list(VERDICT_COLUMNS)],
-        scores=pd.DataFrame([row for record in records for row in _score_rows(record)], columns=list(SCORE_COLUMNS)),
+        scores=found.scores,
         members=pd.DataFrame(
             [(*key, category) for key, category in asked.items() if key[0] in stored], columns=list(MEMBER_COLUMNS)
         ),
         absent=absent,
         damaged=(*broken.values(), *unread),
         commands=tuple(dict.fromkeys(_text(job.command) for job in jobs if job.command)),
-        metrics=_metrics(order, records, trials, absent),
-        methods=tuple(dict.fromkeys(row["method"] for row in (*planned, *rows))),
+        metrics=_metrics(order, found.scores, trials, absent),
+        methods=tuple(dict.fromkeys([*(row["method"] for row in planned), *found.trials["method"].tolist()])),
         claims=tuple(_claims(jobs)),
     )
 
@@ -165,7 +207,7 @@ def _identity_columns(spec: Any) -> dict[str, Any]:
 
 
 def _or_nan(value: float | None) -> float:
-    return np.nan if value is None else value
+    return np.nan if value is None else float(value)
 
 
 def _own_settings(method: dict[str, Any]) -> dict[str, Any]:
@@ -242,7 +284,8 @@ def _judges_apart(verdicts: pd.DataFrame, trials: pd.DataFrame) -> dict[tuple[st
 
 def _keys(rows: pd.DataFrame) -> pd.Series:
     """(trial, judge) of each row."""
-    return pd.Series(list(zip(rows["trial"], rows["judge"], strict=True)), index=rows.index, dtype=object)
+    pairs = zip(rows["trial"].tolist(), rows["judge"].tolist(), strict=True)
+    return pd.Series(list(pairs), index=rows.index, dtype=object)
 
 
 def _lacking(planned: list[dict[str, Any]], stored: set[str], broken: dict[str, str]) -> list[dict[str, Any]]:
@@ -276,15 +319,15 @@ def _named(trials: pd.DataFrame, absent: pd.DataFrame) -> tuple[pd.DataFrame, pd
     return stored.copy(), rest.reindex(columns=list(ABSENT_COLUMNS)).reset_index(drop=True)
 
 
-def _metrics(
-    order: Sequence[str], records: Sequence[TrialRecord], trials: pd.DataFrame, absent: pd.DataFrame
-) -> tuple[str, ...]:
+def _metrics(order: Sequence[str], scores: pd.DataFrame, trials: pd.DataFrame, absent: pd.DataFrame) -> tuple[str, ...]:
     """The names of the metrics in the order of the trials, then the labels of those that only scored images."""
     pairs = pd.concat([trials, absent])[["trial", "metric"]]
     names = dict(zip(pairs["trial"], pairs["metric"], strict=True))
     optimised = list(dict.fromkeys(names[trial] for trial in order))
-    by_id = {record.id: record for record in records}
-    scored = dict.fromkeys(name for trial in order if trial in by_id for name in by_id[trial].scores.best)
+    best = scores[scores["image"] == "best"]
+    places = {trial: place for place, trial in enumerate(order)}
+    in_order = best["trial"].map(places).to_numpy().argsort(kind="stable")
+    scored = dict.fromkeys(best["metric"].iloc[in_order])
     known = set(map(label_of, optimised))
     return (*optimised, *(name for name in scored if name not in known))
 

@@ -3,46 +3,82 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from analysis.data.frames import tidy
+from analysis.data.index import bring_up_to_date, read_index, with_index
 from analysis.data.results import Results
+from reno.letters.output import warn
+from reno.spec.addresses import named
 from reno.spec.errors import BadInput, first_line
 from reno.spec.trial import digest
-from reno.store.records import FAILED, JobRecord, TrialRecord, read_json
+from reno.store.records import FAILED, JobRecord, JudgementRecord, TrialRecord, read_json
 from reno.store.store import Store
-from reno.store.stored import Damaged, checked
+from reno.store.stored import Damaged, Stored, checked
 
 READ = ("trace.parquet",)
 """The files of every trial that the numbers come from. Images are compared with what was written where they are
 shown."""
+MANY = 20_000
+"""Trials read from their own files from which the user is told of the index."""
 
 
 def load_store(root: Path) -> Results:
     """Reads the store in `root`. Raises BadInput if it has no whole trial, or cannot be read."""
-    records, broken, unread = _read_trials(root)
+    Store(root).catch_up(files=READ)
+    indexed = read_index(root)
+    records, broken, unread = _read_trials(root, indexed.trials if indexed else frozenset())
     jobs, unread_jobs = _read_jobs(root)
     unread += unread_jobs
-    if not records:
+    if not records and indexed is None:
         raise BadInput(_nothing(root, jobs, (*broken.values(), *unread)))
-    return tidy(records, jobs, root=root, broken=broken, unread=unread)
+    if len(records) > MANY:
+        quicker = f"`python -m reno.index results={named(root)}` makes the next reading quicker"
+        warn(f"{len(records)} trials were read from their own files; {quicker}")
+    return tidy(with_index(indexed, records) if indexed else records, jobs, root=root, broken=broken, unread=unread)
 
 
-def _read_trials(root: Path) -> tuple[list[TrialRecord], dict[str, str], list[str]]:
+def _read_trials(root: Path, without: Collection[str]) -> tuple[list[TrialRecord], dict[str, str], list[str]]:
     """The records of the whole trials, later judgements among theirs; a sentence for each damaged trial; one for each
-    damaged judgement."""
+    damaged judgement. without: trials that are left out."""
     records, broken, unjudged = [], {}, []
-    for found in checked(Store(root), READ):
+    for found, later, damaged in _each(root, without):
         if isinstance(found, Damaged):
             broken[found.trial] = found.sentence
             continue
-        later, damaged = found.later()
         unjudged += [one.sentence for one in damaged]
         records.append(msgspec.structs.replace(found.record, judgements=found.judgements_with(later)))
     return records, broken, list(dict.fromkeys(unjudged))
+
+
+def _each(
+    root: Path, without: Collection[str]
+) -> Iterator[tuple[Stored | Damaged, list[JudgementRecord], list[Damaged]]]:
+    """Every trial without those, its later judgements, and those of them that are damaged."""
+    for found in checked(Store(root).each(without), READ):
+        yield found, *(([], []) if isinstance(found, Damaged) else found.later())
+
+
+def index_store(root: Path) -> tuple[int, int, list[str]]:
+    """Brings the index of a store up to date. Returns how many trials it had, how many are added, and a sentence for
+    each that is damaged, or has a damaged judgement, and is left out. Raises BadInput and OSError."""
+    damaged: list[str] = []
+
+    def read(without: Collection[str]) -> Iterator[TrialRecord]:
+        for found, later, unusable in _each(root, without):
+            if isinstance(found, Damaged):
+                damaged.append(found.sentence)
+            elif unusable:
+                damaged.extend(one.sentence for one in unusable)
+            else:
+                yield msgspec.structs.replace(found.record, judgements=found.judgements_with(later))
+
+    Store(root).catch_up(files=READ, jobs=False)
+    before, added = bring_up_to_date(root, read)
+    return before, added, damaged
 
 
 def _read_jobs(root: Path) -> tuple[list[JobRecord], list[str]]:
@@ -82,12 +118,13 @@ def _job_order(path: Path) -> tuple:
 
 def _nothing(root: Path, jobs: Sequence[JobRecord], damaged: Sequence[str]) -> str:
     """Why there is nothing to report, in one sentence."""
-    if not root.is_dir():
+    name = named(root)
+    if name == str(root) and not root.is_dir():
         return f"there is no folder {root}; give the one that `python -m reno.run` wrote to: results=DIR"
     if damaged:
-        return f"{root} holds no whole trial, only {len(damaged)} damaged ones, the first being: {damaged[0]}"
+        return f"{name} holds no whole trial, only {len(damaged)} damaged ones, the first being: {damaged[0]}"
     failed = [trial for job in jobs for trial in job.trials if trial.state == FAILED]
     if failed:
         reason = failed[-1].reason or "no reason is recorded"
-        return f"{root} holds no trial: all {len(failed)} that were run failed, the last with: {reason}"
-    return f"{root} holds no trial; run one first, for example `python -m reno.run results={root}`"
+        return f"{name} holds no trial: all {len(failed)} that were run failed, the last with: {reason}"
+    return f"{name} holds no trial; run one first, for example `python -m reno.run results={name}`"

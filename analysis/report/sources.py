@@ -19,6 +19,7 @@ from analysis.report.words import of_prompts
 from analysis.tables import cells
 from analysis.tables.notes import cautions
 from reno.letters.harmless import typed
+from reno.spec.addresses import named
 from reno.spec.errors import BadInput, few
 from reno.spec.trial import noise_name
 from reno.store.records import BatchRecord, Origin, Provenance
@@ -64,7 +65,7 @@ def _cautions(shown: Sequence[Sequence[Slice]]) -> Iterator[str]:
 
 def _facts(results: Results) -> Iterator[tuple[str, str]]:
     trials = results.trials
-    yield "store", f"{results.root}: {len(trials)} trials, {trials['prompt'].nunique()} prompts"
+    yield "store", f"{named(results.root)}: {len(trials)} trials, {trials['prompt'].nunique()} prompts"
     yield "generators", _counts(trials["models"])
     prompts = results.members.assign(prompt=results.members["trial"].map(trials.set_index("trial")["prompt"]))
     counted = prompts.groupby("prompt_set")["prompt"].nunique()
@@ -131,14 +132,14 @@ def _commands(results: Results, slices: Sequence[Slice], out: Path) -> Iterator[
     if len(commits):
         yield f"git checkout {shlex.quote(commits.index[0])}"
     yield from results.commands
-    knobs = [f"results={results.root}", f"out={out}"]
+    knobs = [f"results={named(results.root)}", f"out={out}"]
     knobs += [f"margin={slices[0].margin:g}"] * (slices[0].margin != MARGIN)
     knobs += [f"labels={results.labels}"] * (results.labels is not None)
     yield f"python -m analysis {shlex.join(knobs)}"
     if not results.in_folders:
         return
     first = results.trials["trial"].iloc[0]
-    root = "" if str(results.root) == "results" else f" {shlex.quote(f'results={results.root}')}"
+    root = "" if str(results.root) == "results" else f" {shlex.quote(f'results={named(results.root)}')}"
     yield f"python -m reno.reproduce {first[:12]}{root}"
 
 

@@ -11,6 +11,7 @@ from analysis.data.names import label_of
 from analysis.numbers.slices import Slice
 from analysis.report.words import of_prompts
 from analysis.tables import cells
+from reno.spec.addresses import named
 
 OF_THE_TESTBED = ("oracle", "oracle_analytic")
 """Judges of conf/evaluator that know the embedded world, and no other."""
@@ -64,4 +65,4 @@ def _judges_of(models: str) -> tuple[str, ...]:
 
 
 def _command(judge: str, results: Results) -> str:
-    return shlex.join(["python", "-m", "reno.evaluate", f"evaluators={judge}", f"results={results.root}"])
+    return shlex.join(["python", "-m", "reno.evaluate", f"evaluators={judge}", f"results={named(results.root)}"])

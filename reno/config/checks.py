@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from reno.spec.addresses import copy_folder, is_address
 from reno.spec.errors import BadInput, did_you_mean
 from reno.spec.prompts import whole_text
 
@@ -105,7 +106,15 @@ def folder(knob: str, value: object) -> Path:
     """The path of a folder. It need not exist."""
     if not isinstance(value, str) or not value.strip():
         raise BadInput(f"{knob} must be a folder, not {value!r}; for example {knob}={knob}")
+    if is_address(value):
+        raise BadInput(f"{knob} must be a folder of this machine, not {value.partition('://')[0]}://...")
     return at_home(knob, value)
+
+
+def store_folder(knob: str, value: object) -> Path:
+    """The path of a store's folder; of one at an address, such as s3://bucket/study, that of its copy. It need not
+    exist."""
+    return copy_folder(knob, value) if is_address(value) else folder(knob, value)
 
 
 def at_home(knob: str, path: str) -> Path:

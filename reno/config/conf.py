@@ -13,6 +13,7 @@ from typing import Any
 from yaml import YAMLError
 
 from reno import HOME, PACKAGE
+from reno.spec.addresses import copy_folder, is_address
 from reno.spec.errors import BadInput, did_you_mean, first_line
 
 OWN = HOME / "conf"
@@ -102,12 +103,19 @@ def references_in(values: object) -> frozenset[str]:
 
 
 def register_resolver() -> None:
-    """Makes `${checkout:}` in YAML stand for the folder that reno/ is in."""
+    """Makes `${checkout:}` in YAML stand for the folder that reno/ is in, and `${folder_of:RESULTS}` for that of a
+    store."""
     add_resolver("checkout", lambda: str(PACKAGE.parent))
+    add_resolver("folder_of", _folder_of)
 
 
-def add_resolver(name: str, value: Callable[[], object]) -> None:
-    """Makes `${name:}` in YAML stand for what `value` returns."""
+def _folder_of(results: object) -> object:
+    """The folder of a store; of one at an address, that of its copy. Raises BadInput."""
+    return str(copy_folder("results", results)) if is_address(results) else results
+
+
+def add_resolver(name: str, value: Callable[..., object]) -> None:
+    """Makes `${name:}` in YAML stand for what `value` returns, and `${name:text}` for what it returns for a text."""
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver(name, value, replace=True)

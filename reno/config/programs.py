@@ -37,6 +37,7 @@ PROGRAMS = (
     Program("evaluate", "reno.evaluate", "evaluate", "lets another judge look at stored trials"),
     Program("status", "reno.status", "status", "says how far the jobs of a store are, and who runs them"),
     Program("merge", "reno.merge", "merge", "joins the stores of several machines"),
+    Program("index", "reno.index", "index", "makes an index of a large store, so that its report reads it in minutes"),
     Program("reproduce", "reno.reproduce", "reproduce", "runs a stored trial again and compares the two results"),
     Program("memory", "reno.memory", "config", "predicts a job's memory, and which cards have enough"),
     Program("check", "reno.check", "check", "checks that the models are read right, against published values"),

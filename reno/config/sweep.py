@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,27 @@ class SweepFolder:
     there: frozenset[Path] | None = None
 
     def on_run_start(self, config, **_: Any) -> None:
-        SweepFolder.there = _there(Path(config.hydra.run.dir))
+        with _told_by_hydra():
+            SweepFolder.there = _there(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config, **_: Any) -> None:
-        SweepFolder.latest = Path(config.hydra.sweep.dir)
-        SweepFolder.there = _there(SweepFolder.latest)
+        with _told_by_hydra():
+            SweepFolder.latest = Path(config.hydra.sweep.dir)
+            SweepFolder.there = _there(SweepFolder.latest)
 
     def __getattr__(self, name: str):
         if name.startswith("on_"):
             return lambda *_, **__: None
         raise AttributeError(name)
+
+
+@contextlib.contextmanager
+def _told_by_hydra() -> Iterator[None]:
+    """A folder that cannot be found out: Hydra raises the same when it makes it, and only warns of a callback's."""
+    from omegaconf.errors import InterpolationResolutionError
+
+    with contextlib.suppress(InterpolationResolutionError):
+        yield
 
 
 def _there(folder: Path) -> frozenset[Path]:

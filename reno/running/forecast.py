@@ -44,6 +44,8 @@ class Foresight:
         """What the plan would run after those that were added. Raises BadInput if a trial of it cannot be read."""
         root = plan.job.results.absolute()
         _refuse_no_folder(root)
+        if root not in self._stores:
+            Store(root).catch_up(jobs=False)
         everything = self._everything(root)
         finished, damaged = read_finished(plan.trials, Store(root))
         seen = self._seen.get(root, set())

@@ -80,7 +80,7 @@ def plan_judgings(request: Request, store: Store) -> list[Judging]:
     """The trials that each judge has to judge. Raises BadInput if the store holds no trials or cannot be read."""
     found = list(store)
     if not found:
-        raise BadInput(f"results={store.root} holds no trials; give the folder that reno.run wrote to: results=DIR")
+        raise BadInput(f"results={store.name} holds no trials; give the folder that reno.run wrote to: results=DIR")
     return [_plan(locate_evaluator(spec), found) for spec in request.judges]
 
 
@@ -129,6 +129,7 @@ def judge_all(
                 for start in range(0, len(judging.waiting), request.batch_size):
                     batch = judging.waiting[start : start + request.batch_size]
                     bench.judge(batch)
+                    store.send()
                     tell(judging, start + len(batch))
         except KeyboardInterrupt:
             judging.outcome.interrupted = True

@@ -400,7 +400,11 @@ def missing(batches: Iterable[Batch], finished: Collection[str]) -> list[Batch]:
 
 def read_finished(trials: Iterable[TrialSpec], store: Store) -> tuple[dict[str, Stored], list[Damaged]]:
     """The trials that are stored already, by id, and those that are damaged, so that they are to be made again. Reads
-    every byte of them. Raises BadInput if one cannot be read or is of another version."""
+    every byte of them; of a store elsewhere, the records. Raises BadInput if one cannot be read or is of another
+    version, or if the store cannot be reached."""
+    if store.copy is not None:
+        trials = list(trials)
+        store.catch_up([trial.id for trial in trials], jobs=False)
     finished, damaged = {}, []
     for found in checked(one for one in (store.find(trial.id) for trial in trials) if one is not None):
         if isinstance(found, Damaged) and found.state == BROKEN:

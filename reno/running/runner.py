@@ -36,7 +36,6 @@ from reno.running.sharing import Left
 from reno.running.sizing import choose_batch_size, settle_batch_size
 from reno.spec.errors import BadInput, disk_is_full, few, typed_line, why_not_written
 from reno.spec.trial import TrialSpec
-from reno.store.claims import Claims
 from reno.store.records import Cut, JobRecord, Provenance
 from reno.store.store import Store, write_job_record
 from reno.store.stored import Stored
@@ -173,7 +172,7 @@ class Runner:
         surroundings = environment(models.generator.device)
         with contextlib.ExitStack() as stack:
             try:
-                claims = stack.enter_context(Claims(self.store.root, surroundings.device))
+                claims = stack.enter_context(self.store.claims(surroundings.device))
             except OSError as error:
                 claims = None
                 self._warn(f"no batch can be claimed ({why_not_written(error)}): other workers may run the same trials")

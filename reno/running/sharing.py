@@ -11,9 +11,7 @@ whole plan.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -22,6 +20,7 @@ from reno.running.plan import Batch
 from reno.spec.errors import why_not_written
 from reno.spec.trial import TrialSpec
 from reno.store.claims import Claims
+from reno.store.leases import Leases
 from reno.store.store import Store
 from reno.store.stored import Stored
 
@@ -39,7 +38,7 @@ class Left:
         batches: Iterable[Batch],
         finished: dict[str, Stored],
         store: Store,
-        claims: Claims | None,
+        claims: Claims | Leases | None,
         *,
         idle: Callable[[], None] = lambda: None,
         note: Callable[[str], None] = log.info,
@@ -102,8 +101,7 @@ class Left:
         """Whether a trial of the batch is still to be run; notes those that others have stored. A claim of a trial that
         is stored is given back."""
         wanted = [trial for trial in batch if trial.id not in self.finished]
-        with contextlib.suppress(OSError):  # an NFS client asks for a folder again when it is opened
-            os.close(os.open(self.store.trials, os.O_RDONLY))
+        self.store.look([trial.id for trial in wanted])
         stored = [trial for trial in wanted if isinstance(self._look(trial), Stored)]
         self.release(stored)
         return len(stored) < len(wanted)

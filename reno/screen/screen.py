@@ -24,6 +24,7 @@ from reno.running.outcome import Outcome
 from reno.running.plan import Plan
 from reno.running.progress import BatchRun
 from reno.screen.words import count, duration, number
+from reno.spec.addresses import named
 from reno.spec.errors import why_not_written
 from reno.spec.prompts import Prompt
 from reno.spec.trial import noise_name, typed_seed
@@ -122,7 +123,7 @@ class Screen(Listener):
                 warn(f"failed: {trial.prompt.text} · {noise_name(trial.prompt.text, trial.seed)}: {reason}")
         self.say(_ending(self.plan, trials, outcome))
         self._say_unjudged(trials, judged)
-        self.say(f"results        {self.plan.job.results / 'trials'}")
+        self.say(f"results        {named(self.plan.job.results)}/trials")
         if trials:
             self._draw_contact_sheet(trials)
         for line in outcome.places:
@@ -143,7 +144,7 @@ class Screen(Listener):
         for judge in self.plan.evaluators:
             name, pairs = judge.spec.name, zip(trials, judged, strict=True)
             if lacking := sum(judge.asks(trial.record.prompt) and name not in said for trial, said in pairs):
-                words = ["python", "-m", "reno.evaluate", f"evaluators={name}", f"results={job.results}"]
+                words = ["python", "-m", "reno.evaluate", f"evaluators={name}", f"results={named(job.results)}"]
                 command = shlex.join([*words, *_of_the_judges(self.job.command)])
                 self.say(f"{count(lacking, 'trial')} stored before without {name}'s judgement; to judge: {command}")
 

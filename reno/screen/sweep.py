@@ -18,6 +18,7 @@ from reno.config.programs import as_called
 from reno.letters.console import PatientConsole
 from reno.screen.contact_sheet import settings_of
 from reno.screen.words import duration, number
+from reno.spec.addresses import named
 from reno.store.records import JobRecord, JudgedTrial, read_json
 from reno.store.stored import Damaged, Stored, read_trial
 
@@ -210,7 +211,7 @@ def _by_noise(job: EndedJob) -> Mapping[tuple[str, int], Stored]:
 def next_commands(jobs: Sequence[EndedJob]) -> list[tuple[str, str]]:
     """Three commands for what a user may want next, each with what it does."""
     job = jobs[0]
-    results = "" if job.root.absolute() == Path.cwd() / "results" else f" results={shlex.quote(str(job.root))}"
+    results = "" if job.root.absolute() == Path.cwd() / "results" else f" results={shlex.quote(named(job.root))}"
     models = "" if job.record.labels.models == "testbed" else f" models={shlex.quote(job.record.labels.models)}"
     commands = [
         (f"python -m analysis{results}", "tables, figures and a page to look at"),

@@ -16,6 +16,9 @@ files.py     encodes and decodes the other files
 stored.py    reads a trial, every byte compared with what was written
 store.py     finds, writes and moves trials
 claims.py    claims trials for a worker, so that no other runs them
+remote.py    objects of a store that is not on a disk: S3, Google Cloud Storage, the hub
+copies.py    the copy that this machine keeps of such a store: what is fetched, what is sent
+leases.py    the claims of such a store
 overview.py  how far the jobs of a store are
 merging.py   joins another store's trials, judgements and jobs
 staging.py   what a process is still writing, and the clearing of what dead processes left

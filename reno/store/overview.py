@@ -18,8 +18,9 @@ from statistics import median
 import msgspec
 
 from reno.spec.errors import first_line
-from reno.store.claims import Worker, running
+from reno.store.claims import Worker
 from reno.store.records import FAILED, JobRecord, read_json
+from reno.store.store import Store
 from reno.store.stored import READERS
 
 GPU, CPU = "GPU", "CPU"
@@ -96,7 +97,7 @@ def overview(root: Path) -> StoreOverview:
     records, damaged = _jobs(root)
     for record in records:
         jobs.setdefault(frozenset(trial.id for trial in record.trials), []).append(record)
-    claimed = running(root)
+    claimed = Store(root).running()
     timed = _timed(root, frozenset().union(*jobs))
     return StoreOverview([_of(ids, records, claimed, timed) for ids, records in jobs.items()], damaged)
 

@@ -12,6 +12,7 @@ older versions lack it and are read without.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -382,6 +383,10 @@ def record_bytes(values: dict[str, Any]) -> bytes:
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
 
 
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+"""A whole number with as many digits may not fit into 64 bits, and msgspec makes another type of it."""
+
+
 def read_json(path: Path) -> Any:
     """The values of a record's file, without its `sha256`. Raises OSError if it cannot be read, and ValueError, which
     says why, if it is not what was written or not JSON."""
@@ -391,6 +396,9 @@ def read_json(path: Path) -> Any:
         data = data[: seal.start()] + b"\n}"
         if hashlib.sha256(data).hexdigest() != seal[1].decode("ascii", "replace"):
             raise ValueError("it is not what was written")
+        if not _LONG_NUMBER.search(data):
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # a prompt's bytes may be no UTF-8
+                return msgspec.json.decode(data)
     else:
         _check_nesting(data)
     try:

@@ -7,6 +7,9 @@
 
 A trial is written beside its place and renamed into it. If two processes race to the same trial, the first rename wins.
 A damaged trial is moved to damaged/ before it is made again; nothing that a user could want is deleted.
+
+The folder may be the copy of a store elsewhere (copies.py). What is written is then sent there, and who reads calls
+`catch_up` first.
 """
 
 from __future__ import annotations
@@ -17,15 +20,19 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from reno.spec.errors import BadInput
+from reno.spec.addresses import named
+from reno.spec.errors import BadInput, why_not_written
+from reno.store.claims import Claims, Worker, running
+from reno.store.copies import RECORD, copy_of
 from reno.store.files import TraceRow, encode_frames, encode_noise, encode_png, encode_trace
+from reno.store.leases import Leases, running_there
 from reno.store.records import SCHEMA, FileEntry, JobRecord, JudgementRecord, TrialRecord, sealed_bytes
 from reno.store.staging import clear, clear_parts, clear_scratch, own_name, write_through, write_whole
 from reno.store.stored import BROKEN, UNREADABLE, Damaged, Stored, is_folder, judge_folder, read_trial, whole
@@ -65,9 +72,12 @@ class Store:
     """The trials under one results folder."""
 
     def __init__(self, root: Path):
+        """Raises BadInput if the root is the copy of a store elsewhere that cannot be reached from here."""
         self.root = root
         self.trials = root / "trials"
         self.staging = root / "staging"
+        self.copy = copy_of(root)
+        """None for a store on a disk."""
 
     def prepare(self) -> None:
         """Makes the folders and removes what dead processes were writing. Raises BadInput if the folders cannot be
@@ -83,6 +93,11 @@ class Store:
             raise BadInput(
                 f"results={self.root} cannot be written ({error.strerror}); give another folder: results=DIR"
             ) from None
+        if self.copy is not None:
+            try:
+                self.copy.check()
+            except OSError as error:
+                raise BadInput(f"results={self.name} cannot be written ({why_not_written(error)})") from None
         clear(self.staging, now)
         if self.root not in _cleared:  # a sweep of a thousand jobs need not walk a thousand folders each time
             _cleared.add(self.root)
@@ -90,6 +105,49 @@ class Store:
             clear_parts(self.root / "judgements", now)
             clear_parts(self.root / "running", now)
             clear_scratch()
+
+    # --- A store elsewhere --------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What the user calls it: its folder, or its address."""
+        return named(self.root)
+
+    def catch_up(self, trials: Collection[str] | None = None, files: Collection[str] = (), jobs: bool = True) -> None:
+        """Brings the copy of a store elsewhere up to date, as `Copy.catch_up` does; nothing for a store on a disk.
+        Raises BadInput if it cannot be reached."""
+        if self.copy is not None:
+            try:
+                self.copy.catch_up(trials, files, jobs)
+            except OSError as error:
+                raise BadInput(f"results={self.name} cannot be read ({why_not_written(error)})") from error
+
+    def look(self, trials: Collection[str]) -> None:
+        """Makes what others have stored by now visible to `find`."""
+        with contextlib.suppress(OSError):
+            if self.copy is not None:
+                self.copy.look(trials)
+            else:  # an NFS client asks for a folder again when it is opened
+                os.close(os.open(self.trials, os.O_RDONLY))
+
+    def send(self) -> list[str]:
+        """Sends what waits to be sent to a store elsewhere. Returns a sentence if that fails."""
+        return self.copy.send() if self.copy is not None else []
+
+    def claims(self, device: str) -> Claims | Leases:
+        """The leases of a worker on this device, to be used in a `with`. Raises OSError where the store has none."""
+        if self.copy is None:
+            return Claims(self.root, device)
+        if not self.copy.remote.creates:
+            raise OSError(f"{self.copy.remote.kind}:// has no conditional writes")
+        return Leases(self.copy.remote, device)
+
+    def running(self) -> dict[str, Worker]:
+        """The worker that runs each trial that is claimed now, by trial. Raises OSError if the store elsewhere cannot
+        be reached."""
+        return running(self.root) if self.copy is None else running_there(self.copy.remote)
+
+    # --- Trials -------------------------------------------------------------------------------------------------------
 
     def find(self, trial_id: str) -> Stored | Damaged | None:
         """The trial; None if it is not there."""
@@ -105,7 +163,11 @@ class Store:
     def __iter__(self) -> Iterator[Stored | Damaged]:
         """Every trial, in the order of their ids. Plain files, such as a file manager's, are skipped. Raises BadInput
         if the folder cannot be read."""
-        return (read_trial(folder) for folder in self._folders())
+        return self.each()
+
+    def each(self, without: Collection[str] = ()) -> Iterator[Stored | Damaged]:
+        """As a loop over the store, without these trials."""
+        return (read_trial(folder) for folder in self._folders() if folder.name not in without)
 
     def whole(self) -> Iterator[Stored]:
         """Every trial that can be read, in the order of their ids."""
@@ -155,6 +217,8 @@ class Store:
             with contextlib.suppress(FileNotFoundError):  # another process has moved it
                 self._move_aside(place)
         write_whole(place, sealed_bytes(record))
+        if self.copy is not None:
+            self.copy.waiting[place.relative_to(self.root).as_posix()] = "it is not sent yet"
 
     def set_aside(self, damaged: Damaged) -> str | None:
         """Moves a damaged trial to damaged/, so that it can be made again. Returns a sentence for the user; None if
@@ -164,6 +228,8 @@ class Store:
             return None
         try:
             moved = self._move_aside(damaged.folder)
+            if self.copy is not None:
+                self.copy.set_aside(damaged.trial, moved.name)
         except FileNotFoundError:  # another process has moved it
             return None
         except OSError as error:
@@ -187,7 +253,14 @@ class Store:
         return kept
 
     def commit(self, finished: Finished) -> Stored:
-        """Stores a trial. Returns it, or the one that another process stored first. Raises OSError."""
+        """Stores a trial, and sends it if the store is elsewhere; if that fails it waits, as `Copy.waiting` says.
+        Returns the trial, or the one that another process stored first. Raises OSError."""
+        stored = self._commit(finished)
+        if self.copy is not None:
+            self.copy.deliver(f"trials/{stored.id}/{RECORD}")
+        return stored
+
+    def _commit(self, finished: Finished) -> Stored:
         files = finished.files()
         entries = {
             name: FileEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in files.items()

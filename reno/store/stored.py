@@ -25,6 +25,7 @@ from pyarrow import parquet
 from reno.spec.errors import BadInput, first_line
 from reno.spec.prompts import Binding
 from reno.spec.trial import digest
+from reno.store.copies import is_elsewhere, read_or_fetch
 from reno.store.files import FILES, decode_frames, decode_png
 from reno.store.records import (
     JUDGED,
@@ -118,13 +119,14 @@ class Stored:
         return found
 
     def damage(self, names: Sequence[str] = FILES) -> Damaged | None:
-        """The first of these files that is not what was written, as Damaged; None if there is none. Reads every
-        byte."""
-        return next((found for found in map(self._read, names) if isinstance(found, Damaged)), None)
+        """The first of these files that is not what was written, as Damaged; None if there is none. Reads every byte;
+        of a store elsewhere, those of the files that have been fetched."""
+        here = (name for name in names if os.path.lexists(self.folder / name) or not is_elsewhere(self.folder, name))
+        return next((found for found in map(self._read, here) if isinstance(found, Damaged)), None)
 
     def _read(self, name: str) -> bytes | Damaged:
         try:
-            data = (self.folder / name).read_bytes()
+            data = read_or_fetch(self.folder / name)
         except OSError as error:
             return _cannot_read(self.id, self.folder, name, error)
         if hashlib.sha256(data).hexdigest() != self.record.files[name].sha256:
@@ -227,6 +229,10 @@ def read_trial(folder: Path, trial: str | None = None) -> Stored | Damaged:
     for name in FILES:
         try:
             size = os.stat(folder / name).st_size
+        except FileNotFoundError as error:
+            if name in record.files and is_elsewhere(folder, name):
+                continue
+            return _cannot_read(trial, folder, name, error)
         except OSError as error:
             return _cannot_read(trial, folder, name, error)
         if name not in record.files or size != record.files[name].bytes:

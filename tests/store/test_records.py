@@ -368,3 +368,16 @@ def test_a_record_says_what_genevals_prompt_wants():
     one = msgspec.structs.replace(plain, category="position", wanted=wanted, unwanted=(Wanted("dog", 2),))
     prompt = TrialRecord.from_json(json.loads(json.dumps(one.to_json()))).prompt
     assert (prompt.category, prompt.wanted, prompt.unwanted) == ("position", wanted, (Wanted("dog", 2),))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0.1, 1e-300, 1.7976931348623157e308, -0.0, 5e-324, 2**63 - 1, -(2**63), 2**70, 12345678901234567890123, 1, 1.0,
+     None, True, "\u2028 🐶 \x00 \"quoted\" \\", "\udc80 half", {"a": [1, {"b": []}]}],
+)  # fmt: skip
+def test_a_sealed_file_is_read_as_json_reads_it(tmp_path, value):
+    plain = record_bytes({"value": value})
+    sealed = plain.removesuffix(b"\n}") + f',\n "sha256": "{hashlib.sha256(plain).hexdigest()}"\n}}'.encode()
+    (tmp_path / "x.json").write_bytes(sealed)
+    read = read_json(tmp_path / "x.json")["value"]
+    assert repr(read) == repr(json.loads(plain.decode("utf-8", "surrogatepass"))["value"])

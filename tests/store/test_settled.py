@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from reno.store import copies
 from reno.store.settled import settle, settled
 from tests.running.workers import ended, started
+from tests.store.elsewhere import There
 
 
 def test_the_first_one_decides(tmp_path):
@@ -23,6 +25,18 @@ def test_of_several_processes_all_take_the_same(tmp_path):
     assert ended(*[started(lambda n=n: worker(n)) for n in range(6)]) == [0] * 6
     took = {path.read_text() for path in tmp_path.glob("took *")}
     assert took == {json.dumps(settled(tmp_path, "key"))}
+
+
+def test_in_a_store_elsewhere_the_first_machine_decides_for_all(monkeypatch, tmp_path):
+    there = There(monkeypatch, tmp_path)
+    one = there.machine("one").root
+    assert settled(one, "key") is None and settle(one, "key", {"size": 4}) == {"size": 4}
+    copies._copies.clear()  # another machine is another process
+    two = there.machine("two").root
+    assert settled(two, "key") == settle(two, "key", {"size": 8}) == {"size": 4}
+    assert there.held("settled") == ["settled/key.json"]
+    there.fs.pipe_file("/study/settled/key.json", b"{")
+    assert settled(two, "key") is None and settle(two, "key", {"size": 8}) == settled(two, "key") == {"size": 8}
 
 
 def test_what_cannot_be_read_is_not_there(tmp_path):

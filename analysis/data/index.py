@@ -1,0 +1,222 @@
+"""The index of a store: what the frames need of its trials, in Parquet, so that a large store is read in minutes.
+
+results/index/<part>/     whole or absent: trials.parquet, judged.parquet, verdicts.parquet, scores.parquet
+
+A row of trials.parquet has the trial's signature: sizes and times of the trial's files and of its later judgements. A
+trial whose signature is another by now, or that no part has, is read from its own files; rows of a trial that is gone
+are left out. Trials and judgements that are damaged are never in a part, so each reading finds and names them. What is
+not noticed is damage that changes neither a file's size nor its time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow
+from pyarrow import compute, parquet
+
+from analysis.data.frames import Raw, rows_of
+from analysis.data.results import JUDGED_COLUMNS, SCORE_COLUMNS, VERDICT_COLUMNS
+from reno.store.records import TrialRecord
+from reno.store.staging import own_name
+
+INDEX, VERSION = "index", 1
+"""The folder's name in the store, and the version of the parts in it. Parts of another version are not read."""
+PART_TRIALS = 20_000
+"""Trials of one part."""
+TABLES = ("trials", "judged", "verdicts", "scores")
+_TEXT, _WHOLE, _NUMBER, _FLAG = pyarrow.string(), pyarrow.int64(), pyarrow.float64(), pyarrow.bool_()
+_TRIALS = {
+    **dict.fromkeys(
+        ("trial", "models", "metric", "method", "prompt_set", "study", "optimizer", "options", "dtype", "generator",
+         "families", "terms", "prompt", "category", "cut", "device", "commit", "finished"), _TEXT),
+    **dict.fromkeys(("algorithm", "bindings", "seed", "best_iteration", "images", "batch_size", "peak_host_bytes",
+                     "peak_device_bytes"), _WHOLE),
+    **dict.fromkeys(("iterations", "lr", "regularization", "grad_clip", "score_initial", "score_best", "score_last",
+                     "seconds"), _NUMBER),
+    **dict.fromkeys(("random_weights", "checkpointed"), _FLAG),
+    "asked": pyarrow.list_(_TEXT),
+}  # fmt: skip
+_FLAGS = ("object_present", "attribute_present", "bound")
+_NUMBERS = ("object_confidence", "attribute_confidence", "bound_confidence", "correct", "score")
+
+
+def _types(columns: Iterable[str]) -> dict[str, pyarrow.DataType]:
+    of = {"place": _WHOLE, **dict.fromkeys(_FLAGS, _FLAG), **dict.fromkeys(_NUMBERS, _NUMBER)}
+    return {column: of.get(column, _TEXT) for column in columns}
+
+
+TYPES = {
+    "trials": _TRIALS,
+    "judged": _types(JUDGED_COLUMNS),
+    "verdicts": _types((*VERDICT_COLUMNS, "identity")),
+    "scores": _types(SCORE_COLUMNS),
+}
+"""The columns of each table, as `rows_of` makes them."""
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What the index has of the trials as they are now."""
+
+    trials: frozenset[str]
+    tables: dict[str, pyarrow.Table]
+
+
+# --- Signatures -------------------------------------------------------------------------------------------------------
+
+
+def signatures(root: Path) -> dict[str, str]:
+    """The signature of each trial: a digest of its files' names, sizes and times, and of its later judgements'."""
+    later: dict[str, list[str]] = {}
+    for judge in sorted(_entries(root / "judgements"), key=lambda entry: entry.name):
+        for entry in _entries(judge.path):
+            later.setdefault(entry.name.removesuffix(".json"), []).append(f"{judge.name}/{_state(entry)}")
+    found = {}
+    for folder in _entries(root / "trials"):
+        files = sorted(map(_state, _entries(folder.path)))
+        text = "\n".join([*files, *later.get(folder.name, ())])
+        found[folder.name] = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    return found
+
+
+def _state(entry: os.DirEntry) -> str:
+    try:
+        state = entry.stat()
+    except OSError as error:
+        return f"{entry.name} {error.errno}"
+    return f"{entry.name} {state.st_size} {state.st_mtime_ns}"
+
+
+def _entries(folder: str | Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # a trial that is a file, or cannot be read, is told of where it is read
+        return []
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_index(root: Path) -> Indexed | None:
+    """The indexed trials that are as they were; None if the store has no index."""
+    parts = _parts(root)
+    if not parts:
+        return None
+    now, taken = signatures(root), set()
+    tables: dict[str, list[pyarrow.Table]] = {name: [] for name in TABLES}
+    for part in reversed(parts):  # the newest first
+        try:
+            read = {name: parquet.read_table(part / f"{name}.parquet") for name in TABLES}
+        except (OSError, pyarrow.ArrowException):  # a damaged part is none: its trials are read from their files
+            continue
+        pairs = zip(read["trials"]["trial"].to_pylist(), read["trials"]["signature"].to_pylist(), strict=True)
+        valid = [trial for trial, signature in pairs if now.get(trial) == signature and trial not in taken]
+        taken.update(valid)
+        all_of_it = len(valid) == read["trials"].num_rows
+        for name, table in read.items():
+            table = table.select(list(TYPES[name]))
+            if not all_of_it:
+                table = table.filter(compute.is_in(table["trial"], pyarrow.array(valid, _TEXT)))
+            tables[name].append(table)
+    whole = {name: pyarrow.concat_tables(found) for name, found in tables.items() if found}
+    return Indexed(frozenset(taken), whole) if taken else None
+
+
+def with_index(indexed: Indexed, records: Sequence[TrialRecord]) -> Raw:
+    """The rows of indexed trials and of records that were read, in the order of the trials' ids."""
+    frames = {}
+    rows = rows_of(records)
+    for name, schema in TYPES.items():
+        read = pd.DataFrame(getattr(rows, name), columns=list(schema))
+        there = indexed.tables[name]
+        there = there.take(compute.sort_indices(there, sort_keys=[("trial", "ascending")]))
+        columns = {column: _column(there[column]) for column in schema}
+        if len(read):
+            columns = {column: [*columns[column], *read[column].tolist()] for column in schema}
+        frame = pd.DataFrame(columns, columns=list(schema))
+        frames[name] = frame.sort_values("trial", kind="stable", ignore_index=True) if len(read) else frame
+    return Raw(**frames)
+
+
+def _column(column: pyarrow.ChunkedArray) -> Any:
+    """The values as a frame infers their type from: numbers as they are, the others as Python's own."""
+    if pyarrow.types.is_list(column.type):
+        return [tuple(values) for values in column.to_pylist()]
+    if column.null_count == 0 and not pyarrow.types.is_string(column.type):
+        return column.to_numpy()
+    return column.to_pylist()
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+def write_part(root: Path, records: Sequence[TrialRecord], now: dict[str, str]) -> int:
+    """Writes a part of these trials. now: the signatures from before they were read. Returns how many it has: not those
+    whose texts Parquet cannot hold. Raises OSError."""
+    records = [record for record in records if record.id in now and _is_text(record)]
+    if not records:
+        return 0
+    folder = root / INDEX
+    folder.mkdir(exist_ok=True)
+    part = folder / f".{own_name()}"
+    part.mkdir()
+    try:
+        rows = rows_of(records)
+        for name, schema in TYPES.items():
+            keys = schema if name == "trials" else range(len(schema))  # trials are mappings, the others tuples
+            arrays = [
+                pyarrow.array([row[key] for row in getattr(rows, name)], type=kind)
+                for key, kind in zip(keys, schema.values(), strict=True)
+            ]
+            table = pyarrow.Table.from_arrays(arrays, names=list(schema))
+            if name == "trials":
+                table = table.append_column("signature", pyarrow.array([now[record.id] for record in records], _TEXT))
+            parquet.write_table(table, part / f"{name}.parquet", compression="zstd")
+        part.rename(folder / f"v{VERSION}-{time.time_ns()}-{os.getpid()}")
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return len(records)
+
+
+def _is_text(record: TrialRecord) -> bool:
+    """Whether the texts that a frame takes as they are can be written: labels may hold bytes that are no UTF-8."""
+    labels = record.labels
+    texts = (labels.models, labels.metric, labels.method, record.spec.dtype, record.spec.generator)
+    names = (*record.judgements, *record.scores.best, *record.scores.initial, *record.scores.last)
+    try:
+        "".join((*texts, *names, record.provenance.device or "", record.finished or "")).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _parts(root: Path) -> list[Path]:
+    """The parts of this version, the oldest first."""
+    found = [Path(entry.path) for entry in _entries(root / INDEX) if entry.name.startswith(f"v{VERSION}-")]
+    return sorted(found, key=lambda part: (len(part.name), part.name))
+
+
+def bring_up_to_date(root: Path, read: Callable[[frozenset[str]], Iterable[TrialRecord]]) -> tuple[int, int]:
+    """Adds parts for the trials that are new or have changed.
+
+    read: yields the records of the whole trials without these, later judgements among theirs, and without those that
+    have a damaged judgement. Returns how many trials were indexed before, and how many are added. Raises OSError."""
+    there = read_index(root)
+    known = there.trials if there else frozenset()
+    now, added, waiting = signatures(root), 0, []
+    for record in read(known):
+        waiting.append(record)
+        if len(waiting) == PART_TRIALS:
+            added += write_part(root, waiting, now)
+            waiting = []
+    return len(known), added + write_part(root, waiting, now)
