@@ -35,6 +35,9 @@ CREATES = ("s3", "gs", "memory")
 Storage `ifGenerationMatch=0`. The hub has neither."""
 PREFIXES = ("s3", "gs")
 """Kinds whose objects can be listed by the beginning of their name, so that a long listing is done in parts."""
+ONE_TRY = {"s3": {"config_kwargs": {"retries": {"max_attempts": 1}}}}
+"""Options by kind, so that a request that fails is tried again by `patiently` alone: each layer's own tries would
+multiply, and a store that is away would hold a job up for minutes."""
 EXTRAS = {"s3fs": "reno-bench[remote]", "gcsfs": "reno-bench[remote]"}
 _LASTING = (FileNotFoundError, PermissionError, FileExistsError)
 """Answers that another try does not change."""
@@ -152,10 +155,13 @@ def file_system(kind: str) -> Any:
     package = KINDS[kind]
     try:
         fsspec = importlib.import_module("fsspec")
-        return fsspec.filesystem(kind, use_listings_cache=False)
+        found = fsspec.filesystem(kind, use_listings_cache=False, **ONE_TRY.get(kind, {}))
     except ImportError:
         brings = EXTRAS.get(package, "fsspec")
         raise BadInput(f"{kind}:// needs the package {package}; `pip install '{brings}'` brings it") from None
+    if kind == "s3":
+        found.retries = 1
+    return found
 
 
 def patiently(act: Callable[[], T]) -> T:
