@@ -25,6 +25,7 @@ from reno.config.words import parse
 from reno.convert import PAGE as CONVERT
 from reno.evaluate import PAGE as EVALUATE
 from reno.evaluate import request_of
+from reno.index import PAGE as INDEX
 from reno.merge import PAGE as MERGE
 from reno.reproduce import PAGE as REPRODUCE
 from reno.run import main as run
@@ -143,6 +144,11 @@ def test_a_command_that_joins_stores_composes_and_names_some(words):
     assert composed(MERGE, parse(MERGE, words[3:])).values["stores"]
 
 
+@pytest.mark.parametrize("words", all_commands("python", "-m", "reno.index"))
+def test_a_command_that_indexes_a_store_composes(words):
+    composed(INDEX, parse(INDEX, words[3:]))
+
+
 @pytest.mark.parametrize("words", all_commands("python", "-m", "reno.convert"))
 def test_a_command_that_converts_names_a_known_checkpoint(words):
     assert composed(CONVERT, parse(CONVERT, words[3:])).values["checkpoint"] in CONVERSIONS
@@ -178,6 +184,7 @@ def test_every_command_belongs_to_a_test_above():
             "reno.convert",
             "reno.status",
             "reno.merge",
+            "reno.index",
             "analysis",
             "completion",
         }

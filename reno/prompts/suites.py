@@ -79,9 +79,13 @@ class SuiteFiles:
             if suite.sha256 not in (None, hashlib.sha256(content).hexdigest()):
                 raise ValueError("what came is not the file that the suite was defined with")
             place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as own:
-                (part := Path(own) / "part").write_bytes(content)
-                os.replace(part, place)
+            part = tempfile.NamedTemporaryFile(dir=place.parent, suffix=".part", delete=False)  # noqa: SIM115
+            try:
+                with part:
+                    part.write(content)
+                os.replace(part.name, place)
+            finally:
+                Path(part.name).unlink(missing_ok=True)
         except (OSError, ValueError, HTTPException) as error:  # a failed request is an OSError too
             raise BadInput(
                 f"the prompts of {suite.name} cannot be fetched from {suite.address} ({typed_line(error)}); {remedy}"

@@ -181,6 +181,7 @@ def small_png(figure, path: Path) -> list[Path]:
     return [pdf, png]
 
 
+@pytest.mark.slow
 def test_parts_of_ones_own_go_through_every_command(mine, tiny, capsys, monkeypatch):
     from analysis.__main__ import main as report
 

@@ -28,7 +28,7 @@ def test_help_lists_the_commands(words, capsys):
     shown = capsys.readouterr().out
     assert shown.startswith("usage: reno COMMAND [knob=value ...]\n")
     listed = [line.split()[0] for line in shown.splitlines() if line.startswith("  ")]
-    known = {"run", "evaluate", "reproduce", "memory", "status", "merge", "convert", "report", "completion"}
+    known = {"run", "evaluate", "reproduce", "memory", "status", "merge", "index", "convert", "report", "completion"}
     assert set(listed) - {"check"} == known
 
 

@@ -23,7 +23,7 @@ UNREAD = [
     ("metric.temperature=3", "metric.temperature is not a knob; metric has checkpoints, name, terms"),
     ("metric.nmae=x", "metric.nmae is not a knob; metric has checkpoints, name, terms; did you mean 'name'?"),
     ("metric.terms.0.hed=itc", "metric clip_itc has no option 'hed'; it has none"),
-    ("method.restarts=3", "method reno has no option 'restarts'; it has start; did you mean 'start'?"),
+    ("method.restarts=3", "method reno has no option 'restarts'; it has start, start_by; did you mean 'start'?"),
     ("stop.patiense=3", "stop.patiense is not a knob; stop has patience, score, seconds; did you mean 'patience'?"),
     (
         "tracking.projet=x",

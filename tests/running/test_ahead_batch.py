@@ -51,7 +51,7 @@ def numbers(progress):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in progress.trace]
 
 
-@pytest.mark.parametrize("metric", ["clip", "clip+blip"])
+@pytest.mark.parametrize("metric", ["clip", pytest.param("clip+blip", marks=pytest.mark.slow)])
 def test_images_and_numbers_are_those_of_the_plain_loop(compose, pool, monkeypatch, metric):
     words = ("iterations=5", "lr=0.05", "regularization=0.01", "grad_clip=0.1", "record=[]")
     job = compose(TWO, f"metric={metric}", *words)

@@ -241,7 +241,9 @@ def test_one_step_ahead_and_on_a_tape_the_trial_is_the_same(compose, pool, monke
         assert np.array_equal(ours.best_noise, theirs.best_noise)
 
 
-@pytest.mark.parametrize("method", ["halving", "best_of_n", "gper", "none"])
+@pytest.mark.parametrize(
+    "method", ["halving", "none", *(pytest.param(name, marks=pytest.mark.slow) for name in ("best_of_n", "gper"))]
+)
 def test_every_method_ends_with_full_images(compose, pool, monkeypatch, method):
     _, _, done = through(compose(TWO, SMALL, f"method={method}", "iterations=25", "record=[]"), pool, monkeypatch)
     for progress in done:
@@ -250,6 +252,7 @@ def test_every_method_ends_with_full_images(compose, pool, monkeypatch, method):
         assert progress.failure is None and progress.best in counted
 
 
+@pytest.mark.slow
 def test_a_trial_is_reproduced_and_a_missing_one_is_made_as_it_was(run, tmp_path, pool):
     """The third trial runs beside a copy of itself; one is taken away, as if the job had been interrupted before it."""
     words = (PROMPTS, SMALL, "batch_size=2", "lr=0.1", "iterations=12")
@@ -292,6 +295,7 @@ def test_a_trial_of_other_decoder_weights_is_not_reproduced(run, tmp_path, tiny,
         reproduce(trial, pool)
 
 
+@pytest.mark.slow
 def test_a_rehearsal_holds_both_decoders(compose):
     """The drafts keep fewer activations, and a full image is made without a graph."""
     own, small = (

@@ -59,7 +59,7 @@ def test_a_half_precision_gradient_is_the_float32_one_rounded_and_survives_where
     torch.testing.assert_close(kept.norm(), small * exact.norm(), rtol=0.05, atol=0)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_a_job_in_half_precision_moves_float32_noise(compose, dtype):
     job = compose(f"dtype={dtype}", "prompt=[a red car,a blue cup]", "lr=0.05", "batch_size=2")
     plan = make_plan(job)

@@ -25,6 +25,7 @@ from reno.store.store import Store
 from tests.running.jobs import PROMPTS, Probe, stored, without_times
 
 
+@pytest.mark.slow
 def test_a_batch_of_eight_gives_each_trial_the_trace_it_has_alone_in_any_order(compose):
     """In float64, where only an influence of one trial on another could make a difference of this size."""
     job = compose(

@@ -241,6 +241,7 @@ def test_one_two_and_three_workers_make_the_same_store(bare, tmp_path):
     assert made[0] == made[1] == made[2] and len(made[0]) == 9
 
 
+@pytest.mark.slow
 def test_workers_that_would_choose_other_batch_sizes_take_one_and_the_same(bare, tmp_path, monkeypatch):
     """Then the store is the one of a single worker with that size, bit by bit."""
     monkeypatch.setattr(sizing, "largest_that_fits", lambda plan, models, most: most)

@@ -159,6 +159,7 @@ def test_one_trial_needs_no_looking(compose, monkeypatch):
     assert choose_batch_size(plan, {}, ModelPool().load(plan, CPU)).size == 1
 
 
+@pytest.mark.slow
 def test_a_rehearsal_leaves_nothing_that_a_run_could_meet(compose):
     job = compose("prompt=a red car", "iterations=1", "record=[]")
     plan = make_plan(job)

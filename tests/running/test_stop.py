@@ -170,7 +170,7 @@ def test_a_trial_that_stopped_is_stored_as_such_and_reproduced(run, tmp_path, po
     assert len({len(trial.trace()) for trial in found.values()}) > 1
 
 
-@pytest.mark.parametrize("stop", ["patience=2", "score=1e9"])
+@pytest.mark.parametrize("stop", ["patience=2", pytest.param("score=1e9", marks=pytest.mark.slow)])
 def test_a_stop_changes_no_image_before_it(run, tmp_path, stop):
     """Two trials side by side, with and without a stop: what both have made is the same to the last bit."""
     words = ("prompt=[a red car,a blue cup]", "batch_size=2", "lr=0.5", "iterations=5")

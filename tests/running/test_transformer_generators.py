@@ -58,7 +58,9 @@ def job_of(words):
     return job_from_config(composed(RUN, read), read.conf)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "sana_sprint" else pytest.mark.slow) for name in OPTIONS]
+)
 def test_a_trial_is_run_and_reproduced_to_the_last_bit(words, tmp_path, name):
     assert main(words(name, "batch_size=2", "optimizer=sgd_nesterov", f"results={tmp_path}")) == 0
     trials = list(Store(tmp_path))

@@ -33,6 +33,7 @@ def root(whole, tmp_path):
     return shutil.copytree(whole, tmp_path / "results")
 
 
+@pytest.mark.slow
 def test_importing_the_analysis_does_not_import_torch():
     modules = "analysis.claims, analysis.figures, analysis.report.summary_run, analysis.tables, analysis.__main__"
     check = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
