@@ -28,6 +28,10 @@ T = TypeVar("T")
 
 WAITS = (0.5, 2.0, 8.0)
 """Seconds before each further try of a request that failed."""
+AWAY_SECONDS = 60.0
+"""How long a store that did not answer is taken to be away: a request is then tried once."""
+_away = [0.0]
+"""Until when."""
 SIDE_BY_SIDE = 16
 """Requests that are under way at a time."""
 CREATES = ("s3", "gs", "memory")
@@ -165,20 +169,24 @@ def file_system(kind: str) -> Any:
 
 
 def patiently(act: Callable[[], T]) -> T:
-    """What `act` returns. What fails is tried a few times more, with longer and longer waits. Raises OSError."""
-    for wait in WAITS:
+    """What `act` returns. What fails is tried a few times more, with longer and longer waits; but only once while the
+    last request failed in all its tries, less than AWAY_SECONDS ago. Raises OSError."""
+    for wait in (*(WAITS if time.monotonic() > _away[0] else ()), None):
         try:
-            return act()
+            found = act()
         except _LASTING:
             raise
         except Exception as error:
             if _is_lasting(error):
                 raise _as_os_error(error) from error
-        time.sleep(wait)
-    try:
-        return act()
-    except Exception as error:
-        raise _as_os_error(error) from error
+            if wait is None:
+                _away[0] = time.monotonic() + AWAY_SECONDS
+                raise _as_os_error(error) from error
+            time.sleep(wait)
+        else:
+            _away[0] = 0.0
+            return found
+    raise AssertionError("the last try returns or raises")
 
 
 def _is_lasting(error: Exception) -> bool:

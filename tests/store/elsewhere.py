@@ -32,6 +32,7 @@ class There:
         for name in ("find", "cat", "pipe_file", "info"):
             monkeypatch.setattr(self.fs, name, self._counted(name, getattr(self.fs, name)))
         monkeypatch.setattr("reno.store.remote.WAITS", (0.0, 0.0))
+        monkeypatch.setattr("reno.store.remote._away", [0.0])
 
     def _counted(self, name, act):
         def counted(path, *args, **named):

@@ -72,6 +72,21 @@ def test_a_request_that_fails_once_is_tried_again(there):
     assert store.copy.waiting == {} and len(there.held("trials")) == 6
 
 
+def test_a_store_that_is_away_does_not_hold_each_request_up(there):
+    remote, tried = there.machine("one").copy.remote, []
+    there.refuses = lambda key: tried.append(key) is None
+    for key in ("a", "b"):
+        with pytest.raises(OSError, match="the line is cut"):
+            remote.write(key, b"")
+    assert tried == ["a", "a", "a", "b"]
+    there.refuses = lambda key: False
+    remote.write("c", b"")
+    there.refuses = lambda key: tried.append(key) is None
+    with pytest.raises(OSError, match="the line is cut"):
+        remote.write("d", b"")
+    assert tried[4:] == ["d", "d", "d"]
+
+
 def test_the_first_of_two_trials_stays(there):
     one, two = ready(there.machine("one")), ready(there.machine("two"))
     first = one.commit(finished())
