@@ -62,13 +62,16 @@ def _simulate(arguments: list[str] | None) -> int:
     parser.add_argument("scratch", type=a_path, help="a folder for the stores, on the disk that is to be measured")
     parser.add_argument("--trials", type=_numbers, default=[1_000, 10_000], help="trials stored before")
     parser.add_argument("--workers", type=_numbers, default=[1, 8, 64])
+    parser.add_argument(
+        "--own-files", type=int, default=10_000, help="the largest store whose trials are read without an index"
+    )
     options = parser.parse_args(arguments)
     if options.scratch.exists():
         raise BadInput(f"give a new folder; {options.scratch} is there already")
     say_page("| stored | what | measured |\n| ---: | --- | ---: |")
     try:
         for count in options.trials:
-            _at(options.scratch / str(count), count, options.workers)
+            _at(options.scratch / str(count), count, options.workers, count <= options.own_files)
     finally:
         shutil.rmtree(options.scratch, ignore_errors=True)
     return 0
@@ -78,8 +81,8 @@ def _numbers(text: str) -> list[int]:
     return [int(one) for one in text.split(",")]
 
 
-def _at(root: Path, count: int, workers: list[int]) -> None:
-    """The rows for a store with so many trials."""
+def _at(root: Path, count: int, workers: list[int], own_files: bool) -> None:
+    """The rows for a store with so many trials. own_files: whether they are also read without an index."""
     warn(f"making a store of {count} trials")
     synthesise(root, MADE, seed=0)
     store = Store(root)
@@ -103,7 +106,10 @@ def _at(root: Path, count: int, workers: list[int]) -> None:
         share = 100 * (own + (number - 1) * look) / TRIAL_SECONDS
         say(f"| {count:,} | of a trial of {TRIAL_SECONDS:g} s, with {number} workers on one job | {share:.2f}% |")
     _show(count, "`reno.status`", _timed(lambda: overview(root), time.process_time), "s of CPU")
-    _show(count, "frames from the trials' own files", _timed(lambda: load_store(root), time.process_time), "s of CPU")
+    if own_files:
+        _show(
+            count, "frames from the trials' own files", _timed(lambda: load_store(root), time.process_time), "s of CPU"
+        )
     _show(count, "making the index", _timed(lambda: index_store(root), time.process_time), "s of CPU")
     _show(count, "frames from the index", _timed(lambda: load_store(root), time.process_time), "s of CPU")
 
