@@ -26,20 +26,33 @@ def cache_folder() -> Path:
 
 INTERRUPTED = 130
 """Exit status of a command that the user stopped, as a shell has it for SIGINT."""
+ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""What ends a command as Ctrl-C does: a cluster sends it before it takes a machine back."""
 _heard = False
 
 
 def end_on_interrupt() -> None:
-    """Lets Ctrl-C end the process with one line. A command calls it before its imports, which take a while, because an
-    import that is interrupted may end in any error."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where Ctrl-C is ignored, as by nohup
-        signal.signal(signal.SIGINT, _end)
+    """Lets Ctrl-C, and a signal of ENDING, end the process with one line. A command calls it before its imports, which
+    take a while, because an import that is interrupted may end in any error."""
+    for number in (signal.SIGINT, *ENDING):
+        if signal.getsignal(number) in (
+            signal.default_int_handler,
+            signal.SIG_DFL,
+        ):  # not where it is ignored, as by nohup
+            signal.signal(number, _end)
 
 
 def raise_on_interrupt() -> None:
-    """Lets Ctrl-C raise KeyboardInterrupt again, in a process that called end_on_interrupt."""
-    if signal.getsignal(signal.SIGINT) is _end:
-        signal.signal(signal.SIGINT, _raise)
+    """Lets Ctrl-C raise KeyboardInterrupt again, and a signal of ENDING too, in a process that called
+    end_on_interrupt."""
+    for number in (signal.SIGINT, *ENDING):
+        if signal.getsignal(number) is _end:
+            signal.signal(number, _raise)
+
+
+def is_of_a_command(handler: object) -> bool:
+    """Whether a signal's handler is the one of a process that called end_on_interrupt."""
+    return handler in (_end, _raise)
 
 
 def was_interrupted() -> bool:
@@ -55,4 +68,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _raise(number: int, frame: FrameType | None) -> None:
     global _heard
     _heard = True
+    if number in ENDING:  # a cluster sends several
+        for one in ENDING:
+            signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt

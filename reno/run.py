@@ -123,7 +123,7 @@ def _run_with_hydra(words: Words) -> int:
     if SweepFolder.latest is not None:
         from reno.screen.sweep import show_sweep
 
-        show_sweep(SweepFolder.latest)
+        show_sweep(SweepFolder.latest, fewest=2 if statuses else 1)
     if SweepFolder.latest is not None and left is None and not statuses:
         raise BadInput("no job of the sweep ran: its knobs give no combination, or its launcher started none")
     if left == INTERRUPTED and not statuses:

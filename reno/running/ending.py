@@ -19,6 +19,8 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from reno import is_of_a_command
+
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 """What a cluster sends to announce the end."""
 _ENGINE = "SUBMITIT_EXECUTOR"
@@ -74,5 +76,6 @@ def ends_when_told() -> Iterator[Ending]:
     try:
         yield ending
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler in before.items():  # a command that was told ends now, whatever else it is told
+            told_to_end = ending.told is not None and is_of_a_command(handler)
+            signal.signal(number, signal.SIG_IGN if told_to_end else handler)

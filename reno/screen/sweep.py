@@ -63,10 +63,11 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
-def show_sweep(folder: Path) -> None:
-    """Shows the sweep whose jobs' folders lie under `folder`, if at least two jobs have trials."""
+def show_sweep(folder: Path, fewest: int = 2) -> None:
+    """Shows the sweep whose jobs' folders lie under `folder`, if at least so many jobs have trials. fewest: 1 where a
+    launcher ran the jobs in other processes, so that nothing of them was shown here."""
     jobs = ended_jobs(folder)
-    if len(jobs) < 2:
+    if len(jobs) < fewest:
         return
     console = PatientConsole(soft_wrap=True)
     console.print()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -37,6 +39,27 @@ def test_the_first_signal_interrupts_and_later_ones_do_not(number):
             os.kill(os.getpid(), again)
     assert ending.told == number and not ending.may_queue_again
     ending.queue_again()  # nobody can
+
+
+def test_a_command_that_was_told_hears_no_further_signal_until_its_end():
+    """Each signal after the first comes after the block, as while the job's record is written."""
+    code = (
+        "import os, signal, sys, time, reno; reno.end_on_interrupt(); reno.raise_on_interrupt()\n"
+        "from reno.running.ending import ends_when_told\n"
+        "try:\n"
+        "    with ends_when_told(): os.kill(os.getpid(), signal.SIGUSR1); time.sleep(5)\n"
+        "except KeyboardInterrupt:\n"
+        "    for number in reno.ENDING: os.kill(os.getpid(), number)\n"
+        "    sys.exit(130)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 130
+
+
+@pytest.mark.parametrize("number", TOLD)
+def test_a_signal_during_the_imports_ends_a_command_with_one_line(number):
+    code = f"import os, reno; reno.end_on_interrupt(); os.kill(os.getpid(), {int(number)}); raise SystemExit(1)"
+    ended = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted before anything was done\n")
 
 
 def test_the_outer_block_hears_the_signal():
