@@ -245,9 +245,11 @@ def _asked_identity(job: JobSpec, metric: LocatedMetric, recorded: Sequence[Loca
                 f"{name} is the metric that is optimised, so method={job.settings.method} need not ask for it"
             )
         if name not in by_name:
-            names = ",".join([*by_name, name])
+            names = ",".join([*by_name, "NAME"])
             raise BadInput(
-                f"method={job.settings.method} asks the metric {name!r}, which is not loaded; add it: record=[{names}]"
+                f"method={job.settings.method} asks the metric {name!r}, which is not among those of "
+                f"record={','.join(by_name) or '[]'}; another metric is added by "
+                f"record=[{names}]"
             )
     return {"asked": {name: by_name[name].identity for name in asked}} if asked else {}
 

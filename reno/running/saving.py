@@ -154,7 +154,8 @@ class Save:
                     f"{place} cannot be used ({why_not_written(error)}); its batch goes on from image {len(past.steps)}"
                 )
                 for unusable in files[files.index(place) :]:
-                    unusable.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # a folder, or another user's: it is read no further than here
+                        unusable.unlink()
                 break
         return past
 

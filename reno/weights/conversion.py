@@ -157,7 +157,9 @@ def read_published(file: Path) -> Weights:
             "the file as it is published"
         ) from None
     except Exception as error:  # a damaged file can raise anything
-        raise BadInput(f"{file} cannot be read ({first_line(error)[:200]}); fetch it again") from None
+        raise BadInput(
+            f"{file} cannot be read as a file of weights ({first_line(error)[:200]}); give the file as it is published"
+        ) from None
     if isinstance(read, Mapping) and isinstance(read.get("state_dict"), Mapping):
         read = read["state_dict"]
     if not isinstance(read, Mapping) or not all(

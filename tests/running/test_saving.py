@@ -123,6 +123,7 @@ def test_a_damaged_file_is_left_out_with_a_warning(go, tmp_path, asked):
     data = bytearray(second.read_bytes())
     data[-5] ^= 1
     second.write_bytes(data)
+    (second.parent / "zz.safetensors").mkdir()  # somebody else's
     asked.clear()
     outcome, warned = go("killed")
     assert warned == [
