@@ -83,7 +83,9 @@ def test_words_that_the_testbed_does_not_know_are_refused(tmp_path, capsys):
     assert main(["prompt=a red zebra", *words]) == 2
     said = capsys.readouterr().err
     assert "cannot judge the prompt 'a red zebra': the testbed has no object 'zebra'" in said
-    assert said.count("a red zebra") == 1
+    assert said.count("a red zebra") == 1 and "its objects are bench, clock, " in said
+    assert said.endswith("; change the prompt, or run without a judge: evaluators=[]\n")
+    assert main(["prompt=a red zebra", "evaluators=[]", *words]) == 0
     assert main(["prompt=a red car and a blue cup and a pink star, a gold fish, a green boat, a red bowl", *words]) == 2
     assert "tokens of at most 24" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
