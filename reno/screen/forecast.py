@@ -14,7 +14,7 @@ from reno.running.fit.cards import seconds_on_a_t4
 from reno.running.forecast import Forecast, Foresight
 from reno.running.plan import BY_REFERENCE, Plan
 from reno.screen.screen import name_of, prompt_notes
-from reno.screen.words import count, duration
+from reno.screen.words import count, duration, seed_text
 from reno.spec.errors import few
 
 
@@ -84,7 +84,7 @@ def _trials(found: Forecast) -> Table:
         table.add_row(
             "?" if found.plan.to_fetch else trial.id[:12],
             visible(trial.prompt.text),
-            str(trial.seed),
+            seed_text(trial.prompt.text, trial.seed),
             "stored" if trial.id in found.finished else new,
         )
     return table

@@ -85,7 +85,8 @@ def test_words_that_the_testbed_does_not_know_are_refused(tmp_path, capsys):
     assert "cannot judge the prompt 'a red zebra': the testbed has no object 'zebra'" in said
     assert said.count("a red zebra") == 1 and "its objects are bench, clock, " in said
     assert said.endswith("; change the prompt, or run without a judge: evaluators=[]\n")
-    assert main(["prompt=a red zebra", "evaluators=[]", *words]) == 0
+    assert main(["prompt=a red zebra", "seed=3", "own_noise=true", "evaluators=[]", *words]) == 0
+    assert re.search(r"a red zebra +3 \(own\) +to do", capsys.readouterr().out)  # as the run's table has it
     assert main(["prompt=a red car and a blue cup and a pink star, a gold fish, a green boat, a red bowl", *words]) == 2
     assert "tokens of at most 24" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
