@@ -24,6 +24,7 @@ from reno.config.words import Words
 from reno.letters.output import say
 from reno.screen.quiet import quieten_libraries
 from reno.spec.errors import BadInput
+from reno.spec.trial import noise_name
 from reno.store.store import Store
 from reno.store.stored import Stored, read_trial, whole
 
@@ -61,7 +62,7 @@ def _reproduce(words: Words) -> int:
     from reno.running.reproducing import reproduce
 
     spec = stored.record.spec
-    say(f"running {stored.id[:12]} again: {spec.prompt!r}, seed {spec.seed}")
+    say(f"running {stored.id[:12]} again: {spec.prompt!r}, {noise_name(spec.prompt, spec.seed)}")
     comparison = reproduce(stored, ModelPool(), device)
     if comparison.identical:
         say(f"identical: {len(stored.trace())} iterations, both images and both noises agree to the last bit")

@@ -17,6 +17,8 @@ OF_THE_TESTBED = ("oracle", "oracle_analytic")
 """Judges of conf/evaluator that know the embedded world, and no other."""
 OF_PHOTOGRAPHS = ("blip_vqa", "detector", "detector_open")
 """Judges of conf/evaluator that know real objects."""
+OR_SAYS = "or says why it cannot judge them:"
+"""A judge may not know a prompt's words. No record says so; the command that asks it does."""
 MADE_UP = "synthetic"
 """The generator of a store whose images nobody made: no judge can see anything in them."""
 
@@ -43,19 +45,19 @@ def unasked(results: Results, slices: Sequence[Slice]) -> list[Unasked]:
         known |= {label_of(one.judge) for one in cell if one.judge}
         prompts = of_prompts(first.prompt_set, first.rows["prompt"].nunique())
         if not first.judge and models != MADE_UP:
-            said = f"No judge looked at the images of {first.models}, {prompts}. This asks one:"
+            said = f"No judge looked at the images of {first.models}, {prompts}. This asks one, {OR_SAYS}"
             found.append(Unasked(said, _command(_judges_of(models)[0], results)))
             known.add(_judges_of(models)[0])
         for one in cell:
             missed = int((one.rows["fully/best"].isna() & (one.rows["bindings"] > 0)).sum()) if one.judge else 0
             if missed and one.judge == label_of(one.judge):
                 said = f"{one.judge} has not judged {missed} of {len(one.rows)} trials of {first.models}, {prompts}."
-                found.append(Unasked(f"{said} This asks it:", _command(one.judge, results)))
+                found.append(Unasked(f"{said} This asks it, {OR_SAYS}", _command(one.judge, results)))
     for models, known in asked.items():
         others = [judge for judge in _judges_of(models) if judge not in known] if models != MADE_UP else []
         if others:
             more = f" ({', '.join(others[1:])} too)" if others[1:] else ""
-            said = f"Another judge can look at the images of {models}: {others[0]}{more}. This asks it:"
+            said = f"Another judge can look at the images of {models}: {others[0]}{more}. This asks it, {OR_SAYS}"
             found.append(Unasked(said, _command(others[0], results)))
     return found
 

@@ -9,6 +9,7 @@ from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 from reno.config.compose import chosen_by
@@ -62,6 +63,7 @@ def combinations(words: Words) -> list[Combination]:
                 "dry_run=true cannot foresee the jobs of a sweeper that chooses them as it goes; leave out "
                 "hydra/sweeper, or dry_run"
             )
+        Plugins.instance()._instantiate(whole.launcher)  # a run refuses one that is not installed, or its settings
         knobs = [f"{knob}={values}" for knob, values in (whole.sweeper.params or {}).items()] + [*words.knobs]
         overrides = OverridesParser.create(config_loader=hydra.config_loader).parse_overrides(knobs)
     (jobs,) = BasicSweeper.split_arguments(overrides, None)

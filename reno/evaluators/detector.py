@@ -40,7 +40,7 @@ from reno.evaluators import Evaluator, geneval
 from reno.evaluators.finders import Detection, Finder, ObjectNames, load_finder, read_names
 from reno.metrics.clip import ClipMetric
 from reno.prompts.geneval import COLORS as GENEVALS
-from reno.spec.errors import BadInput, did_you_mean
+from reno.spec.errors import TYPO, BadInput, did_you_mean
 from reno.spec.judgements import Judgement, Verdict
 from reno.spec.prompts import Binding, Prompt
 
@@ -142,7 +142,7 @@ class Detector(Evaluator):
             if color not in known:
                 raise BadInput(
                     f"{self.name} judges colours and does not know {color!r}"
-                    f"{did_you_mean(color, known)}; add it to the judge's colors, or use blip_vqa"
+                    f"{did_you_mean(color, known, TYPO)}; add it to the judge's colors, or use blip_vqa"
                 )
         for name in _objects(prompt):
             self.finder.check(name)

@@ -441,6 +441,10 @@ def damaged_judgements(finished: Iterable[Stored]) -> list[str]:
     return list(dict.fromkeys(damaged.sentence for stored in finished for damaged in stored.later()[1]))
 
 
+BY_REFERENCE = "on two CPU cores with CLIP, by reference_seconds in conf/models"
+"""The source of an estimate where no trial is stored."""
+
+
 def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run: int) -> tuple[float, str] | None:
     """The wall seconds that `to_run` trials will take, and the source of the estimate; None if there is none.
 
@@ -460,7 +464,4 @@ def estimate_seconds(plan: Plan, everything: Iterable[Stored | Damaged], to_run:
         return None
     if choose_device(plan.job.device).type != "cpu":
         return None
-    return (
-        to_run * plan.images * plan.job.reference_seconds,
-        "on two CPU cores with CLIP, by reference_seconds in conf/models",
-    )
+    return to_run * plan.images * plan.job.reference_seconds, BY_REFERENCE

@@ -182,11 +182,14 @@ def check_judged(evaluator: Evaluator, prompts: Sequence[Prompt]) -> None:
     if len(refused) == 1:
         ((prompt, why),) = refused
         place = f" ({prompt.where})" if prompt.where else ""
-        raise BadInput(f"the judge {evaluator.name} cannot judge the prompt {prompt.text!r}{place}: {why}")
+        raise BadInput(
+            f"the judge {evaluator.name} cannot judge the prompt {prompt.text!r}{place}: {why}; change "
+            "the prompt, or run without a judge: evaluators=[]"
+        )
     if refused:
         raise BadInput(
-            f"the judge {evaluator.name} cannot judge {len(refused)} of {len(prompts)} prompts; change them, or leave "
-            "the judge out of evaluators",
+            f"the judge {evaluator.name} cannot judge {len(refused)} of {len(prompts)} prompts; change them, or run "
+            "without a judge: evaluators=[]",
             [f"{prompt.where or repr(shortened(prompt.text))}: {why}" for prompt, why in refused],
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from reno.letters.console import PatientConsole
@@ -10,9 +12,9 @@ from reno.letters.output import say, warn
 from reno.letters.sizes import in_bytes
 from reno.running.fit.cards import seconds_on_a_t4
 from reno.running.forecast import Forecast, Foresight
-from reno.running.plan import Plan
+from reno.running.plan import BY_REFERENCE, Plan
 from reno.screen.screen import name_of, prompt_notes
-from reno.screen.words import count, duration
+from reno.screen.words import count, duration, seed_text
 from reno.spec.errors import few
 
 
@@ -60,12 +62,13 @@ class ForecastScreen:
         new = sum(len(one.new) for one in seen.forecasts)
         line = f"total: {count(jobs, 'job')}, {count(seen.trials, 'trial')}, {seen.stored} stored, {new} new"
         busy = [one for one in seen.forecasts if one.new]
-        timed = [one.seconds[0] for one in busy if one.seconds]
+        timed = [one.seconds for one in busy if one.seconds]
         sized = [one.size for one in busy if one.size is not None]
         if sized:
             line += f"; about {in_bytes(sum(sized))} of results{_of(len(sized), len(busy))}"
         if timed:
-            line += f"; about {duration(sum(timed))}{_of(len(timed), len(busy))}"
+            line += f"; about {duration(sum(seconds for seconds, _ in timed))}"
+            line += f"{_by_reference([source for _, source in timed])}{_of(len(timed), len(busy))}"
         if busy and not timed:
             line += "; it is not known yet how long a trial of these models takes"
         if refused:
@@ -81,7 +84,7 @@ def _trials(found: Forecast) -> Table:
         table.add_row(
             "?" if found.plan.to_fetch else trial.id[:12],
             visible(trial.prompt.text),
-            str(trial.seed),
+            seed_text(trial.prompt.text, trial.seed),
             "stored" if trial.id in found.finished else new,
         )
     return table
@@ -99,6 +102,14 @@ def judges_lines(plan: Plan) -> list[str]:
         f"beside the loop's weights and {seconds:.0f} s a trial on a T4, at most (predicted); evaluators=[] turns them "
         "off"
     ]
+
+
+def _by_reference(sources: Sequence[str]) -> str:
+    """What machine a sweep's time is of, where no stored trials tell it. sources: of the jobs' times."""
+    guessed = sources.count(BY_REFERENCE)
+    which = "" if guessed == len(sources) else f"{guessed} of the {len(sources)} jobs "
+    said = f" ({which}{BY_REFERENCE}; nothing is known of another device until a trial is stored)"
+    return said if guessed else ""
 
 
 def _of(known: int, all_: int) -> str:

@@ -23,11 +23,11 @@ from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import Plan
 from reno.running.progress import BatchRun
-from reno.screen.words import count, duration, number
+from reno.screen.words import count, duration, number, seed_text
 from reno.spec.addresses import named
 from reno.spec.errors import why_not_written
 from reno.spec.prompts import Prompt
-from reno.spec.trial import noise_name, typed_seed
+from reno.spec.trial import noise_name
 from reno.store.records import JudgedTrial
 from reno.store.stored import Stored
 
@@ -245,8 +245,7 @@ def _table(plan: Plan, trials: Sequence[Stored], judged: Sequence[dict[str, Judg
     for trial, said in zip(trials, judged, strict=False):
         scores, spec = trial.record.scores, trial.record.spec
         score = f"{number(scores.initial.get(metric))} -> {number(scores.best.get(metric))}"
-        typed = typed_seed(spec.prompt, spec.seed)
-        seed = str(spec.seed) if typed is None else f"{typed} (own)"
+        seed = seed_text(spec.prompt, spec.seed)
         table.add_row(visible(spec.prompt), seed, score, *(_bound(trial, said.get(judge)) for judge in judges))
     return table
 

@@ -26,9 +26,10 @@ def show_status(jobs: Sequence[JobOverview]) -> None:
 def _table(jobs: Sequence[JobOverview]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("job", overflow="fold")
-    for heading in ("stored", "running", "failed", "to do", "time left", "time spent"):
+    for heading in ("stored", "running", "failed", "to do", "time left", "device hours"):
         table.add_column(heading, justify="right", overflow="fold")
-    names = names_of([(job.record, job.record.spec.get("method", {})) for job in jobs])
+    methods = [(job.record, job.record.spec.get("method", {})) for job in jobs]
+    names = names_of(methods, [job.folder for job in jobs])
     for name, job in zip(names, jobs, strict=True):
         table.add_row(
             visible(name),
@@ -49,7 +50,7 @@ def _left(job: JobOverview) -> str:
 
 
 def _spent(hours: float, kind: str) -> str:
-    return f"{hours:.2f} {kind} h" if hours >= 0.1 else f"{hours:.1g} {kind} h"
+    return f"{hours:.2f} {kind}" if hours >= 0.1 else f"{hours:.1g} {kind}"
 
 
 def _below(jobs: Sequence[JobOverview]) -> list[str]:

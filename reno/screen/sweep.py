@@ -16,12 +16,16 @@ from rich.table import Table
 
 from reno.config.programs import as_called
 from reno.letters.console import PatientConsole
+from reno.letters.harmless import visible
+from reno.letters.lines import lines_of, width_of
 from reno.screen.contact_sheet import settings_of
 from reno.screen.words import duration, number
 from reno.spec.addresses import named
 from reno.store.records import JobRecord, JudgedTrial, read_json
 from reno.store.stored import Damaged, Stored, read_trial
 
+LONGEST_PROMPT = 40
+"""Letters of a typed prompt in a job's name."""
 QUANTILE = 1.959964
 """Of the standard normal distribution: intervals are of 95%."""
 
@@ -101,17 +105,19 @@ def ended_jobs(folder: Path) -> list[EndedJob]:
             read = (read_trial(root / "trials" / trial.id) for trial in record.trials)
             trials = tuple(trial for trial in read if not isinstance(trial, Damaged))
             if trials:
-                found.append((record, root, trials))
+                found.append((record, root, trials, f"job {path.parent.name}"))
     longest: dict[tuple[str, ...], int] = {}
-    for place, (record, _, _) in enumerate(found):
+    for place, (record, *_) in enumerate(found):
         kept = longest.setdefault(tuple(trial.id for trial in record.trials), place)
         if record.seconds > found[kept][0].seconds:
             longest[tuple(trial.id for trial in record.trials)] = place
     found = [found[place] for place in sorted(longest.values())]
-    names = names_of([(record, trials[0].record.spec.method) for record, _, trials in found])
+    names = names_of(
+        [(record, trials[0].record.spec.method) for record, _, trials, _ in found], [where for *_, where in found]
+    )
     return [
         EndedJob(name, record, root, trials, tuple(trial.judgements() for trial in trials))
-        for name, (record, root, trials) in zip(names, found, strict=True)
+        for name, (record, root, trials, _) in zip(names, found, strict=True)
     ]
 
 
@@ -120,9 +126,11 @@ def _in_order(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in path.parts]
 
 
-def names_of(jobs: Sequence[tuple[JobRecord, Mapping[str, Any]]]) -> list[str]:
+def names_of(jobs: Sequence[tuple[JobRecord, Mapping[str, Any]]], places: Sequence[str]) -> list[str]:
     """Names for jobs, each given with its method's settings. A name holds the words that differ between the jobs, and
-    of the settings those that differ between jobs of one method; its number too, where another job has these words."""
+    of the settings those that differ between jobs of one method; its place too, where another job has these words.
+
+    places: `job 3` of a sweep, or a folder of jobs/."""
     described = [list(_described(*job)) for job in jobs]
     differing = [place for place in range(4) if len({words[place] for words in described}) > 1]
     settings = [words.pop().split(" · ") for words in described]
@@ -135,15 +143,22 @@ def names_of(jobs: Sequence[tuple[JobRecord, Mapping[str, Any]]]) -> list[str]:
     for words, own, method in zip(described, settings, methods, strict=True):
         parts = [words[place] for place in differing if place < 3] + [one for one in own if one not in shared[method]]
         names.append(" · ".join(parts) or words[1])
-    return [f"{name} · job {place}" if names.count(name) > 1 else name for place, name in enumerate(names)]
+    return [f"{name} · {place}" if names.count(name) > 1 else name for name, place in zip(names, places, strict=True)]
 
 
 def _described(record: JobRecord, method: Mapping[str, Any]) -> Iterator[str]:
     """Models, metric, method and prompts, then the settings."""
     yield record.labels.models
     yield record.labels.metric
-    yield f"{record.labels.method} on {record.labels.prompts}"
+    yield f"{record.labels.method} on {record.labels.prompts or _typed(record)}"
     yield settings_of(method)
+
+
+def _typed(record: JobRecord) -> str:
+    """The first of a job's typed prompts, and how many more it has."""
+    first, *others = dict.fromkeys(trial.prompt for trial in record.trials) or [""]
+    (line,) = lines_of(visible(first), lambda text: width_of(text) <= LONGEST_PROMPT, most=1)
+    return f'"{line}"' + (f" and {len(others)} more" if others else "")
 
 
 def table_of(jobs: Sequence[EndedJob], judge: str | None) -> Table:

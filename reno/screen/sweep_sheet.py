@@ -44,7 +44,8 @@ def draw_sweep_sheet(
     for left in (GAP + place * block for place in range(blocks)):
         for column, heading in enumerate(["before", *names]):
             for line, text in enumerate(_lines(heading)):
-                sheet.write(left + column * (SIDE + GAP), 40 + 17 * line, text, INK, 13)
+                (part,) = sheet.lines(text, 13, SIDE + GAP - 4, most=1)
+                sheet.write(left + column * (SIDE + GAP), 40 + 17 * line, part, INK, 13)
     for place, noise in enumerate(shown):
         trials = [jobs[name][noise] for name in names]
         corner = GAP + place // deep * block, top + place % deep * height

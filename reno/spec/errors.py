@@ -12,6 +12,7 @@ from reno import INTERRUPTED
 __all__ = [
     "INTERRUPTED",
     "REFUSED",
+    "TYPO",
     "BadInput",
     "did_you_mean",
     "few",
@@ -68,7 +69,12 @@ def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def did_you_mean(word: object, known: Iterable[object]) -> str:
-    """`; did you mean 'X'?` for the known word closest to `word`, or an empty string if none is close."""
-    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
+TYPO = 0.7
+"""How like a known word a prompt's own must be to be a misspelt one: `bnech` is bench, but a sofa is no star."""
+
+
+def did_you_mean(word: object, known: Iterable[object], likeness: float = 0.5) -> str:
+    """`; did you mean 'X'?` for the known word closest to `word`, or an empty string if none is close. likeness: the
+    least, by difflib, 0 to 1."""
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=likeness)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,8 @@ class JobOverview:
 
     record: JobRecord
     """The latest of those that have these trials."""
+    folder: str
+    """Its own below jobs/: when it began, and its number if it is of a sweep."""
     done: int
     running: Mapping[Worker, int]
     """Trials that are claimed now, by worker."""
@@ -93,22 +95,22 @@ class StoreOverview:
 
 def overview(root: Path) -> StoreOverview:
     """The jobs of a store."""
-    jobs: dict[frozenset[str], list[JobRecord]] = {}
+    jobs: dict[frozenset[str], dict[str, JobRecord]] = {}
     records, damaged = _jobs(root)
-    for record in records:
-        jobs.setdefault(frozenset(trial.id for trial in record.trials), []).append(record)
+    for folder, record in records.items():
+        jobs.setdefault(frozenset(trial.id for trial in record.trials), {})[folder] = record
     claimed = Store(root).running()
     timed = _timed(root, frozenset().union(*jobs))
     return StoreOverview([_of(ids, records, claimed, timed) for ids, records in jobs.items()], damaged)
 
 
 def _of(
-    ids: frozenset[str], records: Sequence[JobRecord], claimed: Mapping[str, Worker], timed: Mapping[str, Timed]
+    ids: frozenset[str], records: Mapping[str, JobRecord], claimed: Mapping[str, Worker], timed: Mapping[str, Timed]
 ) -> JobOverview:
     done = ids & timed.keys()
     now = Counter(claimed[trial] for trial in (ids & claimed.keys()) - done)
     latest: dict[str, str] = {}
-    for record in records:
+    for record in records.values():
         latest |= {trial.id: trial.state for trial in record.trials if record.status is not None}
     failed = {trial for trial in ids - done - claimed.keys() if latest.get(trial) == FAILED}
     left = len(ids) - len(done) - len(failed)
@@ -116,8 +118,10 @@ def _of(
     hours: Counter[str] = Counter()
     for trial in done:
         hours[timed[trial].kind] += timed[trial].timings.seconds / 3600
+    *_, (folder, record) = records.items()
     return JobOverview(
-        record=records[-1],
+        record=record,
+        folder=folder,
         done=len(done),
         running=now,
         failed=len(failed),
@@ -127,14 +131,14 @@ def _of(
     )
 
 
-def _jobs(root: Path) -> tuple[list[JobRecord], list[str]]:
-    """The records that can be read, oldest first, and a sentence for each other: job folders are named by time, those
-    of a sweep by number."""
+def _jobs(root: Path) -> tuple[dict[str, JobRecord], list[str]]:
+    """The records that can be read, by folder below jobs/, oldest first, and a sentence for each other: job folders are
+    named by time, those of a sweep by number."""
     paths = [Path(folder, "job.json") for folder, _, files in os.walk(root / "jobs") if "job.json" in files]
-    records, damaged = [], []
+    records, damaged = {}, []
     for path in sorted(paths, key=lambda path: [(int(part) if part.isdigit() else -1, part) for part in path.parts]):
         try:
-            records.append(JobRecord.from_json(read_json(path)))
+            records[path.parent.relative_to(root / "jobs").as_posix()] = JobRecord.from_json(read_json(path))
         except (OSError, ValueError) as error:
             damaged.append(f"{path} cannot be read, and its job is left out ({first_line(error)})")
     return records, damaged

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reno.prompts.reader import read_text
-from reno.spec.errors import BadInput, did_you_mean
+from reno.spec.errors import TYPO, BadInput, did_you_mean
 from reno.spec.prompts import Binding, Prompt, with_article
 
 SIDE = 64
@@ -177,6 +177,6 @@ def bindings_of(prompt: Prompt) -> tuple[Binding, ...]:
             f"no {role} {word!r}" for role, words in unknown.items() for word in dict.fromkeys(words)
         )
         has = "; ".join(f"its {role}s are {', '.join(known[role])}" for role, words in unknown.items() if words)
-        hints = "".join(did_you_mean(word, known[role]) for role, words in unknown.items() for word in words)
+        hints = "".join(did_you_mean(word, known[role], TYPO) for role, words in unknown.items() for word in words)
         raise BadInput(f"the testbed has {lacking}; {has}{hints}")
     return bindings

@@ -104,14 +104,15 @@ class CheckpointFinder:
             note_revision(checkpoint.revision, listing, self.hub)
         except Exception as error:  # the errors of a missing network depend on the hub library's HTTP client
             snapshot = self._without_the_hub(error, checkpoint, where, parts)
-            if snapshot is None:
-                return _planned(checkpoint, None, ToFetch(checkpoint.path, None))
+            if isinstance(snapshot, ToFetch):
+                return _planned(checkpoint, None, snapshot)
         return _in_snapshot(checkpoint, snapshot, parts)
 
     def _without_the_hub(
         self, error: Exception, checkpoint: Checkpoint, where: str, parts: Sequence[str]
-    ) -> Path | None:
-        """The snapshot in the cache, where the hub gives none; None if a dry run can plan without. Raises BadInput."""
+    ) -> Path | ToFetch:
+        """The snapshot in the cache, where the hub gives none; what is to be fetched if a dry run can plan without.
+        Raises BadInput."""
         cause = None if isinstance(error, BadInput) else cause_of(error, checkpoint, self.hub)
         snapshot = whole_snapshot(checkpoint, parts, self.hub)
         if snapshot is not None:
@@ -121,8 +122,7 @@ class CheckpointFinder:
         if cause is None:
             raise error
         if not self.fetching and cause.passing:
-            self.tell(f"note: {where}: {checkpoint.path} is to be fetched, and its size is not known: {cause.what}")
-            return None
+            return ToFetch(checkpoint.path, None, cause.what)
         raise BadInput(_refusal(cause, checkpoint, where)) from None
 
 

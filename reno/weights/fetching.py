@@ -25,9 +25,11 @@ class ToFetch:
     name: str
     size: int | None
     """Bytes; None if it is not known."""
+    why: str | None = None
+    """Why the hub did not tell."""
 
     def __str__(self) -> str:
-        return f"{self.name}, {in_bytes(self.size)}"
+        return f"{self.name}, {in_bytes(self.size)}" + (f": {self.why}" if self.why else "")
 
 
 def to_fetch(listing: Listing, where: str, hub: Hub) -> ToFetch:

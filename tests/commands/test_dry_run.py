@@ -83,7 +83,10 @@ def test_words_that_the_testbed_does_not_know_are_refused(tmp_path, capsys):
     assert main(["prompt=a red zebra", *words]) == 2
     said = capsys.readouterr().err
     assert "cannot judge the prompt 'a red zebra': the testbed has no object 'zebra'" in said
-    assert said.count("a red zebra") == 1
+    assert said.count("a red zebra") == 1 and "its objects are bench, clock, " in said
+    assert said.endswith("; change the prompt, or run without a judge: evaluators=[]\n")
+    assert main(["prompt=a red zebra", "seed=3", "own_noise=true", "evaluators=[]", *words]) == 0
+    assert re.search(r"a red zebra +3 \(own\) +to do", capsys.readouterr().out)  # as the run's table has it
     assert main(["prompt=a red car and a blue cup and a pink star, a gold fish, a green boat, a red bowl", *words]) == 2
     assert "tokens of at most 24" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -125,6 +128,10 @@ def test_a_sweep_ends_with_one_total_in_which_every_trial_counts_once(dry):
     assert (status, err) == (0, "")
     assert last.startswith("total: 4 jobs, 6 trials, 0 stored, 6 new; about 3 MB of results; about ")
     assert 6 * per_trial == 3_000_000 and out.count("total:") == 1
+    assert last.endswith(
+        "on two CPU cores with CLIP, by reference_seconds in conf/models; nothing is known of another device until a "
+        "trial is stored)"
+    )
     assert "2 trials, 0 stored, 0 to do, 2 of an earlier job" in out
     assert len(out.splitlines()) == 9  # two lines a job, without its trials
 
@@ -148,6 +155,9 @@ def test_stored_trials_that_two_jobs_share_count_once(knobs, tmp_path, capsys):
     (trial,) = (tmp_path / "r" / "trials").iterdir()
     written = sum(path.stat().st_size for path in trial.iterdir() if path.name != "trial.json")
     assert last.startswith(f"total: 4 jobs, 2 trials, 1 stored, 1 new; about {in_bytes(written)} of results; about ")
+    assert "another device" not in last  # the stored trial's own time
+    assert main(["-m", *words, "prompt='a red car','a blue cup'", "metric=clip,blip", "dry_run=true"]) == 0
+    assert "(2 of the 3 jobs on two CPU cores with CLIP, by reference" in capsys.readouterr().out.splitlines()[-1]
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -37,16 +37,17 @@ def there(launcher):
 # --- What each needs
 
 
+@pytest.mark.parametrize("dry", [[], ["dry_run=true"]])
 @pytest.mark.parametrize(
     ("launcher", "package", "extra"),
     [("gpus", "joblib", "joblib"), ("slurm", "submitit", "slurm"), ("ray", "ray", "ray")],
 )
-def test_a_launcher_without_its_package_says_what_to_install(tmp_path, capsys, launcher, package, extra):
+def test_a_launcher_without_its_package_says_what_to_install(tmp_path, capsys, launcher, package, extra, dry):
     if there(package):
         pytest.skip("its package is installed")
     words = ["-m", f"hydra/launcher={launcher}", "lr=0.1,0.2", f"results={tmp_path / 'results'}"]
     more = {"gpus": ["hydra.launcher.n_jobs=2"], "ray": ["hydra.launcher.ray.remote.num_gpus=0"]}.get(launcher, [])
-    assert main([*words, *more]) == 2
+    assert main([*words, *more, *dry]) == 2
     assert capsys.readouterr().err == (
         f"error: this launcher needs the package hydra-{package}-launcher; `pip install 'reno-bench[{extra}]'` brings "
         "it\n"

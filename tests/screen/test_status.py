@@ -29,13 +29,40 @@ def test_a_line_a_job_and_a_line_a_worker(tmp_path, capsys):
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert said[:3] == [
-        "job stored running failed to do time left time spent",
+        "job stored running failed to do time left device hours",
         "lr 0.01 0 of 1 0 0 1 not known -",
         "lr 0.05 0 of 1 1 0 0 not known -",
     ]
     assert said[3].endswith(" (NVIDIA [red]H100) runs 1 trial") and len(said) == 4
     assert main([f"results={tmp_path}"]) == 0
     assert "no worker runs; the same commands go on with what is to do" in capsys.readouterr().out
+
+
+def test_typed_prompts_are_shown_and_jobs_with_the_same_words_are_named_by_their_folders(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    made = golden("job")
+    labels = {**made["labels"], "prompts": None}
+
+    def write(folder, seed, *prompts):
+        (tmp_path / "jobs" / folder).mkdir(parents=True)
+        trials = [{**made["trials"][0], "id": record(seed=seed).id, "prompt": prompt} for prompt in prompts]
+        values = {**made, "labels": labels, "trials": trials}
+        (tmp_path / "jobs" / folder / "job.json").write_text(json.dumps(values))
+
+    write("2026-11-28_10-00-00-000000", 1, "a green boat")
+    write("2026-11-28_11-00-00-000000", 2, "a green boat")
+    write("2026-11-28_12-00-00-000000/3", 3, "a green boat")
+    write("2026-11-28_13-00-00-000000", 4, "a boat\x1b[31m", "a red car")
+    write("2026-11-28_14-00-00-000000", 5, "a green boat and a red car and a blue cup")
+    assert main([f"results={tmp_path}"]) == 0
+    names = [line.partition("  ")[0] for line in capsys.readouterr().out.splitlines()[1:6]]
+    assert names == [
+        'reno on "a green boat" · 2026-11-28_10-00-00-000000',
+        'reno on "a green boat" · 2026-11-28_11-00-00-000000',
+        'reno on "a green boat" · 2026-11-28_12-00-00-000000/3',
+        'reno on "a boat\\x1b[31m" and 1 more',
+        'reno on "a green boat and a red car and a blue …"',
+    ]
 
 
 @pytest.mark.parametrize(("make", "said"), [(False, "there is no folder"), (True, "holds no job")])

@@ -102,10 +102,22 @@ def test_jobs_that_differ_in_a_methods_options_or_in_nothing_that_is_named_have_
             trial = job.trials[0]
             spec = replace(trial.record.spec, method=jobs[0].trials[0].record.spec.method | values)
             pairs.append((job.record, spec.method))
-        return names_of(pairs)
+        return names_of(pairs, ["job 0", "job 7"])
 
     assert named(a={"options": {"start": 10}}, b={"options": {"start": 20}}) == ["start 10", "start 20"]
-    assert named(a={}, b={}) == ["clip · job 0", "clip · job 1"]
+    assert named(a={}, b={}) == ["clip · job 0", "clip · job 7"]
+
+
+def test_jobs_that_only_their_numbers_tell_apart_have_the_sweeps_numbers(swept, tmp_path):
+    folder, results, _ = swept
+    (tmp_path / "trials").symlink_to(results / "trials")
+    job = json.loads((folder / "2" / "job.json").read_text())
+    for number, trial in zip(("4", "10"), job["trials"], strict=True):
+        (tmp_path / "jobs" / "sweep" / number).mkdir(parents=True)
+        values = {name: value for name, value in job.items() if name != "sha256"}
+        values |= {"trials": [trial], "labels": {**job["labels"], "prompts": "mine"}}
+        (tmp_path / "jobs" / "sweep" / number / "job.json").write_text(json.dumps(values))
+    assert [job.name for job in ended_jobs(tmp_path / "jobs" / "sweep")] == ["blip · job 4", "blip · job 10"]
 
 
 def test_the_sheet_has_the_rows_that_all_jobs_share(swept, tmp_path):
@@ -144,6 +156,6 @@ def test_the_settings_that_all_jobs_of_a_method_share_are_not_in_their_names(swe
         return replace(job.record, labels=replace(job.record.labels, method=method)), {"name": method, **settings}
 
     pairs = [of("walk", iterations=5, options={"width": width}) for width in (0.1, 0.2)] + [of("none", iterations=0)]
-    walk, wider, none = names_of(pairs)
+    walk, wider, none = names_of(pairs, ["job 0", "job 1", "job 2"])
     assert (walk.endswith(" · width 0.1"), wider.endswith(" · width 0.2")) == (True, True)
     assert none.startswith("none on ") and " · " not in none

@@ -130,6 +130,9 @@ def test_the_reports_prompts_are_of_this_world():
 def test_an_unknown_word_is_named_with_the_known_ones():
     with pytest.raises(BadInput, match=r"no object 'clok'.*did you mean 'clock'"):
         bindings_of(Prompt("a gold clok and a red car"))
+    with pytest.raises(BadInput, match=r"no object 'sofa'") as another:
+        bindings_of(Prompt("a green cat and a red sofa"))
+    assert "did you mean" not in str(another.value)  # neither a car nor a star is meant
     with pytest.raises(BadInput, match=r"no colour 'teal'.*gold"):
         bindings_of(Prompt("a teal car"))
     with pytest.raises(BadInput) as caught:

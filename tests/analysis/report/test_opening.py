@@ -141,7 +141,10 @@ def test_without_a_judge_the_score_is_shown_and_the_command_that_asks_one():
     results = tidy(records)
     none, others = unasked(results, slices(results))
     assert none.command == f"python -m reno.evaluate evaluators=blip_vqa results={results.root}"
-    assert none.sentence == "No judge looked at the images of sd_turbo, 5 prompts of pairs_test. This asks one:"
+    assert none.sentence == (
+        "No judge looked at the images of sd_turbo, 5 prompts of pairs_test. This asks one, or says why it cannot "
+        "judge them:"
+    )
     assert others.sentence.startswith("Another judge can look at the images of sd_turbo: detector (detector_open too).")
 
 
@@ -152,7 +155,10 @@ def test_a_judge_that_missed_trials_is_named_with_its_command():
     missed = [make_record("more", models="testbed", judges=(("oracle_analytic", "none"),))]
     results = tidy([*records, *missed])
     (one,) = unasked(results, slices(results))
-    assert one.sentence == "oracle has not judged 1 of 11 trials of testbed, 6 prompts of pairs_test. This asks it:"
+    assert one.sentence == (
+        "oracle has not judged 1 of 11 trials of testbed, 6 prompts of pairs_test. This asks it, or says why it "
+        "cannot judge them:"
+    )
     assert one.command.startswith("python -m reno.evaluate evaluators=oracle results=")
 
 
