@@ -20,6 +20,7 @@ import json
 import os
 import re
 import time
+import uuid
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -317,6 +318,16 @@ class Copy:
             self.remote.copy(key, f"damaged/trials/{name}/{key.rpartition('/')[2]}")
             self.remote.remove([key])
         self.lacking.pop(trial, None)
+
+    def set_judgement_aside(self, key: str) -> None:
+        """Moves a judgement to damaged/ there, if it is the one that is here: another one was written meanwhile, and
+        stays. On the hub the next commit writes over it, and the history keeps it. Raises OSError."""
+        if not self.remote.creates:
+            return
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            if self.remote.read([key]).get(key) == (self.root / key).read_bytes():
+                self.remote.copy(key, f"damaged/{key}-{uuid.uuid4().hex[:8]}")
+                self.remote.remove([key])
 
 
 _copies: dict[Path, Copy] = {}

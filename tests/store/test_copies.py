@@ -32,6 +32,15 @@ def record_of(trial: str) -> str:
     return f"trials/{trial}/trial.json"
 
 
+def judgement_of(trial: Stored) -> JudgementRecord:
+    said = JudgementRecord.from_json(golden("judgement"))
+    return msgspec.structs.replace(said, trial=trial.id, images=trial.image_digests(), judged="2026-01-01")
+
+
+def cut_off(*_):
+    raise OSError("the line is cut")
+
+
 # --- Sending ----------------------------------------------------------------------------------------------------------
 
 
@@ -245,9 +254,7 @@ def test_a_missing_package_is_named_with_what_brings_it(there, monkeypatch):
 def test_a_later_judgement_is_sent_and_the_first_one_stays(there):
     one, two = ready(there.machine("one")), ready(there.machine("two"))
     trial = one.commit(finished())
-    said = msgspec.structs.replace(
-        JudgementRecord.from_json(golden("judgement")), trial=trial.id, images=trial.image_digests()
-    )
+    said = judgement_of(trial)
     two.catch_up()
     for store, when in ((one, "2026-01-01"), (two, "2026-01-02")):
         store.add_judgement(msgspec.structs.replace(said, judged=when))
@@ -256,6 +263,47 @@ def test_a_later_judgement_is_sent_and_the_first_one_stays(there):
     assert json.loads(there.fs.cat_file(f"study/{key}"))["judged"] == "2026-01-01"
     two.catch_up()
     assert two.find(trial.id).later()[0][0].judged == "2026-01-01"
+
+
+def test_a_judgement_that_is_damaged_there_is_moved_there_and_another_takes_its_place(there, monkeypatch):
+    one, two = ready(there.machine("one")), ready(there.machine("two"))
+    trial = one.commit(finished())
+    said = judgement_of(trial)
+    one.add_judgement(said)
+    assert one.send() == []
+    (key,) = there.held("judgements")
+    damaged = there.fs.cat_file(f"study/{key}").replace(b"2026", b"2027")
+    there.fs.pipe_file(f"study/{key}", damaged)
+    two.catch_up()
+    again = msgspec.structs.replace(said, judged="2026-01-02")
+    with monkeypatch.context() as broken:
+        broken.setattr(two.copy.remote, "copy", cut_off)
+        for _ in range(2):  # a batch that fails is judged again, trial by trial
+            with pytest.raises(BadInput, match=rf"{key} is damaged and cannot be moved .*the line is cut"):
+                two.add_judgement(again)
+    two.add_judgement(again)
+    assert two.send() == []
+    assert [there.fs.cat_file(f"study/{moved}") for moved in there.held("damaged")] == [damaged]
+    assert there.held("damaged")[0].startswith(f"damaged/{key}-")
+    one.catch_up()
+    assert one.find(trial.id).later() == two.find(trial.id).later() == ([again], [])
+
+
+def test_a_judgement_that_another_machine_has_mended_stays(there):
+    one, two = ready(there.machine("one")), ready(there.machine("two"))
+    trial = one.commit(finished())
+    said = judgement_of(trial)
+    one.add_judgement(said)
+    assert one.send() == []
+    (key,) = there.held("judgements")
+    there.fs.pipe_file(f"study/{key}", b"{")
+    for store in (one, two):
+        store.catch_up()
+    for store, when in ((one, "2026-01-02"), (two, "2026-01-03")):
+        store.add_judgement(msgspec.structs.replace(said, judged=when))
+        assert store.send() == []
+    assert json.loads(there.fs.cat_file(f"study/{key}"))["judged"] == "2026-01-02"
+    assert len(there.held("damaged")) == 1
 
 
 def test_the_record_of_a_job_that_ended_is_not_lost_to_the_one_of_its_beginning(there):
