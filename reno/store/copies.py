@@ -16,6 +16,7 @@ that is only eventually consistent; then a trial that is there counts as missing
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -68,11 +69,12 @@ class Copy:
         trials: None for all. files: those of FILES that are fetched as well. jobs: whether the records of jobs are too;
         with all of FILES, also the other files of jobs. Raises OSError."""
         began = time.time()
-        there = self._list_trials()
+        there, unlike = self._list_trials()
         self._compare_trials(there, began)
         wanted = list(there) if trials is None else [trial for trial in trials if trial in there]
         records = [(f"trials/{trial}/{RECORD}", there[trial]) for trial in wanted]
         self._fetch([one for one in records if not self._is_here(*one)])
+        self._send_again(there, unlike)
         beside = [f"trials/{trial}/{name}" for trial in wanted for name in files if not self._lacks(trial, name)]
         self._fetch([(key, None) for key in beside if not os.path.exists(self.root / key)])
         asked = None if trials is None else set(trials)
@@ -83,22 +85,52 @@ class Copy:
             everything = set(files) >= set(FILES)
             self._catch_up_with("jobs", lambda key: everything or key.endswith("/job.json"))
 
-    def _list_trials(self) -> dict[str, Entry]:
-        """The records of the trials that are there; notes which of these lack files."""
+    def _list_trials(self) -> tuple[dict[str, Entry], list[tuple[str, str]]]:
+        """The records of the trials that are there; notes which of these lack files. And the trials and names of files
+        that are missing there or have another size than here."""
         records: dict[str, Entry] = {}
         found: dict[str, int] = {}
+        unlike: list[tuple[str, str]] = []
         for key, entry in self.remote.each("trials", HEX):
             trial, _, name = key.removeprefix("trials/").partition("/")
             if name in _BITS and _ID.fullmatch(trial):
                 found[trial] = found.get(trial, 0) | _BITS[name]
                 if name == RECORD:
                     records[trial] = entry
+                elif self._has_other_size(key, entry.size):
+                    unlike.append((trial, name))
         self.lacking = {
             trial: frozenset(name for name, bit in _BITS.items() if not found[trial] & bit)
             for trial in records
             if found[trial] != _WHOLE
         }
-        return records
+        return records, unlike + [(trial, name) for trial, names in self.lacking.items() for name in names]
+
+    def _has_other_size(self, key: str, size: int) -> bool:
+        try:
+            return os.stat(f"{self.root}/{key}").st_size != size
+        except OSError:
+            return False
+
+    def _send_again(self, there: dict[str, Entry], unlike: Iterable[tuple[str, str]]) -> None:
+        """Notes that files of trials are to be sent again: those that are here as the record, which is there too, says.
+        Tells how many."""
+        before = len(self.waiting)
+        for trial, name in unlike:
+            record = f"trials/{trial}/{RECORD}"
+            if trial in there and self._is_here(record, there[trial]) and self._is_as_recorded(trial, name):
+                self.waiting.setdefault(f"trials/{trial}/{name}", "it is missing or damaged there")
+        if found := len(self.waiting) - before:
+            what = f"{found} files of trials are missing there or have a wrong size"
+            warn(f"warning: {self.remote.address}: {what}; this machine has them, and reno.run sends them again")
+
+    def _is_as_recorded(self, trial: str, name: str) -> bool:
+        folder = self.root / "trials" / trial
+        try:
+            recorded = json.loads((folder / RECORD).read_bytes())["files"][name]["sha256"]
+            return hashlib.sha256((folder / name).read_bytes()).hexdigest() == recorded
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def _compare_trials(self, there: Collection[str], began: float) -> None:
         """Notes whole trials that are only here. Removes the records of trials that are no longer there."""
@@ -208,7 +240,7 @@ class Copy:
                 self._send_together()
             return
         try:
-            if key.startswith("trials/"):
+            if _is_record(key):
                 self.send_trial(key.split("/")[1])
             else:
                 self._send_file(key)
@@ -249,7 +281,7 @@ class Copy:
         """A sentence if something waits to be sent."""
         if not self.waiting:
             return []
-        trials = sum(key.startswith("trials/") for key in self.waiting)
+        trials = sum(map(_is_record, self.waiting))
         what = f"{trials} trials" if trials == len(self.waiting) else f"{len(self.waiting)} files"
         why = f"{what} could not be sent to {self.remote.address} ({next(iter(self.waiting.values()))})"
         return [f"{why}: they are kept in {self.root}, and the same command sends them later"]
@@ -289,6 +321,10 @@ class Copy:
 
     def _send_file(self, key: str) -> None:
         data = (self.root / key).read_bytes()
+        if key.startswith("trials/"):
+            record = f"{key.rpartition('/')[0]}/{RECORD}"
+            if self.remote.read([record]).get(record) != (self.root / record).read_bytes():
+                return  # the trial was removed or made again meanwhile
         if key.startswith("judgements/") and self.remote.creates:
             if not self.remote.create(key, data):
                 return  # the first judgement stays
@@ -379,7 +415,12 @@ def _is_plain(key: str) -> bool:
 def _files_of(key: str) -> list[str]:
     """The keys of a trial's files, from that of its record; of another file, its own."""
     folder, _, name = key.rpartition("/")
-    return [f"{folder}/{one}" for one in (*FILES, name)] if key.startswith("trials/") else [key]
+    return [f"{folder}/{one}" for one in (*FILES, name)] if _is_record(key) else [key]
+
+
+def _is_record(key: str) -> bool:
+    """Whether a key is that of a trial's record, which stands for the whole trial."""
+    return key.startswith("trials/") and key.endswith(RECORD)
 
 
 def _folders(folder: Path) -> list[Path]:

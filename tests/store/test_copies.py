@@ -202,6 +202,41 @@ def test_a_file_that_is_missing_there_is_damage_and_is_moved_there(there):
     assert isinstance(two.commit(finished()), Stored) and len(there.held("trials")) == 6
 
 
+@pytest.mark.parametrize("damage", [None, b"cut"])
+def test_a_machine_that_has_a_file_sends_it_again_if_it_is_missing_or_cut_there(there, damage, capsys):
+    one = ready(there.machine("one"))
+    trial = one.commit(finished())
+    whole = there.fs.cat(there.fs.find("study"))
+    key = f"trials/{trial.id}/best.png"
+    there.fs.rm_file(f"/study/{key}")
+    if damage:
+        there.fs.pipe_file(f"study/{key}", damage)
+    one.catch_up()
+    assert "1 files of trials are missing there or have a wrong size" in capsys.readouterr().err
+    one.catch_up()
+    assert list(one.copy.waiting) == [key] and capsys.readouterr().err == ""  # it is told once
+    assert one.send() == [] and there.fs.cat(there.fs.find("study")) == whole
+    one.catch_up()
+    assert one.copy.waiting == {} and one.copy.lacking == {}
+
+
+def test_a_file_that_is_damaged_here_is_not_sent(there):
+    one = ready(there.machine("one"))
+    trial = one.commit(finished())
+    (trial.folder / "best.png").write_bytes(b"cut")
+    one.catch_up()
+    assert one.copy.waiting == {}
+
+
+def test_no_file_is_sent_into_a_trial_that_was_made_again_meanwhile(there):
+    one = ready(there.machine("one"))
+    trial = one.commit(finished())
+    there.fs.rm_file(f"/study/trials/{trial.id}/best.png")
+    one.catch_up()
+    there.fs.pipe_file(f"study/{record_of(trial.id)}", b"another")
+    assert one.send() == [] and f"trials/{trial.id}/best.png" not in there.held()
+
+
 def test_a_file_that_changed_there_is_not_taken_for_the_one_that_was_written(there):
     trial = ready(there.machine("one")).commit(finished())
     there.fs.pipe_file(f"study/trials/{trial.id}/best.png", b"another")
