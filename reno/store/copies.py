@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from reno.letters.output import warn
-from reno.spec.addresses import address_of
+from reno.spec.addresses import LONGEST_NAME, address_of
 from reno.spec.errors import why_not_written
 from reno.store.files import FILES
 from reno.store.remote import SIDE_BY_SIDE, Entry, Remote
@@ -60,6 +60,8 @@ class Copy:
         """Why the last thing that was to be sent was not; empty if it was."""
         self._sent = time.monotonic()
         """When the last commit to the hub was made."""
+        self._told: set[str] = set()
+        """Folders of which was told that they hold objects that cannot be files."""
 
     # --- From there to here -------------------------------------------------------------------------------------------
 
@@ -147,7 +149,12 @@ class Copy:
 
     def _catch_up_with(self, folder: str, wanted) -> None:
         """Fetches records below a folder, and notes those that are only here."""
-        there = {key: entry for key, entry in self.remote.each(folder) if wanted(key) and _is_plain(key)}
+        found = {key: entry for key, entry in self.remote.each(folder) if wanted(key)}
+        there = {key: entry for key, entry in found.items() if _is_plain(key)}
+        if (strange := len(found) - len(there)) and folder not in self._told:
+            self._told.add(folder)
+            what = f"{strange} objects in {folder}/ have names that no file can have"
+            warn(f"warning: {self.remote.address}: {what}, and are left out")
         self._fetch([one for one in there.items() if not self._is_here(*one) and not self._is_last(one[0])])
         for place in (self.root / folder).rglob("*.json"):
             key = place.relative_to(self.root).as_posix()
@@ -205,7 +212,7 @@ class Copy:
         if place.name == RECORD and place.exists() and place.read_bytes() != data:
             for name in FILES:  # those of the record that was here before
                 (place.parent / name).unlink(missing_ok=True)
-        part = place.with_name(f".{place.name}~{own_name()}{PART}")
+        part = place.with_name(f".~{own_name()}{PART}")  # without the file's name, which may be as long as can be
         try:
             part.write_bytes(data)
             if entry is not None and entry.written is not None:
@@ -409,7 +416,9 @@ def _chunks(wanted: list[tuple[str, Entry | None]]) -> Iterator[list[tuple[str, 
 
 def _is_plain(key: str) -> bool:
     """Whether a key is the path of a file below the store: others may have written there, and a key may be any text."""
-    return "\0" not in key and set(key.split("/")).isdisjoint({"", ".", ".."})
+    parts = key.split("/")
+    fits = all(len(os.fsencode(part)) <= LONGEST_NAME for part in parts)
+    return fits and "\0" not in key and set(parts).isdisjoint({"", ".", ".."})
 
 
 def _files_of(key: str) -> list[str]:

@@ -264,6 +264,21 @@ def test_no_key_leads_out_of_the_copy(there, tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_an_object_whose_name_no_file_can_have_is_left_out_and_told(there, capsys):
+    for name in ("n" * 255, "ö" * 127, "n" * 256, "ö" * 128):
+        there.fs.pipe_file(f"study/judgements/{name}/x.json", b"{}")
+        there.fs.pipe_file(f"study/jobs/1/{name}", b"{}")
+    store = there.machine("one")
+    store.catch_up(files=FILES)
+    store.catch_up(files=FILES)
+    assert {len(place.name) for place in store.root.glob("judgements/*")} == {255, 127}
+    assert {len(place.name) for place in store.root.glob("jobs/1/*")} == {255, 127}
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: memory://study: 2 objects in {folder}/ have names that no file can have, and are left out"
+        for folder in ("judgements", "jobs")
+    ]
+
+
 def test_a_store_that_cannot_be_reached_is_one_sentence(there, monkeypatch):
     store = there.machine("one")
     monkeypatch.setattr(store.copy.remote.fs, "find", lambda *_, **__: 1 / 0)
