@@ -80,8 +80,13 @@ class Store:
         """None for a store on a disk."""
 
     def prepare(self) -> None:
-        """Makes the folders and removes what dead processes were writing. Raises BadInput if the folders cannot be
-        written."""
+        """Makes the folders and removes what dead processes were writing. Raises BadInput if the folders, or the store
+        elsewhere, cannot be written."""
+        if self.copy is not None:
+            try:
+                self.copy.check()
+            except OSError as error:
+                raise BadInput(f"results={self.name} cannot be written ({why_not_written(error)})") from None
         try:
             for folder in (self.trials, self.staging):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -93,11 +98,6 @@ class Store:
             raise BadInput(
                 f"results={self.root} cannot be written ({error.strerror}); give another folder: results=DIR"
             ) from None
-        if self.copy is not None:
-            try:
-                self.copy.check()
-            except OSError as error:
-                raise BadInput(f"results={self.name} cannot be written ({why_not_written(error)})") from None
         clear(self.staging, now)
         if self.root not in _cleared:  # a sweep of a thousand jobs need not walk a thousand folders each time
             _cleared.add(self.root)

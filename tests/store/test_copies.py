@@ -127,8 +127,10 @@ def test_two_that_are_sent_at_once_end_as_one_whole_trial(there):
 
 def test_nothing_is_written_where_nothing_can_be(there):
     there.refuses = lambda key: True
+    store = there.machine("one")
     with pytest.raises(BadInput, match=r"results=memory://study cannot be written .*the line is cut"):
-        there.machine("one").prepare()
+        store.prepare()
+    assert not store.root.exists()
 
 
 # --- Fetching ---------------------------------------------------------------------------------------------------------
@@ -285,6 +287,18 @@ def test_a_store_that_cannot_be_reached_is_one_sentence(there, monkeypatch):
     with pytest.raises(
         BadInput, match=r"results=memory://study cannot be read \(ZeroDivisionError: division by zero\)"
     ):
+        store.catch_up()
+
+
+def test_a_bucket_that_is_not_there_is_no_empty_store(there, monkeypatch):
+    def missing(*_, **__):
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    store = there.machine("one")
+    monkeypatch.setattr(there.fs, "find", missing)
+    store.catch_up()  # of other kinds, a folder that is not there is the same answer
+    store.copy.remote.kind = "s3"
+    with pytest.raises(BadInput, match=r"cannot be read \(The specified bucket does not exist\)"):
         store.catch_up()
 
 
