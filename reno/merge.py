@@ -19,7 +19,7 @@ from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
 from reno.letters.output import say, warn
-from reno.spec.addresses import address_of
+from reno.spec.addresses import address_of, named
 from reno.spec.errors import BadInput, few, why_not_written
 
 PAGE = Page(
@@ -65,7 +65,7 @@ def _merge(words: Words) -> int:
             Store(source).catch_up(files=FILES)
             merge(source, store, merged)
     except OSError as error:
-        why = f"{target} does not get all of {source} ({why_not_written(error)})"
+        why = f"{store.name} does not get all of {named(source)} ({why_not_written(error)})"
         raise BadInput(f"{why}; the same command goes on when that is mended") from error
     store.catch_up()  # what was added waits to be sent
     unsent = store.send()
@@ -93,9 +93,13 @@ def _asked(stores: object, results: object) -> tuple[list[Path], Path]:
         if address_of(source) is None and not is_store(source):
             raise BadInput(f"{source} is no store: it has no folder trials; give a folder that reno.run wrote to")
         if source == target or (target.exists() and source.exists() and source.samefile(target)):
-            raise BadInput(f"{source} is the folder of results=; leave it out of the stores: it keeps what it holds")
+            raise BadInput(
+                f"{named(source)} is the store of results=; leave it out of the stores: it keeps what it holds"
+            )
         if source.resolve() in target.resolve().parents:
-            raise BadInput(f"results={target} lies in the store {source}; give a folder outside the stores")
+            raise BadInput(
+                f"results={named(target)} lies in the store {named(source)}; give a folder outside the stores"
+            )
     return sources, target
 
 

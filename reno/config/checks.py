@@ -107,7 +107,7 @@ def folder(knob: str, value: object) -> Path:
     if not isinstance(value, str) or not value.strip():
         raise BadInput(f"{knob} must be a folder, not {value!r}; for example {knob}={knob}")
     if is_address(value):
-        raise BadInput(f"{knob} must be a folder of this machine, not {value.partition('://')[0]}://...")
+        raise BadInput(f"{knob} must be a folder of this machine, not {value.partition(':')[0]}://...")
     return at_home(knob, value)
 
 

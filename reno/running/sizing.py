@@ -65,8 +65,8 @@ def choose_batch_size(
     """
     if plan.job.batch_size is not None:
         return Cut(size=plan.job.batch_size, reason="as asked", automatic=False)
-    if (known := settled(plan.job.results, _job_key(plan))) and (cut := _as_settled(known)):
-        return cut
+    if known := settled(plan.job.results, _job_key(plan), _as_settled):
+        return _as_settled(known)
     surroundings = environment(models.generator.device)
     before = _chosen_before(plan, finished, surroundings.device)
     if before is not None:
@@ -91,8 +91,8 @@ def settle_batch_size(plan: Plan, chosen: Cut) -> Cut:
     if not chosen.automatic:
         return chosen
     values = {"batch_size": chosen.size, "reason": chosen.reason, "trials": len(plan.trials)}
-    found = settle(plan.job.results, _job_key(plan), values)
-    return chosen if found == values else _as_settled(found) or chosen
+    found = settle(plan.job.results, _job_key(plan), values, _as_settled)
+    return chosen if found == values else _as_settled(found)
 
 
 def _job_key(plan: Plan) -> str:

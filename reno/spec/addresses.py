@@ -22,11 +22,13 @@ COPIES = "RENO_STORES"
 """The environment variable with the folder of the copies."""
 LONGEST_NAME = 255
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.S)
+_SLIPS = re.compile(r"(s3|gs|gcs|hf):/?(?!/)(.*)", re.S | re.I)
+"""An address of a known kind with a slash or two left out."""
 
 
 def is_address(text: object) -> bool:
     """Whether a text is meant as an address, and not as a folder."""
-    return isinstance(text, str) and _ADDRESS.match(text) is not None
+    return isinstance(text, str) and (_ADDRESS.match(text) or _SLIPS.match(text)) is not None
 
 
 def copies() -> Path:
@@ -38,20 +40,23 @@ def copies() -> Path:
 def copy_folder(knob: str, address: str) -> Path:
     """The folder for the copy of a store. Raises BadInput for an address of an unknown kind, and for one that holds a
     key or a password, which the sentence does not repeat."""
-    kind, path = _ADDRESS.fullmatch(address).groups()
+    slip = _SLIPS.fullmatch(address)
+    kind, path = (slip or _ADDRESS.fullmatch(address)).groups()
     kind = {"gcs": "gs"}.get(kind.lower(), kind.lower())
     if kind not in KINDS:
         known = [f"{one}://" for one in KINDS if one != "memory"]
         raise BadInput(f"{knob}: a store at {kind}:// is not known; use a folder, or {', '.join(known)}"
                        f"{did_you_mean(f'{kind}://', known)}")  # fmt: skip
     parts = path.rstrip("/").split("/")
-    if "@" in parts[0] or re.search(r"[?#]", path):
+    if "@" in parts[0] or re.search(r"[?#]|:[^/]*@", path):
         raise BadInput(
             f"{knob}={kind}://... holds a key, a password or options; leave them out: credentials come from the "
             "environment alone (docs/many_machines.md names the variables)"
         )
     if not all(parts) or not set(parts).isdisjoint({".", ".."}) or not path.isprintable():
         raise BadInput(f"{knob}={kind}://... is not an address; write {kind}://{_FORMS[kind]}")
+    if slip:
+        raise BadInput(f"{knob}={address} is not an address, which has two slashes; write {kind}://{path}")
     if kind == "hf" and (parts[0] != "datasets" or len(parts) < 3):
         raise BadInput(f"{knob}={address} is not a data set of the hub; write hf://{_FORMS['hf']}")
     name = "+".join([kind, *(quote(part, safe=" =,@") for part in parts)])

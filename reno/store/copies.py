@@ -16,16 +16,18 @@ that is only eventually consistent; then a trial that is there counts as missing
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
 import time
+import uuid
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from reno.letters.output import warn
-from reno.spec.addresses import address_of
+from reno.spec.addresses import LONGEST_NAME, address_of
 from reno.spec.errors import why_not_written
 from reno.store.files import FILES
 from reno.store.remote import SIDE_BY_SIDE, Entry, Remote
@@ -58,6 +60,8 @@ class Copy:
         """Why the last thing that was to be sent was not; empty if it was."""
         self._sent = time.monotonic()
         """When the last commit to the hub was made."""
+        self._told: set[str] = set()
+        """Folders of which was told that they hold objects that cannot be files."""
 
     # --- From there to here -------------------------------------------------------------------------------------------
 
@@ -67,11 +71,12 @@ class Copy:
         trials: None for all. files: those of FILES that are fetched as well. jobs: whether the records of jobs are too;
         with all of FILES, also the other files of jobs. Raises OSError."""
         began = time.time()
-        there = self._list_trials()
+        there, unlike = self._list_trials()
         self._compare_trials(there, began)
         wanted = list(there) if trials is None else [trial for trial in trials if trial in there]
         records = [(f"trials/{trial}/{RECORD}", there[trial]) for trial in wanted]
         self._fetch([one for one in records if not self._is_here(*one)])
+        self._send_again(there, unlike)
         beside = [f"trials/{trial}/{name}" for trial in wanted for name in files if not self._lacks(trial, name)]
         self._fetch([(key, None) for key in beside if not os.path.exists(self.root / key)])
         asked = None if trials is None else set(trials)
@@ -82,22 +87,52 @@ class Copy:
             everything = set(files) >= set(FILES)
             self._catch_up_with("jobs", lambda key: everything or key.endswith("/job.json"))
 
-    def _list_trials(self) -> dict[str, Entry]:
-        """The records of the trials that are there; notes which of these lack files."""
+    def _list_trials(self) -> tuple[dict[str, Entry], list[tuple[str, str]]]:
+        """The records of the trials that are there; notes which of these lack files. And the trials and names of files
+        that are missing there or have another size than here."""
         records: dict[str, Entry] = {}
         found: dict[str, int] = {}
+        unlike: list[tuple[str, str]] = []
         for key, entry in self.remote.each("trials", HEX):
             trial, _, name = key.removeprefix("trials/").partition("/")
             if name in _BITS and _ID.fullmatch(trial):
                 found[trial] = found.get(trial, 0) | _BITS[name]
                 if name == RECORD:
                     records[trial] = entry
+                elif self._has_other_size(key, entry.size):
+                    unlike.append((trial, name))
         self.lacking = {
             trial: frozenset(name for name, bit in _BITS.items() if not found[trial] & bit)
             for trial in records
             if found[trial] != _WHOLE
         }
-        return records
+        return records, unlike + [(trial, name) for trial, names in self.lacking.items() for name in names]
+
+    def _has_other_size(self, key: str, size: int) -> bool:
+        try:
+            return os.stat(f"{self.root}/{key}").st_size != size
+        except OSError:
+            return False
+
+    def _send_again(self, there: dict[str, Entry], unlike: Iterable[tuple[str, str]]) -> None:
+        """Notes that files of trials are to be sent again: those that are here as the record, which is there too, says.
+        Tells how many."""
+        before = len(self.waiting)
+        for trial, name in unlike:
+            record = f"trials/{trial}/{RECORD}"
+            if trial in there and self._is_here(record, there[trial]) and self._is_as_recorded(trial, name):
+                self.waiting.setdefault(f"trials/{trial}/{name}", "it is missing or damaged there")
+        if found := len(self.waiting) - before:
+            what = f"{found} files of trials are missing there or have a wrong size"
+            warn(f"warning: {self.remote.address}: {what}; this machine has them, and reno.run sends them again")
+
+    def _is_as_recorded(self, trial: str, name: str) -> bool:
+        folder = self.root / "trials" / trial
+        try:
+            recorded = json.loads((folder / RECORD).read_bytes())["files"][name]["sha256"]
+            return hashlib.sha256((folder / name).read_bytes()).hexdigest() == recorded
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def _compare_trials(self, there: Collection[str], began: float) -> None:
         """Notes whole trials that are only here. Removes the records of trials that are no longer there."""
@@ -114,7 +149,12 @@ class Copy:
 
     def _catch_up_with(self, folder: str, wanted) -> None:
         """Fetches records below a folder, and notes those that are only here."""
-        there = {key: entry for key, entry in self.remote.each(folder) if wanted(key) and _is_plain(key)}
+        found = {key: entry for key, entry in self.remote.each(folder) if wanted(key)}
+        there = {key: entry for key, entry in found.items() if _is_plain(key)}
+        if (strange := len(found) - len(there)) and folder not in self._told:
+            self._told.add(folder)
+            what = f"{strange} objects in {folder}/ have names that no file can have"
+            warn(f"warning: {self.remote.address}: {what}, and are left out")
         self._fetch([one for one in there.items() if not self._is_here(*one) and not self._is_last(one[0])])
         for place in (self.root / folder).rglob("*.json"):
             key = place.relative_to(self.root).as_posix()
@@ -172,7 +212,7 @@ class Copy:
         if place.name == RECORD and place.exists() and place.read_bytes() != data:
             for name in FILES:  # those of the record that was here before
                 (place.parent / name).unlink(missing_ok=True)
-        part = place.with_name(f".{place.name}~{own_name()}{PART}")
+        part = place.with_name(f".~{own_name()}{PART}")  # without the file's name, which may be as long as can be
         try:
             part.write_bytes(data)
             if entry is not None and entry.written is not None:
@@ -207,7 +247,7 @@ class Copy:
                 self._send_together()
             return
         try:
-            if key.startswith("trials/"):
+            if _is_record(key):
                 self.send_trial(key.split("/")[1])
             else:
                 self._send_file(key)
@@ -248,7 +288,7 @@ class Copy:
         """A sentence if something waits to be sent."""
         if not self.waiting:
             return []
-        trials = sum(key.startswith("trials/") for key in self.waiting)
+        trials = sum(map(_is_record, self.waiting))
         what = f"{trials} trials" if trials == len(self.waiting) else f"{len(self.waiting)} files"
         why = f"{what} could not be sent to {self.remote.address} ({next(iter(self.waiting.values()))})"
         return [f"{why}: they are kept in {self.root}, and the same command sends them later"]
@@ -288,6 +328,10 @@ class Copy:
 
     def _send_file(self, key: str) -> None:
         data = (self.root / key).read_bytes()
+        if key.startswith("trials/"):
+            record = f"{key.rpartition('/')[0]}/{RECORD}"
+            if self.remote.read([record]).get(record) != (self.root / record).read_bytes():
+                return  # the trial was removed or made again meanwhile
         if key.startswith("judgements/") and self.remote.creates:
             if not self.remote.create(key, data):
                 return  # the first judgement stays
@@ -317,6 +361,16 @@ class Copy:
             self.remote.copy(key, f"damaged/trials/{name}/{key.rpartition('/')[2]}")
             self.remote.remove([key])
         self.lacking.pop(trial, None)
+
+    def set_judgement_aside(self, key: str) -> None:
+        """Moves a judgement to damaged/ there, if it is the one that is here: another one was written meanwhile, and
+        stays. On the hub the next commit writes over it, and the history keeps it. Raises OSError."""
+        if not self.remote.creates:
+            return
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            if self.remote.read([key]).get(key) == (self.root / key).read_bytes():
+                self.remote.copy(key, f"damaged/{key}-{uuid.uuid4().hex[:8]}")
+                self.remote.remove([key])
 
 
 _copies: dict[Path, Copy] = {}
@@ -362,13 +416,20 @@ def _chunks(wanted: list[tuple[str, Entry | None]]) -> Iterator[list[tuple[str, 
 
 def _is_plain(key: str) -> bool:
     """Whether a key is the path of a file below the store: others may have written there, and a key may be any text."""
-    return "\0" not in key and set(key.split("/")).isdisjoint({"", ".", ".."})
+    parts = key.split("/")
+    fits = all(len(os.fsencode(part)) <= LONGEST_NAME for part in parts)
+    return fits and "\0" not in key and set(parts).isdisjoint({"", ".", ".."})
 
 
 def _files_of(key: str) -> list[str]:
     """The keys of a trial's files, from that of its record; of another file, its own."""
     folder, _, name = key.rpartition("/")
-    return [f"{folder}/{one}" for one in (*FILES, name)] if key.startswith("trials/") else [key]
+    return [f"{folder}/{one}" for one in (*FILES, name)] if _is_record(key) else [key]
+
+
+def _is_record(key: str) -> bool:
+    """Whether a key is that of a trial's record, which stands for the whole trial."""
+    return key.startswith("trials/") and key.endswith(RECORD)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -88,6 +88,8 @@ class Remote:
         try:
             return patiently(lambda: self.fs.find(self._path(folder), detail=True, **only))
         except FileNotFoundError:
+            if self.kind == "s3":  # there is no such bucket: of a folder that is not there, nothing is listed
+                raise
             return {}
 
     def read(self, keys: Collection[str]) -> dict[str, bytes]:

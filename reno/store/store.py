@@ -80,8 +80,13 @@ class Store:
         """None for a store on a disk."""
 
     def prepare(self) -> None:
-        """Makes the folders and removes what dead processes were writing. Raises BadInput if the folders cannot be
-        written."""
+        """Makes the folders and removes what dead processes were writing. Raises BadInput if the folders, or the store
+        elsewhere, cannot be written."""
+        if self.copy is not None:
+            try:
+                self.copy.check()
+            except OSError as error:
+                raise BadInput(f"results={self.name} cannot be written ({why_not_written(error)})") from None
         try:
             for folder in (self.trials, self.staging):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -93,11 +98,6 @@ class Store:
             raise BadInput(
                 f"results={self.root} cannot be written ({error.strerror}); give another folder: results=DIR"
             ) from None
-        if self.copy is not None:
-            try:
-                self.copy.check()
-            except OSError as error:
-                raise BadInput(f"results={self.name} cannot be written ({why_not_written(error)})") from None
         clear(self.staging, now)
         if self.root not in _cleared:  # a sweep of a thousand jobs need not walk a thousand folders each time
             _cleared.add(self.root)
@@ -204,8 +204,9 @@ class Store:
     def add_judgement(self, record: JudgementRecord) -> None:
         """Writes a judgement into judgements/, whole or not at all. If another process has judged the same images by
         now, its judgement stays. What is damaged or of other images is moved to damaged/. Raises OSError, and BadInput
-        if what is in its place cannot be read."""
+        if what is in its place cannot be read, or in a store elsewhere not be moved."""
         place = judge_folder(self.root, record.judge, record.identity) / f"{record.trial}.json"
+        key = place.relative_to(self.root).as_posix()
         place.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(place):
             stored = self.find(record.trial)
@@ -214,11 +215,17 @@ class Store:
                 return
             if isinstance(found, Damaged) and found.state == UNREADABLE:
                 raise BadInput(found.sentence)
+            if self.copy is not None:
+                try:
+                    self.copy.set_judgement_aside(key)
+                except OSError as error:
+                    what = f"{self.name}/{key} is damaged and cannot be moved to damaged/ there"
+                    raise BadInput(f"{what} ({why_not_written(error)}); the same command tries it again") from error
             with contextlib.suppress(FileNotFoundError):  # another process has moved it
                 self._move_aside(place)
         write_whole(place, sealed_bytes(record))
         if self.copy is not None:
-            self.copy.waiting[place.relative_to(self.root).as_posix()] = "it is not sent yet"
+            self.copy.waiting[key] = "it is not sent yet"
 
     def set_aside(self, damaged: Damaged) -> str | None:
         """Moves a damaged trial to damaged/, so that it can be made again. Returns a sentence for the user; None if

@@ -244,9 +244,9 @@ def test_a_worker_that_measures_otherwise_takes_the_size_of_the_first(auto, tmp_
     """Another one, for which four are fastest, writes its choice while this one is measuring."""
     settle = sizing.settle
 
-    def too_late(root, key, values):
-        settle(root, key, {"batch_size": 4, "reason": "measured elsewhere"})
-        return settle(root, key, values)
+    def too_late(root, key, values, usable):
+        settle(root, key, {"batch_size": 4, "reason": "measured elsewhere"}, usable)
+        return settle(root, key, values, usable)
 
     monkeypatch.setattr(sizing, "settle", too_late)
     auto("batch_size=auto", FOUR)
@@ -254,14 +254,18 @@ def test_a_worker_that_measures_otherwise_takes_the_size_of_the_first(auto, tmp_
     assert [(cut.size, cut.reason) for cut in cuts] == [(4, "settled by this job's first worker: measured elsewhere")]
 
 
-def test_what_is_written_down_must_be_a_size(auto, tmp_path, capsys):
+@pytest.mark.parametrize("text", ['{"batch_size": 0, "reason": "no"}', '{"batch_size": -3}', "{}", "{"])
+def test_what_is_written_down_must_be_a_size(auto, tmp_path, capsys, text):
     auto("batch_size=auto", FOUR)
     (place,) = (tmp_path / "results" / "settled").iterdir()
-    shutil.rmtree(next(iter(Store(tmp_path / "results"))).folder)
-    place.write_text('{"batch_size": 0, "reason": "no"}')
-    capsys.readouterr()
-    assert auto("batch_size=auto", FOUR).status == 0
-    assert "batch_size=2: this job's stored trials ran with it" in capsys.readouterr().out
+    place.write_text(text)
+    for said, warned in ("this job's stored trials ran with it", True), ("settled by this job's first worker", False):
+        shutil.rmtree(next(iter(Store(tmp_path / "results"))).folder)
+        capsys.readouterr()
+        assert auto("batch_size=auto", FOUR).status == 0
+        out, err = capsys.readouterr()
+        assert f"batch_size=2: {said}" in out
+        assert (f"settled/{place.name} cannot be used; settled/{place.stem}.1.json takes its place" in err) is warned
 
 
 def test_what_a_user_asked_for_is_not_taken_for_a_choice(auto, tmp_path):

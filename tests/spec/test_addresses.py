@@ -43,7 +43,10 @@ def test_other_folders_are_no_copies(stores, tmp_path):
     assert named(Path("results")) == "results"
 
 
-@pytest.mark.parametrize("address", ["s3://KEY:SECRET@bucket/x", "s3://SECRET@bucket", "gs://b/x?token=SECRET"])
+@pytest.mark.parametrize("address", [
+    "s3://KEY:SECRET@bucket/x", "s3://SECRET@bucket", "gs://b/x?token=SECRET", "s3://bucket/user:SECRET@y",
+    "s3:KEY:SECRET@bucket", "hf://datasets/me/user:SECRET@y",
+])  # fmt: skip
 def test_a_key_in_an_address_is_refused_and_not_repeated(address):
     with pytest.raises(BadInput, match="credentials come from the environment") as error:
         copy_folder("results", address)
@@ -59,15 +62,28 @@ def test_a_key_in_an_address_is_refused_and_not_repeated(address):
         ("s3://bucket//x", "write s3://BUCKET/STUDY"),
         ("s3://bucket/../x", "write s3://BUCKET/STUDY"),
         ("hf://me/study", "not a data set of the hub"),
+        ("s3:/bucket/x", "results=s3:/bucket/x is not an address, which has two slashes; write s3://bucket/x"),
+        ("S3:bucket/x", "write s3://bucket/x"),
+        ("gcs:bucket", "write gs://bucket"),
+        ("s3:", "write s3://BUCKET/STUDY"),
         ("s3://bucket/" + "x" * 300, "more than a folder's name takes"),
     ],
 )
 def test_what_is_no_address_is_refused(address, said):
     with pytest.raises(BadInput) as error:
-        copy_folder("results", address)
+        store_folder("results", address)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["s3", "s3/x", "./s3:x", "other:x", "c:/x", "memory:x"])
+def test_other_folders_are_folders(path):
+    assert store_folder("results", path) == Path(path)
 
 
 def test_a_knob_that_is_no_store_takes_no_address():
     with pytest.raises(BadInput, match="out must be a folder of this machine"):
         folder("out", "s3://bucket/report")
+
+
+def test_a_name_with_an_at_sign_is_no_password():
+    assert copy_folder("results", "s3://bucket/a:b/c@d").name == "s3+bucket+a%3Ab+c@d"

@@ -32,6 +32,15 @@ def record_of(trial: str) -> str:
     return f"trials/{trial}/trial.json"
 
 
+def judgement_of(trial: Stored) -> JudgementRecord:
+    said = JudgementRecord.from_json(golden("judgement"))
+    return msgspec.structs.replace(said, trial=trial.id, images=trial.image_digests(), judged="2026-01-01")
+
+
+def cut_off(*_):
+    raise OSError("the line is cut")
+
+
 # --- Sending ----------------------------------------------------------------------------------------------------------
 
 
@@ -118,8 +127,10 @@ def test_two_that_are_sent_at_once_end_as_one_whole_trial(there):
 
 def test_nothing_is_written_where_nothing_can_be(there):
     there.refuses = lambda key: True
+    store = there.machine("one")
     with pytest.raises(BadInput, match=r"results=memory://study cannot be written .*the line is cut"):
-        there.machine("one").prepare()
+        store.prepare()
+    assert not store.root.exists()
 
 
 # --- Fetching ---------------------------------------------------------------------------------------------------------
@@ -193,6 +204,41 @@ def test_a_file_that_is_missing_there_is_damage_and_is_moved_there(there):
     assert isinstance(two.commit(finished()), Stored) and len(there.held("trials")) == 6
 
 
+@pytest.mark.parametrize("damage", [None, b"cut"])
+def test_a_machine_that_has_a_file_sends_it_again_if_it_is_missing_or_cut_there(there, damage, capsys):
+    one = ready(there.machine("one"))
+    trial = one.commit(finished())
+    whole = there.fs.cat(there.fs.find("study"))
+    key = f"trials/{trial.id}/best.png"
+    there.fs.rm_file(f"/study/{key}")
+    if damage:
+        there.fs.pipe_file(f"study/{key}", damage)
+    one.catch_up()
+    assert "1 files of trials are missing there or have a wrong size" in capsys.readouterr().err
+    one.catch_up()
+    assert list(one.copy.waiting) == [key] and capsys.readouterr().err == ""  # it is told once
+    assert one.send() == [] and there.fs.cat(there.fs.find("study")) == whole
+    one.catch_up()
+    assert one.copy.waiting == {} and one.copy.lacking == {}
+
+
+def test_a_file_that_is_damaged_here_is_not_sent(there):
+    one = ready(there.machine("one"))
+    trial = one.commit(finished())
+    (trial.folder / "best.png").write_bytes(b"cut")
+    one.catch_up()
+    assert one.copy.waiting == {}
+
+
+def test_no_file_is_sent_into_a_trial_that_was_made_again_meanwhile(there):
+    one = ready(there.machine("one"))
+    trial = one.commit(finished())
+    there.fs.rm_file(f"/study/trials/{trial.id}/best.png")
+    one.catch_up()
+    there.fs.pipe_file(f"study/{record_of(trial.id)}", b"another")
+    assert one.send() == [] and f"trials/{trial.id}/best.png" not in there.held()
+
+
 def test_a_file_that_changed_there_is_not_taken_for_the_one_that_was_written(there):
     trial = ready(there.machine("one")).commit(finished())
     there.fs.pipe_file(f"study/trials/{trial.id}/best.png", b"another")
@@ -220,12 +266,39 @@ def test_no_key_leads_out_of_the_copy(there, tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_an_object_whose_name_no_file_can_have_is_left_out_and_told(there, capsys):
+    for name in ("n" * 255, "ö" * 127, "n" * 256, "ö" * 128):
+        there.fs.pipe_file(f"study/judgements/{name}/x.json", b"{}")
+        there.fs.pipe_file(f"study/jobs/1/{name}", b"{}")
+    store = there.machine("one")
+    store.catch_up(files=FILES)
+    store.catch_up(files=FILES)
+    assert {len(place.name) for place in store.root.glob("judgements/*")} == {255, 127}
+    assert {len(place.name) for place in store.root.glob("jobs/1/*")} == {255, 127}
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: memory://study: 2 objects in {folder}/ have names that no file can have, and are left out"
+        for folder in ("judgements", "jobs")
+    ]
+
+
 def test_a_store_that_cannot_be_reached_is_one_sentence(there, monkeypatch):
     store = there.machine("one")
     monkeypatch.setattr(store.copy.remote.fs, "find", lambda *_, **__: 1 / 0)
     with pytest.raises(
         BadInput, match=r"results=memory://study cannot be read \(ZeroDivisionError: division by zero\)"
     ):
+        store.catch_up()
+
+
+def test_a_bucket_that_is_not_there_is_no_empty_store(there, monkeypatch):
+    def missing(*_, **__):
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    store = there.machine("one")
+    monkeypatch.setattr(there.fs, "find", missing)
+    store.catch_up()  # of other kinds, a folder that is not there is the same answer
+    store.copy.remote.kind = "s3"
+    with pytest.raises(BadInput, match=r"cannot be read \(The specified bucket does not exist\)"):
         store.catch_up()
 
 
@@ -245,9 +318,7 @@ def test_a_missing_package_is_named_with_what_brings_it(there, monkeypatch):
 def test_a_later_judgement_is_sent_and_the_first_one_stays(there):
     one, two = ready(there.machine("one")), ready(there.machine("two"))
     trial = one.commit(finished())
-    said = msgspec.structs.replace(
-        JudgementRecord.from_json(golden("judgement")), trial=trial.id, images=trial.image_digests()
-    )
+    said = judgement_of(trial)
     two.catch_up()
     for store, when in ((one, "2026-01-01"), (two, "2026-01-02")):
         store.add_judgement(msgspec.structs.replace(said, judged=when))
@@ -256,6 +327,47 @@ def test_a_later_judgement_is_sent_and_the_first_one_stays(there):
     assert json.loads(there.fs.cat_file(f"study/{key}"))["judged"] == "2026-01-01"
     two.catch_up()
     assert two.find(trial.id).later()[0][0].judged == "2026-01-01"
+
+
+def test_a_judgement_that_is_damaged_there_is_moved_there_and_another_takes_its_place(there, monkeypatch):
+    one, two = ready(there.machine("one")), ready(there.machine("two"))
+    trial = one.commit(finished())
+    said = judgement_of(trial)
+    one.add_judgement(said)
+    assert one.send() == []
+    (key,) = there.held("judgements")
+    damaged = there.fs.cat_file(f"study/{key}").replace(b"2026", b"2027")
+    there.fs.pipe_file(f"study/{key}", damaged)
+    two.catch_up()
+    again = msgspec.structs.replace(said, judged="2026-01-02")
+    with monkeypatch.context() as broken:
+        broken.setattr(two.copy.remote, "copy", cut_off)
+        for _ in range(2):  # a batch that fails is judged again, trial by trial
+            with pytest.raises(BadInput, match=rf"{key} is damaged and cannot be moved .*the line is cut"):
+                two.add_judgement(again)
+    two.add_judgement(again)
+    assert two.send() == []
+    assert [there.fs.cat_file(f"study/{moved}") for moved in there.held("damaged")] == [damaged]
+    assert there.held("damaged")[0].startswith(f"damaged/{key}-")
+    one.catch_up()
+    assert one.find(trial.id).later() == two.find(trial.id).later() == ([again], [])
+
+
+def test_a_judgement_that_another_machine_has_mended_stays(there):
+    one, two = ready(there.machine("one")), ready(there.machine("two"))
+    trial = one.commit(finished())
+    said = judgement_of(trial)
+    one.add_judgement(said)
+    assert one.send() == []
+    (key,) = there.held("judgements")
+    there.fs.pipe_file(f"study/{key}", b"{")
+    for store in (one, two):
+        store.catch_up()
+    for store, when in ((one, "2026-01-02"), (two, "2026-01-03")):
+        store.add_judgement(msgspec.structs.replace(said, judged=when))
+        assert store.send() == []
+    assert json.loads(there.fs.cat_file(f"study/{key}"))["judged"] == "2026-01-02"
+    assert len(there.held("damaged")) == 1
 
 
 def test_the_record_of_a_job_that_ended_is_not_lost_to_the_one_of_its_beginning(there):

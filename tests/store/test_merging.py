@@ -194,7 +194,8 @@ def test_a_trial_that_is_damaged_where_it_goes_stays_and_is_named(tmp_path, join
             "stores= is typed beside a; name all stores without it: python -m reno.merge",
         ),
         (["a", "results=a/sub"], "results=a/sub lies in the store a; give a folder outside the stores"),
-        (["a", "b", "results=b"], "b is the folder of results=; leave it out of the stores"),
+        (["a", "b", "results=b"], "b is the store of results=; leave it out of the stores"),
+        (["memory://st", "results=memory://st"], "error: memory://st is the store of results="),
     ],
 )
 def test_what_cannot_be_joined_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys, words, said):

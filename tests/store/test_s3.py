@@ -127,6 +127,13 @@ def test_two_workers_on_a_bucket_make_the_store_that_one_makes_in_a_folder(s3, t
         assert not secret.is_file() or b"AWS_SECRET" not in secret.read_bytes()
 
 
+def test_a_bucket_that_is_not_there_is_refused_by_a_run_and_by_a_dry_run(s3, tmp_path):
+    for words in ((), ("dry_run=true",)):
+        assert command(tmp_path, "one", *JOB, "results=s3://nobucket/study", *words).wait() == 2
+    assert said(tmp_path, "one").count("s3://nobucket/study cannot be read (The specified bucket does not exist)") == 2
+    assert not (tmp_path / "one").exists()
+
+
 def test_a_worker_that_is_killed_costs_its_batch_and_what_is_not_there_is_not_whole(s3, tmp_path, monkeypatch):
     first = command(tmp_path, "one", *JOB, "iterations=40", f"results={ADDRESS}")
     second = command(tmp_path, "two", *JOB, "iterations=40", f"results={ADDRESS}")
