@@ -99,6 +99,7 @@ def test_the_effects_are_those_it_was_told(tmp_path):
     assert change(one.rows, objects).p < 0.001
 
 
+@pytest.mark.slow
 def test_seeds_of_a_prompt_agree_as_strongly_as_told(tmp_path):
     shares = {}
     for spread in (0.0, 4.0):
@@ -146,6 +147,7 @@ def test_two_metrics_with_the_same_images_end_as_equivalent(tmp_path):
     assert b.parts[0].effect.win == b.parts[0].effect.loss == 0
 
 
+@pytest.mark.slow
 def test_a_true_difference_is_found_with_enough_prompts_and_else_left_open(tmp_path):
     apart = {"clip": Odds(1.0, 1.0, 0.9), "blip": Odds(1.0, 1.0, 0.4)}
     truth = replace(TRUTHS["ten_points"], failures=0.0, before=Odds(1.0, 1.0, 0.1), after=apart)
@@ -157,6 +159,7 @@ def test_a_true_difference_is_found_with_enough_prompts_and_else_left_open(tmp_p
     assert many["a, clip"].verdict == SUPPORTED
 
 
+@pytest.mark.slow
 def test_noises_that_move_all_prompts_leave_open_what_other_noises_would_do(tmp_path):
     truth = replace(TRUTHS["ten_points"], failures=0.0, noise_spread=2.0)
     b = claims_of(tmp_path, truth, prompts=20, seeds=3, own_noise=False)["b"]

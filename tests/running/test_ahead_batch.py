@@ -70,6 +70,7 @@ def test_images_and_numbers_are_those_of_the_plain_loop(compose, pool, monkeypat
         np.testing.assert_allclose(ours.best_noise, theirs.best_noise, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_trial_that_stops_early_stops_at_the_same_image(compose, pool, monkeypatch):
     job = compose(TWO, "iterations=8", "lr=0.05", "record=[blip]")
     plain = ran(job, pool, monkeypatch, None)

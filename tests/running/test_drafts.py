@@ -228,6 +228,7 @@ def test_full_images_are_those_of_the_generator_and_all_others_the_small_decoder
         assert progress.best == max(counted, key=lambda at: progress.trace[at]["score"])
 
 
+@pytest.mark.slow
 def test_one_step_ahead_and_on_a_tape_the_trial_is_the_same(compose, pool, monkeypatch):
     job = compose(TWO, SMALL, "iterations=12", "lr=0.1", "record=[blip]")
     _, _, plain = through(job, pool, monkeypatch)

@@ -44,6 +44,7 @@ def chain_gradient(tiny, dtype, weight, scale):
     return gradient.flatten() / scale
 
 
+@pytest.mark.slow
 def test_a_half_precision_gradient_is_the_float32_one_rounded_and_survives_where_it_would_underflow(tiny):
     exact = chain_gradient(tiny, torch.float32, 1.0, 1.0)
     scale = LOSS_SCALE["float16"]
@@ -205,6 +206,7 @@ def fails_above(monkeypatch, most, error, after=0):
     return sizes
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_batch_and_changes_no_result(run, tmp_path, monkeypatch, capsys):
     short = (FOUR, "record=[]", "iterations=1")
     run(*short, "batch_size=1")

@@ -96,6 +96,7 @@ def test_embeddings_have_the_same_bits_whether_they_are_new_kept_or_damaged(job,
         assert all(torch.equal(one, same) for one, same in zip(found[0], other, strict=True))
 
 
+@pytest.mark.slow
 def test_a_trial_of_two_steps_is_reproduced_with_the_parts_that_its_record_names(words, tiny, tmp_path, monkeypatch):
     """The noise between its steps, too, is that of its seed; and its embeddings are those that were kept."""
     trials = ran(words, tmp_path / "results", "models.generator.steps=2", "batch_size=2", "iterations=1")

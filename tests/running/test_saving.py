@@ -116,6 +116,7 @@ def test_without_the_knob_nothing_is_saved_and_the_trial_is_the_same(go, tmp_pat
     assert essence(tmp_path / "plain") == essence(tmp_path / "saved")
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_left_out_with_a_warning(go, tmp_path, asked):
     go("whole")
     go.dies("killed", at=7)

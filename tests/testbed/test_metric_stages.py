@@ -167,6 +167,7 @@ class PerfectPainter:
         return tensor_of(images)
 
 
+@pytest.mark.slow
 def test_painted_pictures_are_labelled_by_the_law():
     rng = random.Random(8)
     asked = [sample_pairs(rng, 2) for _ in range(300)]

@@ -127,7 +127,8 @@ def own_noises(rng, spread, prompts=30, seeds=2):
     )
 
 
-@pytest.mark.parametrize("spread", [0.2, pytest.param(2.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.2, 2.0])
 def test_where_each_prompt_has_noises_of_its_own_the_interval_over_prompts_covers_other_noises_too(spread):
     rng, worlds, covered = np.random.default_rng(14), 200, 0
     for _ in range(worlds):
