@@ -392,3 +392,9 @@ def test_the_page_of_the_claims_is_whole(record, job):
 
 def test_one_trial_is_singular():
     assert [_some(count, "trial") for count in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
+
+
+def test_prompts_that_are_too_few_are_counted_in_words(many):
+    for count, said in ((1, "1 prompt is too few; at least 6 are needed"), (5, "5 prompts are too few; at least 6")):
+        (one,) = slices(many({"clip": [(("gone",) * 2, ("right",) * 2)] * count}))
+        assert said in claims_on(one)[0].sentence
