@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,8 @@ _REMEDIES = {
 _GIVE_RIGHT = "give yourself the right to read it, or move it away, and type the same command again"
 READERS = 8
 """Files that are read side by side: a disk, and a file server even more, answers several at once."""
+AT_A_TIME = 1024
+"""Trials that are held at a time while a store is read."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +249,10 @@ def checked(found: Iterable[Stored | Damaged], names: Sequence[str] = FILES) -> 
     def check(one: Stored | Damaged) -> Stored | Damaged:
         return one if isinstance(one, Damaged) else one.damage(names) or one
 
+    rest = iter(found)
     with ThreadPoolExecutor(READERS, thread_name_prefix="check") as readers:
-        yield from readers.map(check, found)
+        while some := list(itertools.islice(rest, AT_A_TIME)):  # `map` would read all of a million trials at once
+            yield from readers.map(check, some)
 
 
 def whole(found: Stored | Damaged) -> Stored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,3 +240,18 @@ def test_what_may_not_be_read_is_not_taken_to_be_absent(store, mortal):
     for reading in (lambda: list(store), lambda: store.match(ID[:9])):
         with pytest.raises(BadInput, match=r"trials cannot be read \(Permission denied\); give yourself the right"):
             reading()
+
+
+def test_a_large_store_is_read_some_trials_at_a_time():
+    taken = []
+
+    def trials():
+        for number in range(5000):
+            taken.append(number)
+            yield Damaged(f"{number}", Path("nowhere"), "why", BROKEN)
+
+    seen = checked(trials())
+    for number in range(3000):
+        assert next(seen).trial == f"{number}"
+        assert len(taken) <= number + 1024
+    assert len(list(seen)) == 2000
