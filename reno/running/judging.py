@@ -18,8 +18,8 @@ import torch
 
 from reno.device.choice import choose_device, make_deterministic
 from reno.evaluators import Evaluator, checked_verdicts, not_finite
+from reno.running.located import LocatedEvaluator, locate_evaluator
 from reno.running.outcome import Outcome
-from reno.running.plan import LocatedEvaluator, locate_evaluator
 from reno.running.pool import ModelPool
 from reno.running.provenance import environment
 from reno.spec.errors import BadInput, reason

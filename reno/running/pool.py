@@ -15,7 +15,8 @@ from reno.device.checkpointing import worth_checkpointing
 from reno.evaluators import Evaluator
 from reno.generators import Generator
 from reno.metrics import Metric, WeightedSum
-from reno.running.plan import LocatedEvaluator, LocatedGenerator, LocatedMetric, Plan
+from reno.running.located import LocatedEvaluator, LocatedGenerator, LocatedMetric
+from reno.running.plan import Plan
 from reno.spec.errors import BadInput
 from reno.spec.job import Execution, MetricTerm
 from reno.spec.prompts import Prompt

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
+from reno.running.located import LocatedMetric
 from reno.running.outcome import Outcome
-from reno.running.plan import Batch, LocatedMetric, Plan
+from reno.running.plan import Batch, Plan
 from reno.running.pool import Models
 from reno.running.progress import BatchRun, Progress
 from reno.running.provenance import Environment, peak_host_bytes

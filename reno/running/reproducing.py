@@ -18,7 +18,8 @@ from msgspec import UNSET
 from reno.device.choice import choose_device, make_deterministic
 from reno.methods import settings_of
 from reno.running.batch import run_batch
-from reno.running.plan import LocatedGenerator, Plan, make_plan
+from reno.running.located import LocatedGenerator
+from reno.running.plan import Plan, make_plan
 from reno.running.pool import ModelPool
 from reno.running.progress import Progress
 from reno.running.provenance import Environment, environment

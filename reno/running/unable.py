@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from reno.running.plan import LocatedEvaluator, Plan
+from reno.running.located import LocatedEvaluator
+from reno.running.plan import Plan
 from reno.running.unloaded import Unloaded
 from reno.spec.errors import BadInput
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from reno.running.plan import LocatedEvaluator, Plan
+from reno.running.located import LocatedEvaluator
+from reno.running.plan import Plan
 from reno.running.pool import ModelPool, check_judged, is_optimised
 from reno.spec.errors import BadInput, typed_line
 from reno.weights.checkpoints import Located

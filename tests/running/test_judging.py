@@ -19,7 +19,7 @@ from reno.evaluate import PAGE, main
 from reno.evaluators import blip_vqa
 from reno.evaluators.blip_vqa import BlipVqa
 from reno.prompts.reader import read_text
-from reno.running.plan import locate_evaluator
+from reno.running.located import locate_evaluator
 from reno.spec.errors import BadInput
 from reno.spec.judgements import Verdict
 from reno.spec.prompts import Binding

@@ -17,17 +17,8 @@ from reno.config.compose import composed
 from reno.config.job import job_from_config
 from reno.config.page import RUN
 from reno.config.words import parse
-from reno.running.plan import (
-    LocatedGenerator,
-    LocatedMetric,
-    cut,
-    estimate_seconds,
-    judged_otherwise,
-    locate_generator,
-    make_plan,
-    missing,
-    read_finished,
-)
+from reno.running.located import LocatedGenerator, LocatedMetric, locate_generator
+from reno.running.plan import cut, estimate_seconds, judged_otherwise, make_plan, missing, read_finished
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, MetricSpec, MetricTerm, NamedCheckpoint
 from reno.spec.prompts import Binding, Prompt

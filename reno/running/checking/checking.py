@@ -27,7 +27,7 @@ from reno.running.checking.measures import MEASURES
 from reno.running.checking.pictures import NoPicture, PictureSource
 from reno.running.checking.pipelines import PIPELINES
 from reno.running.checking.published import PublishedValue, PublishedValues
-from reno.running.plan import LocatedEvaluator, locate_evaluator, locate_generator, locate_metric
+from reno.running.located import LocatedEvaluator, locate_evaluator, locate_generator, locate_metric
 from reno.running.pool import ModelPool
 from reno.spec.errors import BadInput, reason
 from reno.spec.job import Checkpoint, EvaluatorSpec, GeneratorSpec, MetricSpec, MetricTerm

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from reno.running.checking.pipelines import PIPELINES
-from reno.running.plan import LocatedGenerator
+from reno.running.located import LocatedGenerator
 from reno.running.pool import ModelPool
 from reno.weights.images import Preprocessing, from_uint8, to_uint8
 

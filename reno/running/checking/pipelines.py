@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 
 from reno.generators import flux_schnell, pixart_dmd, sana_sprint
-from reno.running.plan import LocatedGenerator
+from reno.running.located import LocatedGenerator
 from reno.weights.parts import Parts
 from reno.weights.reading import is_file
 from reno.weights.texts import load_tokenizer

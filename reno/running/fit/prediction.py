@@ -15,7 +15,8 @@ from reno.evaluators import Evaluator
 from reno.running.batch import JUDGED_AT_ONCE, run_batch
 from reno.running.fit.live_bytes import LiveBytes
 from reno.running.fit.rehearsal import META, plan_without_weights, rehearsal, without_weights
-from reno.running.plan import LocatedEvaluator, Plan, locate_evaluator
+from reno.running.located import LocatedEvaluator, locate_evaluator
+from reno.running.plan import Plan
 from reno.running.pool import ModelPool, Models
 from reno.spec.errors import BadInput, typed_line
 from reno.spec.job import EvaluatorSpec, Execution, JobSpec

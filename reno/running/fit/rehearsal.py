@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reno.device.residence import meta_acts_as
 from reno.running.fit.live_bytes import LiveBytes
-from reno.running.plan import Find, Plan, make_plan
+from reno.running.located import Find
+from reno.running.plan import Plan, make_plan
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint, JobSpec
 from reno.weights.architectures import NAMES, architecture
