@@ -9,6 +9,9 @@ results/trials/<id>/        one folder per trial, absent or whole
 results/judgements/<judge>-<identity>/<id>.json   a JudgementRecord: a later judgement of a trial
 results/damaged/            what was damaged and has been made again, as it was found
 results/claims/             which worker runs which trial now
+results/settled/            batch sizes that batch_size=auto has chosen for a job
+results/running/            running batches that were saved (running/saving.py)
+results/index/              what the report needs of many trials (analysis/data/index.py)
 results/jobs/<time>/        what one command did: job.json (a JobRecord), job.log, contact_sheet.png
 
 records.py   the records, typed
@@ -16,6 +19,8 @@ files.py     encodes and decodes the other files
 stored.py    reads a trial, every byte compared with what was written
 store.py     finds, writes and moves trials
 claims.py    claims trials for a worker, so that no other runs them
+heartbeat.py what renews a worker's claims
+settled.py   what all workers on a store agree on
 remote.py    objects of a store that is not on a disk: S3, Google Cloud Storage, the hub
 copies.py    the copy that this machine keeps of such a store: what is fetched, what is sent
 leases.py    the claims of such a store

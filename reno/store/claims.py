@@ -30,19 +30,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import threading
-import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from reno.store.heartbeat import BEAT_SECONDS, Heartbeat
 from reno.store.staging import HALF_WRITTEN_SECONDS, PART, machine_of, own_name, writer_is_dead
 
 CLAIMS = "claims"
 """The folder's name in the store."""
-BEAT_SECONDS = 20.0
-"""Time between two heartbeats."""
 LEASE_SECONDS = 180.0
 """Age of a heartbeat from which a worker of another machine is taken to be dead. An NFS client may keep what it writes
 for some seconds, and a busy server may answer late."""
@@ -69,25 +66,21 @@ class Claims:
     def __init__(self, root: Path, device: str = "", *, beat: float = BEAT_SECONDS, lease: float = LEASE_SECONDS):
         """device: what the worker runs on, for who looks. beat, lease: seconds."""
         self.folder, self.name, self.device = root / CLAIMS, own_name(), device
-        self._beat_seconds, self._lease_seconds = beat, lease
+        self._lease_seconds = lease
         self._held: set[str] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._go_on_beating, name="heartbeat", daemon=True)
-        self._clock = (0.0, 0.0)
-        """The file server's time at the last heartbeat, and the monotonic clock's."""
+        self._heart = Heartbeat(lambda: _write(self.folder / self.name, self.device), beat)
 
     def __enter__(self) -> Self:
         """Begins to beat, and removes what dead workers left. Raises OSError if the folder cannot be written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.beat()
         self._clear()
-        self._thread.start()
+        self._heart.begin()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Gives all leases back, and removes what others left who died meanwhile."""
-        self._stop.set()
-        self._thread.join()
+        self._heart.end()
         self.release(list(self._held))
         self._clear()
         with contextlib.suppress(OSError):
@@ -123,12 +116,7 @@ class Claims:
 
     def beat(self) -> None:
         """Renews this worker's leases. Raises OSError."""
-        self._clock = (_write(self.folder / self.name, self.device), time.monotonic())
-
-    def _go_on_beating(self) -> None:
-        while not self._stop.wait(self._beat_seconds):
-            with contextlib.suppress(OSError):  # the file server is away: the next beat may reach it
-                self.beat()
+        self._heart.beat()
 
     def _take(self, trial: str) -> bool:
         place = self.folder / trial
@@ -152,15 +140,10 @@ class Claims:
 
     # --- Leases of others ---------------------------------------------------------------------------------------------
 
-    def _now(self) -> float:
-        """The file server's time."""
-        server, own = self._clock
-        return server + (time.monotonic() - own)
-
     def _clear(self) -> None:
         """Removes leases that have ended, and what dead workers left besides: of this machine at once, of another one
         when it is a day old."""
-        now = self._now()
+        now = self._heart.now()
         for entry in _entries(self.folder):
             with contextlib.suppress(OSError):
                 if _TRIAL.fullmatch(entry.name):
@@ -172,7 +155,7 @@ class Claims:
         """Removes a lease if it has ended. Returns whether its place is free now, as far as is known."""
         try:
             name = _read(place)
-            if not _has_ended(place, name, self._now(), self._lease_seconds):
+            if not _has_ended(place, name, self._heart.now(), self._lease_seconds):
                 return False
             aside = place.with_name(f".{place.name}~{own_name()}{PART}")
             place.rename(aside)

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
-import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
-from reno.store.claims import BEAT_SECONDS, CLAIMS, LEASE_SECONDS, Worker
+from reno.store.claims import CLAIMS, LEASE_SECONDS, Worker
+from reno.store.heartbeat import BEAT_SECONDS, Heartbeat
 from reno.store.remote import SIDE_BY_SIDE, Remote
 from reno.store.staging import HALF_WRITTEN_SECONDS, own_name, writer_is_dead
 
@@ -34,25 +33,21 @@ class Leases:
     def __init__(self, remote: Remote, device: str = "", *, beat: float = BEAT_SECONDS, lease: float = LEASE_SECONDS):
         """device: what the worker runs on, for who looks. beat, lease: seconds."""
         self.remote, self.name, self.device = remote, own_name(), device
-        self._beat_seconds, self._lease_seconds = beat, lease
+        self._lease_seconds = lease
         self._held: dict[str, int] = {}
         """The number of each trial's lease."""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._go_on_beating, name="heartbeat", daemon=True)
-        self._clock = (0.0, 0.0)
-        """The store's time at the last heartbeat, and the monotonic clock's."""
+        self._heart = Heartbeat(self._write, beat)
 
     def __enter__(self) -> Self:
         """Begins to beat, and removes heartbeats that are a day old. Raises OSError if nothing can be written there."""
         self.beat()
         self._clear()
-        self._thread.start()
+        self._heart.begin()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Gives all leases back."""
-        self._stop.set()
-        self._thread.join()
+        self._heart.end()
         self.release(list(self._held))
         with contextlib.suppress(OSError):
             self.remote.remove([self._key(self.name)])
@@ -83,14 +78,13 @@ class Leases:
 
     def beat(self) -> None:
         """Renews this worker's leases. Raises OSError."""
+        self._heart.beat()
+
+    def _write(self) -> float:
+        """Writes the heartbeat. Returns the store's time."""
         key = self._key(self.name)
         self.remote.write(key, self.device.encode() or b"\n")
-        self._clock = (self.remote.written(key) or 0.0, time.monotonic())
-
-    def _go_on_beating(self) -> None:
-        while not self._stop.wait(self._beat_seconds):
-            with contextlib.suppress(OSError):
-                self.beat()
+        return self.remote.written(key) or 0.0
 
     def _take(self, trial: str) -> bool:
         for number in range(MOST):
@@ -114,19 +108,14 @@ class Leases:
         if writer_is_dead(worker):
             return True
         try:
-            return self._now() - (self.remote.written(self._key(worker)) or 0.0) > self._lease_seconds
+            return self._heart.now() - (self.remote.written(self._key(worker)) or 0.0) > self._lease_seconds
         except FileNotFoundError:  # it removed its heartbeat, so it has ended
             return True
-
-    def _now(self) -> float:
-        """The store's time."""
-        there, own = self._clock
-        return there + (time.monotonic() - own)
 
     def _clear(self) -> None:
         """Removes what is a day old: heartbeats, which their workers would have renewed, and then their leases."""
         with contextlib.suppress(OSError):
-            found, now = self.remote.listed(CLAIMS), self._now()
+            found, now = self.remote.listed(CLAIMS), self._heart.now()
             old = [key for key, entry in found.items() if now - (entry.written or now) > HALF_WRITTEN_SECONDS]
             leases = self.remote.read([key for key in old if _LEASE.fullmatch(key)])
             living = found.keys() - old

@@ -54,7 +54,7 @@ def held_by(there, name, *trials, number=0):
 def later(worker, seconds):
     """The worker's clock after its next heartbeat, which the store stamps so much later."""
     worker.beat()
-    worker._clock = (worker._clock[0] + seconds, worker._clock[1])
+    worker._heart.clock = (worker._heart.clock[0] + seconds, worker._heart.clock[1])
 
 
 def test_a_batch_is_claimed_whole_or_not_at_all_and_given_back(worker, there):
