@@ -125,6 +125,10 @@ class Runner:
         for choice in worth_telling(models):
             self._note(choice)
         size = choose_batch_size(self.plan, self.finished, models, tell=self._note)
+        if (self.plan.job.save_every or 0) > self.plan.images:
+            self._note(
+                f"note: save_every={self.plan.job.save_every} saves nothing: a trial makes {self.plan.images} images"
+            )
         if self.plan.may_amplify_rounding:
             self._note(
                 f"note: with SGD at lr={self.plan.job.settings.lr:g}, rounding can grow until it changes the image: at "

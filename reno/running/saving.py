@@ -3,8 +3,9 @@
 results/running/<digest>/<images>-<sha256>.safetensors
 
 A batch's folder is named by the digest of what decides its floats: its trials and their places, how many run side by
-side, the device, the threads, torch's version, and how the models run. (A trial's id holds the rest: weights, dtype,
-method, version of the algorithm.) A batch of which one of these differs has another folder and begins anew.
+side, the device, the threads, the versions of the libraries, and how the models run. (A trial's id holds the rest:
+weights, dtype, method, version of the algorithm.) A batch of which one of these differs has another folder and begins
+anew.
 
 Each file holds what has come since the one before: the models' answers to the method, from which the method is led back
 to where it was (reno/methods/_tape.py), and the frames. Its name says how many images there are by then, and what its
@@ -280,7 +281,8 @@ def _what_decides(batch: Batch, shape: int, models: Models, surroundings: Enviro
         "device": surroundings.device,
         "threads": surroundings.threads,
         "cpu_capability": surroundings.cpu_capability,
-        "torch": surroundings.versions["torch"],
+        "versions": {name: one for name, one in surroundings.versions.items() if name != "wandb"},
+        "deterministic": surroundings.deterministic,
         "execution": dataclasses.asdict(models.execution),
     }
 

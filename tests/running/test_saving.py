@@ -152,7 +152,13 @@ def test_a_file_that_leads_elsewhere_is_noticed_and_the_batch_begins_anew(go, tm
     assert outcome.status == 0 and essence(tmp_path / "killed") == essence(tmp_path / "whole")
 
 
-HERE = {"device": "cpu (x)", "threads": 1, "cpu_capability": "AVX2", "versions": {"torch": "2.13"}}
+HERE = {
+    "device": "cpu (x)",
+    "threads": 1,
+    "cpu_capability": "AVX2",
+    "versions": {"torch": "2.13", "diffusers": "0.39"},
+    "deterministic": True,
+}
 
 
 def place_of(tmp_path, batch, shape=2, execution=None, **other):
@@ -173,10 +179,12 @@ def test_a_batch_that_would_have_other_numbers_has_another_place(tmp_path):
         place_of(tmp_path, (one, other), shape=3),
         place_of(tmp_path, (one, other), execution=Execution(checkpointing=True)),
         *(place_of(tmp_path, (one, other), **{name: 2}) for name in ("device", "threads", "cpu_capability")),
-        place_of(tmp_path, (one, other), versions={"torch": "2.14"}),
+        place_of(tmp_path, (one, other), versions=HERE["versions"] | {"torch": "2.14"}),
+        place_of(tmp_path, (one, other), versions=HERE["versions"] | {"diffusers": "0.40"}),
+        place_of(tmp_path, (one, other), deterministic=False),
     ]
     assert len(set(places)) == len(places)
-    assert place_of(tmp_path, (one, other), versions={"torch": "2.13", "wandb": "1"}) == places[0]
+    assert place_of(tmp_path, (one, other), versions=HERE["versions"] | {"wandb": "1"}) == places[0]
 
 
 def opened(root, batch):
