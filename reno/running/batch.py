@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -163,6 +164,8 @@ def _other(models: Models, name: str, texts: list[str], tape: Tape | None) -> Ca
     """The scores (B,) of images (B, 3, H, W) by a recorded metric, which is on the device only during the call."""
     metric = models.recorded[name]
     terms = len(models.metric.names)
+    encoded: list[Any] = []
+    """The texts as the metric reads them, once; not before they are needed, since a tape needs no model."""
 
     @torch.no_grad()
     def score(images: torch.Tensor) -> torch.Tensor:
@@ -170,7 +173,8 @@ def _other(models: Models, name: str, texts: list[str], tape: Tape | None) -> Ca
             return answer.total
         try:
             metric.bring()
-            scores = metric.total(metric(images, metric.encode(texts)))
+            encoded[:] = encoded or [metric.encode(texts)]
+            scores = metric.total(metric(images, *encoded))
         finally:
             metric.leave()
             models.metric.bring()  # it may share a model with the recorded one

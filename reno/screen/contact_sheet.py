@@ -76,6 +76,8 @@ def settings_of(method: Mapping[str, Any]) -> str:
     """The settings of a method as a trial's identity has them, in words: `50 iterations · lr 0.01 · adam`."""
     words = []
     for name, value in method.items():
+        if name == "asked":  # the option start_by names it
+            continue
         if name == "iterations":
             words.append(f"{value} iteration" + "s" * (value != 1))
         elif isinstance(value, Mapping):

@@ -88,6 +88,8 @@ def test_a_sheet_names_its_settings_and_shows_iterations_between(knobs, tmp_path
     assert main(words) == 0
     (trial,) = Store(tmp_path)
     assert settings_of(trial.record.spec.method).startswith("3 iterations · lr 0.05 · ")
+    asked = {"options": {"start_by": "blip"}, "asked": {"blip": [{"kind": "blip", "weights": "0123"}]}}
+    assert settings_of({"name": "reno", "iterations": 5} | asked) == "5 iterations · start_by blip"
     path = draw_contact_sheet([trial], "clip", tmp_path / "sheet.png", Fonts(lambda: []))
     small = [np.asarray(Image.fromarray(frame).resize((STEP, STEP)), float) for frame in trial.frames()]
     with Image.open(path) as image:
