@@ -106,11 +106,13 @@ def ended_jobs(folder: Path) -> list[EndedJob]:
             trials = tuple(trial for trial in read if not isinstance(trial, Damaged))
             if trials:
                 found.append((record, root, trials, f"job {path.parent.name}"))
-    longest: dict[tuple[str, ...], int] = {}
+    longest: dict[tuple, int] = {}
     for place, (record, *_) in enumerate(found):
-        kept = longest.setdefault(tuple(trial.id for trial in record.trials), place)
+        shared = " workers=" in record.command  # else jobs of the same trials differ in what decides no trial
+        key = tuple(trial.id for trial in record.trials) if shared else (place,)
+        kept = longest.setdefault(key, place)
         if record.seconds > found[kept][0].seconds:
-            longest[tuple(trial.id for trial in record.trials)] = place
+            longest[key] = place
     found = [found[place] for place in sorted(longest.values())]
     names = names_of(
         [(record, trials[0].record.spec.method) for record, _, trials, _ in found], [where for *_, where in found]

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from reno.screen.sweep import bound_of, ended_jobs, names_of, next_commands, wil
 from reno.screen.sweep_sheet import draw_sweep_sheet
 from reno.spec.judgements import Judgement, Verdict
 from reno.spec.prompts import Binding
-from reno.store.records import JudgedTrial
+from reno.store.records import JobRecord, JudgedTrial
+from reno.store.store import write_job_record
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,19 @@ def test_the_jobs_stand_in_their_order_named_by_what_differs(swept):
     jobs = ended_jobs(folder)
     assert [job.name for job in jobs] == ["clip · lr 0.01", "clip · lr 0.05", "blip · lr 0.01", "blip · lr 0.05"]
     assert all(job.root == results and len(job.trials) == 2 for job in jobs)
+
+
+def test_only_workers_of_one_job_stand_in_one_line(swept, tmp_path):
+    """Two jobs of the same trials, as those of two batch sizes are; then the same two as workers."""
+    folder, results, _ = swept
+    record = JobRecord.from_json(json.loads((folder / "0" / "job.json").read_bytes()))
+    shutil.copytree(results / "trials", tmp_path / "trials")
+    for command, lines in (("reno.run -m batch_size=1,4", 2), ("reno.run workers=2", 1)):
+        for number in ("0", "1"):
+            job = tmp_path / "jobs" / "sweep" / number
+            job.mkdir(parents=True, exist_ok=True)
+            write_job_record(job, replace(record, command=command))
+        assert len(ended_jobs(tmp_path / "jobs" / "sweep")) == lines
 
 
 def test_a_damaged_record_or_job_is_left_out(swept, tmp_path):
