@@ -38,30 +38,30 @@ def spread(words: Words, dry: bool = False) -> Words:
 
 def check_launcher(words: Words) -> None:
     """Raises BadInput for a launcher that would start nothing. (A study may be a sweep by itself.)"""
-    launcher = next((word for word in words.knobs if word.startswith("hydra/launcher=")), None)
+    launcher = _launcher(words)
     if launcher and not words.multirun and not any(word.startswith("+experiments=") for word in words.knobs):
         raise BadInput(
-            f"{launcher} starts the jobs of a sweep, and this is one job; type -m with it, or workers=N for N jobs "
-            "that share its trials, or leave it out"
+            f"hydra/launcher={launcher} starts the jobs of a sweep, and this is one job; type -m with it, or workers=N "
+            "for N jobs that share its trials, or leave it out"
         )
-    settings = dict(word.lstrip("+").partition("=")[::2] for word in words.knobs)
-    if launcher == "hydra/launcher=ray" and not os.environ.get("RAY_ADDRESS"):
+    settings = {_name(word): word.partition("=")[2] for word in words.knobs}
+    if launcher == "ray" and not os.environ.get("RAY_ADDRESS"):
         elsewhere = {"hydra.launcher.ray.remote.num_gpus", "hydra.launcher.ray.init.address"} & set(settings)
         if not elsewhere and not has_gpu():
             raise BadInput(
                 "hydra/launcher=ray gives each job a GPU, and torch finds none on this machine: its jobs would wait "
                 "for ever; for jobs on the CPU type hydra.launcher.ray.remote.num_gpus=0 threads=1"
             )
-    for word in words.knobs:
-        key, _, value = word.partition("=")
-        if key.lstrip("+") == "hydra.launcher.n_jobs" and re.fullmatch(r"[+-]?0+", value):
-            raise BadInput(f"hydra.launcher.n_jobs={value} starts no worker; give 1 or more, or -1 for one a CPU core")
+    if re.fullmatch(r"[+-]?0+", none := settings.get("hydra.launcher.n_jobs", "")):
+        raise BadInput(f"hydra.launcher.n_jobs={none} starts no worker; give 1 or more, or -1 for one a CPU core")
 
 
 def check_workers(value: object, typed: bool) -> None:
     """Raises BadInput for a number of workers that a file sets: the jobs are made from what is typed."""
     if not typed and value != 1:
         raise BadInput(f"workers={value} is set by a file, which starts no workers; type it: workers={value}")
+    if value != "auto":
+        whole_number(WORKERS, value, at_least=1, below=MOST + 1)
 
 
 def _number(value: str, words: Words) -> int:
@@ -71,7 +71,7 @@ def _number(value: str, words: Words) -> int:
                 "workers=auto is one for each GPU of this machine: add hydra/launcher=gpus, or give a number"
             )
         jobs = [word.partition("=")[2] for word in words.knobs if _name(word) == "hydra.launcher.n_jobs"]
-        value = jobs[-1] if jobs else str(count_gpus())
+        value = str(count_gpus()) if not jobs or jobs[-1] == "-1" else jobs[-1]
     try:
         number = int(value)
     except ValueError:
