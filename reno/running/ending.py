@@ -6,8 +6,8 @@
         ending.queue_again()
 
 SIGTERM, SIGUSR1 and SIGUSR2 end a job as Ctrl-C does: what is finished is stored and leases are given back. submitit
-sends SIGUSR2 to its jobs, or the signal that SUBMITIT_PREEMPT_SIGNAL names, some time before their time is up, and has
-set up a handler that puts the job back into the queue and ends the process at once. That handler is called last.
+sends SIGUSR2 to its jobs, or SIGUSR1 if SUBMITIT_PREEMPT_SIGNAL says so, some time before their time is up, and has set
+up a handler that puts the job back into the queue and ends the process at once. That handler is called last.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from reno import is_of_a_command
+from reno import ENDING, is_of_a_command
 
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 """What a cluster sends to announce the end."""
@@ -64,13 +64,14 @@ def ends_when_told() -> Iterator[Ending]:
     if threading.current_thread() is not threading.main_thread():
         yield ending  # only the main thread gets signals
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, *WARNINGS)}
+    before = {number: signal.getsignal(number) for number in ENDING}
     outer = next((handler for handler in before.values() if isinstance(handler, Ending)), None)
     if outer is not None:
         yield outer
         return
     if _ENGINE in os.environ:
-        ending.engine = next((before[number] for number in WARNINGS if callable(before[number])), None)
+        heard = (before[number] for number in WARNINGS if not is_of_a_command(before[number]))
+        ending.engine = next(filter(callable, heard), None)
     for number in before:
         signal.signal(number, ending)
     try:

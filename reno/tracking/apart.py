@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from reno import ENDING
 from reno.spec.errors import typed_line
 from reno.tracking.background import Refused
 from reno.tracking.shown import described
@@ -208,7 +209,7 @@ def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGINT, *ENDING):
         signal.signal(number, signal.SIG_IGN)  # a cluster tells every process of a job, and the job closes the runs
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's output must not mix with the answers
