@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -63,8 +64,7 @@ class LocatedGenerator:
     @property
     def beside(self) -> dict[str, Any]:
         """The arguments of its `load` that say where its small decoder and its parts are; none that it has not."""
-        decoder = {"decoder": self.decoder.folder} if self.decoder else {}
-        return decoder | ({"parts": dict(self.parts)} if self.parts else {})
+        return beside(self.decoder.folder if self.decoder else None, self.parts)
 
     @property
     def identity(self) -> str:
@@ -77,6 +77,11 @@ class LocatedGenerator:
         return (
             f"{short_kind(self.spec.kind)}:{digest({'weights': weights, 'options': self.options, **decoder, **parts})}"
         )
+
+
+def beside(decoder: Path | None, parts: Mapping[str, Located]) -> dict[str, Any]:
+    """The arguments that say where a generator's small decoder and its parts are; none that it has not."""
+    return ({"decoder": decoder} if decoder else {}) | ({"parts": dict(parts)} if parts else {})
 
 
 @dataclass(frozen=True)
@@ -197,10 +202,12 @@ def _check_published(spec: GeneratorSpec, module: ModuleType) -> None:
         part.name: Located(part.checkpoint.path, places[part.name], "", None, inside=part.checkpoint.inside)
         for part in spec.parts
     }
-    beside = {"decoder": places[spec.decoder.name]} if spec.decoder else {}
-    beside |= {"parts": parts} if parts else {}
     try:
-        module.reader(places[spec.model.name], **beside, **spec.options)
+        module.reader(
+            places[spec.model.name],
+            **beside(places[spec.decoder.name] if spec.decoder else None, parts),
+            **spec.options,
+        )
     except BadInput as error:
         said = str(error)
         for one in named:

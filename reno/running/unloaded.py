@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from reno.running.located import LocatedEvaluator
+from reno.running.located import LocatedEvaluator, beside
 from reno.running.plan import Plan
 from reno.running.pool import ModelPool, check_judged, is_optimised
 from reno.spec.errors import BadInput, typed_line
@@ -142,9 +142,8 @@ class Part:
         """The argument of its `reader` that says where its files are."""
         if isinstance(self.checkpoints, dict):
             return {"checkpoints": {name: one.folder for name, one in self.checkpoints.items()}}
-        decoder = {"decoder": self.decoder.folder} if self.decoder else {}
-        parts = {"parts": dict(self.parts)} if self.parts else {}
-        return {"folder": self.checkpoints.folder if self.checkpoints else None, **decoder, **parts}
+        of_generator = beside(self.decoder.folder if self.decoder else None, self.parts)
+        return {"folder": self.checkpoints.folder if self.checkpoints else None, **of_generator}
 
     @property
     def key(self) -> str:
