@@ -1,7 +1,7 @@
 """Turns what a user types into frozen, checked values. Only this room and reno/run.py use Hydra.
 
 conf.py       the folders with choices: conf/, experiments/, and a user's own (`-cd FOLDER`)
-search.py     makes Hydra search experiments/
+search.py     where Hydra searches: conf/, each file parsed once, and experiments/
 programs.py   the commands by name, and what messages call them
 completion.py    tab completion of `reno`
 page.py       the knobs of a command, read from its page in conf/, with their defaults and help
@@ -18,5 +18,6 @@ suites.py        benchmarks of conf/benchmarks: from a name to prompts and proto
 models.py     generators, metrics and judges, with their checkpoints
 job.py        plain values -> JobSpec
 combinations.py   the jobs of a command, without running them
+workers.py    several workers of one job; launchers that would start none
 sweep.py      a sweep's folder, and the statuses of its jobs in it
 """

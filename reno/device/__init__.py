@@ -1,1 +1,2 @@
-"""The choice of device and dtype, moving modules to and from the device, and gradient checkpointing."""
+"""The choice of device and dtype; modules moved to and from the device; gradient checkpointing, norms in pieces, CUDA
+graphs; one GPU a worker."""

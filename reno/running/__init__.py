@@ -6,9 +6,10 @@ unloaded.py    what a run would refuse only with loaded models, found without th
 long_prompts.py   prompts that are too long for a text encoder: refused, left out or cut
 forecast.py    what a job would run, for a dry run
 pool.py        loaded models, shared by the jobs of a process
-sizing.py      batch_size=auto: the fastest batch that fits
-noise.py       the initial noise of a seed
+sizing.py execution.py   batch_size=auto: the fastest batch that fits; checkpointing=auto and compile=auto
+noise.py       the noises of a seed
 batch.py drafts.py   one batch, from noise to scores and judgements; with a small decoder
+progress.py    what a batch has so far
 runner.py      runs a job from its plan to its outcome
 sharing.py     the batches that other workers run
 saving.py ending.py   a batch goes on after a kill; a signal ends the job
