@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
@@ -69,12 +69,12 @@ class Leases:
         return False
 
     def release(self, trials: Collection[str]) -> None:
-        """Gives leases back, and removes those before them, which have ended. The highest goes first: one that is left
-        has ended, or is another worker's by now."""
+        """Gives leases back, and removes those before them, which have ended. The own one goes last: until then nobody
+        can make it anew beside one below it."""
         with contextlib.suppress(OSError):
             held = {trial: self._held.pop(trial) for trial in trials if trial in self._held}
-            self.remote.remove([self._key(trial, number) for trial, number in held.items()])
             self.remote.remove([self._key(trial, n) for trial, number in held.items() for n in range(number)])
+            self.remote.remove([self._key(trial, number) for trial, number in held.items()])
 
     def beat(self) -> None:
         """Renews this worker's leases. Raises OSError."""
@@ -119,8 +119,10 @@ class Leases:
             old = [key for key, entry in found.items() if now - (entry.written or now) > HALF_WRITTEN_SECONDS]
             leases = self.remote.read([key for key in old if _LEASE.fullmatch(key)])
             living = found.keys() - old
-            old = [key for key in old if key not in leases or self._key(leases[key].decode()) not in living]
-            self.remote.remove(old)
+            names = {key: name.decode("utf-8", "replace") for key, name in leases.items()}
+            old = [key for key in old if key not in names or self._key(names[key]) not in living]
+            highest = _highest(found.keys() - old)
+            self.remote.remove([key for key in old if not _is_below(key, highest)])
 
     @staticmethod
     def _key(name: str, number: int | None = None) -> str:
@@ -131,9 +133,7 @@ def running_there(remote: Remote, lease: float = LEASE_SECONDS) -> dict[str, Wor
     """The worker that runs each trial that is claimed now, by trial; the store's time is taken to be that of the newest
     heartbeat. Raises OSError."""
     found = remote.listed(CLAIMS)
-    leases: dict[str, int] = {}
-    for match in filter(None, map(_LEASE.fullmatch, found)):
-        leases[match[1]] = max(int(match[2]), leases.get(match[1], 0))
+    leases = _highest(found)
     beats = {key: entry.written or 0.0 for key, entry in found.items() if not _LEASE.fullmatch(key)}
     now = max(beats.values(), default=0.0)
     young = [key for key, written in beats.items() if now - written <= lease]
@@ -145,3 +145,17 @@ def running_there(remote: Remote, lease: float = LEASE_SECONDS) -> dict[str, Wor
         for trial, name in names.items()
         if f"{CLAIMS}/{name}" in devices
     }
+
+
+def _highest(keys: Iterable[str]) -> dict[str, int]:
+    """The number of each trial's highest lease."""
+    highest: dict[str, int] = {}
+    for match in filter(None, map(_LEASE.fullmatch, keys)):
+        highest[match[1]] = max(int(match[2]), highest.get(match[1], 0))
+    return highest
+
+
+def _is_below(key: str, highest: Mapping[str, int]) -> bool:
+    """Whether a key is that of a lease below another one of its trial."""
+    match = _LEASE.fullmatch(key)
+    return match is not None and int(match[2]) < highest.get(match[1], 0)

@@ -104,6 +104,33 @@ def test_an_ended_lease_goes_to_one_worker(worker, there):
     assert [key for key in there.held("claims") if ONE in key] == []
 
 
+def test_while_a_lease_is_given_back_one_worker_at_most_gets_it(worker, there, monkeypatch):
+    held_by(there, FAR, ONE)
+    there.fs.store[f"/study/claims/{FAR}"].created -= datetime.timedelta(seconds=2 * LEASE_SECONDS)
+    first, others, got = worker(), [worker() for _ in range(4)], []
+    assert first.take([ONE])
+    remove = first.remote.remove
+
+    def removed(keys):
+        remove(keys)
+        got.extend(others.pop().take([ONE]) for _ in range(2))
+
+    monkeypatch.setattr(first.remote, "remove", removed)
+    first.release([ONE])
+    monkeypatch.undo()
+    assert sum(got) == 1 and len(got) == 4
+
+
+def test_a_day_old_lease_stays_below_one_that_is_held(worker, there):
+    held_by(there, FAR, ONE)
+    for key in there.held("claims"):
+        there.fs.store[f"/study/{key}"].created -= datetime.timedelta(days=3)
+    there.fs.pipe_file("study/claims/" + "f" * 64 + ".0", b"\xff")  # somebody else's
+    holder = Leases(Remote(ADDRESS), beat=3600)
+    holder.beat()
+    assert holder.take([ONE]) and not worker().take([ONE])
+
+
 def test_a_lease_ends_at_once_with_its_process_and_with_its_heartbeat(worker, there):
     held_by(there, re.sub(r"\.\d*-", ".1-", own_name()), ONE)  # of a process that had this one's number
     there.fs.pipe_file(f"study/claims/{TWO}.0", FAR.encode())
