@@ -129,7 +129,7 @@ def judge_all(
                 for start in range(0, len(judging.waiting), request.batch_size):
                     batch = judging.waiting[start : start + request.batch_size]
                     bench.judge(batch)
-                    store.send()
+                    store.send(at_once=False)
                     tell(judging, start + len(batch))
         except KeyboardInterrupt:
             judging.outcome.interrupted = True

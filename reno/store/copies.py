@@ -22,7 +22,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class Copy:
         records = [(f"trials/{trial}/{RECORD}", there[trial]) for trial in wanted]
         self._fetch([one for one in records if not self._is_here(*one)])
         self._send_again(there, unlike)
-        beside = [f"trials/{trial}/{name}" for trial in wanted for name in files if not self._lacks(trial, name)]
+        beside = [f"trials/{trial}/{name}" for trial in wanted for name in files if self.has(trial, name)]
         self._fetch([(key, None) for key in beside if not os.path.exists(self.root / key)])
         asked = None if trials is None else set(trials)
         self._catch_up_with(
@@ -147,7 +147,7 @@ class Copy:
                         (folder / name).unlink(missing_ok=True)
                     folder.rmdir()
 
-    def _catch_up_with(self, folder: str, wanted) -> None:
+    def _catch_up_with(self, folder: str, wanted: Callable[[str], bool]) -> None:
         """Fetches records below a folder, and notes those that are only here."""
         found = {key: entry for key, entry in self.remote.each(folder) if wanted(key)}
         there = {key: entry for key, entry in found.items() if _is_plain(key)}
@@ -221,12 +221,9 @@ class Copy:
         finally:
             part.unlink(missing_ok=True)
 
-    def _lacks(self, trial: str, name: str) -> bool:
-        return name in self.lacking.get(trial, ())
-
     def has(self, trial: str, name: str) -> bool:
         """Whether a file of a trial, which is not here, is there, as far as the last listing said."""
-        return not self._lacks(trial, name)
+        return name not in self.lacking.get(trial, ())
 
     # --- From here to there -------------------------------------------------------------------------------------------
 
@@ -243,8 +240,7 @@ class Copy:
         the hub, until ten minutes have passed since the last commit."""
         if self.remote.together:
             self.waiting[key] = "it is not sent yet"
-            if time.monotonic() - self._sent > COMMIT_SECONDS:
-                self._send_together()
+            self.send(at_once=False)
             return
         try:
             if _is_record(key):
@@ -257,10 +253,12 @@ class Copy:
             self.failure = ""
             self.waiting.pop(key, None)
 
-    def send(self) -> list[str]:
-        """Sends what waits. Returns a sentence if some of it cannot be sent."""
+    def send(self, at_once: bool = True) -> list[str]:
+        """Sends what waits. Returns a sentence if some of it cannot be sent. at_once: False: to the hub only if ten
+        minutes have passed since the last commit."""
         if self.remote.together:
-            self._send_together()
+            if at_once or time.monotonic() - self._sent > COMMIT_SECONDS:
+                self._send_together()
             return self.not_sent()
         keys = sorted(self.waiting)
         with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="send") as requests:
@@ -302,8 +300,8 @@ class Copy:
         self._send_files(trial)
         if not self.remote.creates:
             self.remote.write(key, data)
-        elif not self.remote.create(key, data):
-            self._settle(trial, data)
+        elif not self.remote.create(key, data) and not self._settle(trial, data):
+            return  # the next `catch_up` fetches the other's record
         self._note_time(key)
 
     def _send_files(self, trial: str) -> None:
@@ -315,16 +313,18 @@ class Copy:
         with ThreadPoolExecutor(len(FILES), thread_name_prefix="send") as requests:
             list(requests.map(send, FILES))
 
-    def _settle(self, trial: str, own: bytes) -> None:
+    def _settle(self, trial: str, own: bytes) -> bool:
         """Two workers have sent one trial at the same time: files of this one may lie over those of the other, and
-        their records differ in times. The other is done, so this one is written whole over it."""
+        their records differ in times. The other is done. If its files are other ones, this trial is written whole over
+        it. Returns whether it was."""
         key = f"trials/{trial}/{RECORD}"
         other = self.remote.read([key]).get(key, b"")
         with contextlib.suppress(ValueError, KeyError):
             if json.loads(other)["files"] == json.loads(own)["files"]:
-                return
+                return False
         self._send_files(trial)
         self.remote.write(key, own)
+        return True
 
     def _send_file(self, key: str) -> None:
         data = (self.root / key).read_bytes()

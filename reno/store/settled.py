@@ -20,9 +20,8 @@ from typing import Any
 
 from reno.letters.output import warn
 from reno.spec.addresses import named
-from reno.store.copies import copy_of
-from reno.store.remote import Remote
-from reno.store.staging import PART, own_name, write_through, write_whole
+from reno.store.copies import Copy, copy_of
+from reno.store.staging import PART, own_name, write_through
 
 SETTLED = "settled"
 """The folder's name in the store."""
@@ -32,10 +31,11 @@ MOST = 10
 
 def settled(root: Path, key: str, usable: Callable[[dict[str, Any]], object] = bool) -> dict[str, Any] | None:
     """What is written under a key; None if there is nothing, or nothing usable. usable: whether values can be used."""
-    remote = _elsewhere(root)
+    copy = _shared_copy(root)
     for name in _names(key):
-        with contextlib.suppress(OSError):
-            _follow(root, name, remote)
+        if copy:
+            with contextlib.suppress(OSError):
+                copy.fetch(root / name)
         try:
             found = _values(root / name, usable)
         except OSError:
@@ -50,12 +50,13 @@ def settle(
 ) -> dict[str, Any]:
     """Writes values under a key, unless usable ones are there. Returns those that are there now. Raises OSError."""
     data = json.dumps(values, indent=1).encode()
-    remote, before = _elsewhere(root), ""
+    copy, before = _shared_copy(root), ""
     for name in _names(key):
-        made = remote.create(name, data) if remote else _link(root / name, data)
+        made = copy.remote.create(name, data) if copy else _link(root / name, data)
         if made and before:
             warn(f"warning: {named(root)}/{before} cannot be used; {name} takes its place")
-        _follow(root, name, remote)
+        if copy:
+            copy.fetch(root / name)
         if (found := _values(root / name, usable)) is not None:
             return found
         before = name
@@ -89,16 +90,8 @@ def _link(place: Path, data: bytes) -> bool:
     return True
 
 
-def _follow(root: Path, name: str, remote: Remote | None) -> None:
-    """Writes what is there over this machine's copy."""
-    found = remote.read([name]) if remote else {}
-    if name in found:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(root / name, found[name])
-
-
-def _elsewhere(root: Path) -> Remote | None:
-    """The objects of a store that several machines write; None for a store on a disk, or where no object can be made
-    by one of several callers alone (the hub), where jobs are not shared."""
+def _shared_copy(root: Path) -> Copy | None:
+    """The copy of a store that several machines write; None for a store on a disk, or where no object can be made by
+    one of several callers alone (the hub), where jobs are not shared."""
     copy = copy_of(root)
-    return copy.remote if copy and copy.remote.creates else None
+    return copy if copy and copy.remote.creates else None

@@ -130,9 +130,10 @@ class Store:
             else:  # an NFS client asks for a folder again when it is opened
                 os.close(os.open(self.trials, os.O_RDONLY))
 
-    def send(self) -> list[str]:
-        """Sends what waits to be sent to a store elsewhere. Returns a sentence if that fails."""
-        return self.copy.send() if self.copy is not None else []
+    def send(self, at_once: bool = True) -> list[str]:
+        """Sends what waits to be sent to a store elsewhere. Returns a sentence if that fails. at_once: as for
+        `Copy.send`."""
+        return self.copy.send(at_once) if self.copy is not None else []
 
     def claims(self, device: str) -> Claims | Leases:
         """The leases of a worker on this device, to be used in a `with`. Raises OSError where the store has none."""
