@@ -105,7 +105,9 @@ def _at(root: Path, count: int, workers: list[int], own_files: bool) -> None:
     for number in workers:
         share = 100 * (own + (number - 1) * look) / TRIAL_SECONDS
         say(f"| {count:,} | of a trial of {TRIAL_SECONDS:g} s, with {number} workers on one job | {share:.2f}% |")
-    _show(count, "`reno.status`", _timed(lambda: overview(root), time.process_time), "s of CPU")
+    _show(
+        count, "`reno.status`, of the jobs of 200 trials", _timed(lambda: overview(root), time.process_time), "s of CPU"
+    )
     if own_files:
         _show(
             count, "frames from the trials' own files", _timed(lambda: load_store(root), time.process_time), "s of CPU"

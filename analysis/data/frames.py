@@ -55,7 +55,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Raw:
-    """The same as frames."""
+    """`Rows`, as frames."""
 
     trials: pd.DataFrame
     judged: pd.DataFrame

@@ -15,9 +15,9 @@ from reno.letters.output import warn
 from reno.spec.addresses import named
 from reno.spec.errors import BadInput, first_line
 from reno.spec.trial import digest
-from reno.store.records import FAILED, JobRecord, JudgementRecord, TrialRecord, read_json
+from reno.store.records import FAILED, JobRecord, TrialRecord, read_json
 from reno.store.store import Store
-from reno.store.stored import Damaged, Stored, checked
+from reno.store.stored import Damaged, checked
 
 READ = ("trace.parquet",)
 """The files of every trial that the numbers come from. Images are compared with what was written where they are
@@ -45,21 +45,24 @@ def _read_trials(root: Path, without: Collection[str]) -> tuple[list[TrialRecord
     """The records of the whole trials, later judgements among theirs; a sentence for each damaged trial; one for each
     damaged judgement. without: trials that are left out."""
     records, broken, unjudged = [], {}, []
-    for found, later, damaged in _each(root, without):
+    for found, damaged in _each(root, without):
         if isinstance(found, Damaged):
             broken[found.trial] = found.sentence
             continue
         unjudged += [one.sentence for one in damaged]
-        records.append(msgspec.structs.replace(found.record, judgements=found.judgements_with(later)))
+        records.append(found)
     return records, broken, list(dict.fromkeys(unjudged))
 
 
-def _each(
-    root: Path, without: Collection[str]
-) -> Iterator[tuple[Stored | Damaged, list[JudgementRecord], list[Damaged]]]:
-    """Every trial without those, its later judgements, and those of them that are damaged."""
+def _each(root: Path, without: Collection[str]) -> Iterator[tuple[TrialRecord | Damaged, list[Damaged]]]:
+    """The record of every trial without those, its later judgements among its own, and those of them that are
+    damaged."""
     for found in checked(Store(root).each(without), READ):
-        yield found, *(([], []) if isinstance(found, Damaged) else found.later())
+        if isinstance(found, Damaged):
+            yield found, []
+            continue
+        later, damaged = found.later()
+        yield msgspec.structs.replace(found.record, judgements=found.judgements_with(later)), damaged
 
 
 def index_store(root: Path) -> tuple[int, int, list[str]]:
@@ -68,13 +71,13 @@ def index_store(root: Path) -> tuple[int, int, list[str]]:
     damaged: list[str] = []
 
     def read(without: Collection[str]) -> Iterator[TrialRecord]:
-        for found, later, unusable in _each(root, without):
+        for found, unusable in _each(root, without):
             if isinstance(found, Damaged):
                 damaged.append(found.sentence)
             elif unusable:
                 damaged.extend(one.sentence for one in unusable)
             else:
-                yield msgspec.structs.replace(found.record, judgements=found.judgements_with(later))
+                yield found
 
     Store(root).catch_up(files=READ, jobs=False)
     before, added = bring_up_to_date(root, read)

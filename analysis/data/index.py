@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,18 +109,14 @@ def _entries(folder: str | Path) -> list[os.DirEntry]:
 
 def read_index(root: Path) -> Indexed | None:
     """The indexed trials that are as they were; None if the store has no index."""
-    parts = _parts(root)
-    if not parts:
+    if not _parts(root):
         return None
-    now, taken = signatures(root), set()
+    taken: set[str] = set()
     tables: dict[str, list[pyarrow.Table]] = {name: [] for name in TABLES}
-    for part in reversed(parts):  # the newest first
-        try:
-            read = {name: parquet.read_table(part / f"{name}.parquet") for name in TABLES}
-        except (OSError, pyarrow.ArrowException):  # a damaged part is none: its trials are read from their files
+    for part, valid in _valid(root, signatures(root)):
+        if (read := _tables(part)) is None:
             continue
-        pairs = zip(read["trials"]["trial"].to_pylist(), read["trials"]["signature"].to_pylist(), strict=True)
-        valid = [trial for trial, signature in pairs if now.get(trial) == signature and trial not in taken]
+        valid = [trial for trial in valid if trial not in taken]
         taken.update(valid)
         all_of_it = len(valid) == read["trials"].num_rows
         for name, table in read.items():
@@ -130,6 +126,26 @@ def read_index(root: Path) -> Indexed | None:
             tables[name].append(table)
     whole = {name: pyarrow.concat_tables(found) for name, found in tables.items() if found}
     return Indexed(frozenset(taken), whole) if taken else None
+
+
+def _valid(root: Path, now: dict[str, str]) -> Iterator[tuple[Path, list[str]]]:
+    """The parts that can be read, the newest first, each with its trials that are as they were. now: the signatures."""
+    for part in reversed(_parts(root)):
+        try:
+            table = parquet.read_table(part / "trials.parquet", columns=["trial", "signature"])
+        except (OSError, pyarrow.ArrowException):
+            continue
+        pairs = zip(table["trial"].to_pylist(), table["signature"].to_pylist(), strict=True)
+        if valid := [trial for trial, signature in pairs if now.get(trial) == signature]:
+            yield part, valid
+
+
+def _tables(part: Path) -> dict[str, pyarrow.Table] | None:
+    """A part's tables; None if one is damaged: its trials are then read from their files."""
+    try:
+        return {name: parquet.read_table(part / f"{name}.parquet") for name in TABLES}
+    except (OSError, pyarrow.ArrowException):
+        return None
 
 
 def with_index(indexed: Indexed, records: Sequence[TrialRecord]) -> Raw:
@@ -211,12 +227,16 @@ def bring_up_to_date(root: Path, read: Callable[[frozenset[str]], Iterable[Trial
 
     read: yields the records of the whole trials without these, later judgements among theirs, and without those that
     have a damaged judgement. Returns how many trials were indexed before, and how many are added. Raises OSError."""
-    there = read_index(root)
-    known = there.trials if there else frozenset()
     now, added, waiting = signatures(root), 0, []
+    current = {part: valid for part, valid in _valid(root, now) if _tables(part) is not None}
+    known = frozenset(trial for valid in current.values() for trial in valid)
+    outdated = [part for part in _parts(root) if part not in current]
     for record in read(known):
         waiting.append(record)
         if len(waiting) == PART_TRIALS:
             added += write_part(root, waiting, now)
             waiting = []
-    return len(known), added + write_part(root, waiting, now)
+    added += write_part(root, waiting, now)
+    for part in outdated:
+        shutil.rmtree(part, ignore_errors=True)
+    return len(known), added
