@@ -108,7 +108,8 @@ def _sample(results: Results, trial: str) -> Iterator[tuple[str, str]]:
         return
     if provenance.checkpoints is not UNSET:
         used = provenance.checkpoints
-        origins = (used.generator, used.decoder or None, *(used.parts or {}).values(), *used.metric)
+        asked = (origin for terms in (used.asked or {}).values() for origin in terms)
+        origins = (used.generator, used.decoder or None, *(used.parts or {}).values(), *used.metric, *asked)
         yield from (("checkpoint", _origin(origin)) for origin in origins if origin is not None)
     yield "batch of one trial", _batch(provenance.batch)
     yield "versions", ", ".join(f"{name} {version}" for name, version in provenance.versions.items() if version)
