@@ -36,7 +36,8 @@ examples
   python -m reno.merge colab_1 colab_2 results=all
   python -m reno.status results=all                             how far the study is
 
-exit status  0 all is joined, 1 conflicts or damaged trials were left out, 2 the input cannot be used, 130 interrupted
+exit status  0 all is joined, 1 conflicts or damaged trials were left out, or some could not be sent,
+             2 the input cannot be used, 130 interrupted
 """,
     all_words="stores",
     texts=("results",),

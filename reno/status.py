@@ -25,8 +25,8 @@ PAGE = Page(
     usage="python -m reno.status [results=DIR]",
     purpose=(
         "Says how far the jobs of a store are: what is stored, who runs what now, what failed, what is to do, how long "
-        "that takes, and the device hours so far, of GPU or CPU. It reads the store alone and writes nothing, so it "
-        "answers on any machine that sees the folder."
+        "that takes, and the device hours so far, of GPU or CPU. It reads the store alone and writes nothing into "
+        "it, so it answers on any machine that sees the folder."
     ),
     examples="exit status  0 it was read, 2 the folder holds no results, 130 interrupted\n",
     texts=("results",),

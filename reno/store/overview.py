@@ -132,8 +132,8 @@ def _of(
 
 
 def _jobs(root: Path) -> tuple[dict[str, JobRecord], list[str]]:
-    """The records that can be read, by folder below jobs/, oldest first, and a sentence for each other: job folders are
-    named by time, those of a sweep by number."""
+    """The records that can be read, by folder below jobs/, oldest first, and a sentence for each that cannot. Job
+    folders are named by time, those of a sweep by number."""
     paths = [Path(folder, "job.json") for folder, _, files in os.walk(root / "jobs") if "job.json" in files]
     records, damaged = {}, []
     for path in sorted(paths, key=lambda path: [(int(part) if part.isdigit() else -1, part) for part in path.parts]):

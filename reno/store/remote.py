@@ -31,7 +31,7 @@ WAITS = (0.5, 2.0, 8.0)
 AWAY_SECONDS = 60.0
 """How long a store that did not answer is taken to be away: a request is then tried once."""
 _away = [0.0]
-"""Until when."""
+"""Until when, by the monotonic clock, the store is taken to be away."""
 SIDE_BY_SIDE = 16
 """Requests that are under way at a time."""
 CREATES = ("s3", "gs", "memory")
