@@ -15,7 +15,7 @@ from reno.store.records import JobRecord, JudgementRecord
 from reno.store.store import Store, write_job_record
 from reno.store.stored import Damaged, Stored
 from tests.store.elsewhere import There
-from tests.store.records import finished, golden, trace
+from tests.store.records import finished, golden, record, trace
 
 
 @pytest.fixture
@@ -123,6 +123,23 @@ def test_two_that_are_sent_at_once_end_as_one_whole_trial(there):
     third.catch_up(files=FILES)
     (whole,) = third
     assert whole.damage() is None and whole.record == trial.record
+
+
+def test_the_second_of_two_that_are_equal_but_for_times_takes_the_firsts_record(there):
+    """The records are as long as each other, so that only their times of writing tell them apart."""
+    one, two = ready(there.machine("one")), ready(there.machine("two"))
+    times = [msgspec.structs.replace(record(1), finished=f"2026-11-28T0{hour}:00:00+00:00") for hour in (1, 2)]
+    exists = two.copy.remote.exists
+
+    def slow(key):
+        answer = exists(key)
+        one.commit(finished(record=times[0]))
+        return answer
+
+    two.copy.remote.exists = slow
+    mine = two.commit(finished(record=times[1]))
+    two.catch_up()
+    assert two.find(mine.id).record.finished == times[0].finished
 
 
 def test_nothing_is_written_where_nothing_can_be(there):
