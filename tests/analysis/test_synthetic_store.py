@@ -78,6 +78,7 @@ def test_judges_say_of_one_image_one_thing_and_name_what_is_wrong(tmp_path):
     assert seen == {(name, flag) for name in ("missing", "swapped") for flag in (True, False)}
 
 
+@pytest.mark.slow
 def test_the_effects_are_those_it_was_told(tmp_path):
     truth = Truth(before=Odds(0.5, 1.0, 1.0), after={"clip": Odds(1.0, 1.0, 0.3)}, prompt_spread=0.0, failures=0.0)
     reno = next(c for c in configurations(("clip",)) if c.method["name"] == "reno" and c.reach == 1.0)

@@ -17,6 +17,9 @@ import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "sinfo", "squeue")
 PARTITION = "main"
+LAUNCHED = ("hydra/launcher=slurm", f"hydra.launcher.partition={PARTITION}", "hydra.launcher.gpus_per_node=null",
+            "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=4")  # fmt: skip
+"""What a command is given to run its jobs there."""
 
 
 def lacking() -> list[str]:

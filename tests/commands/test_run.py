@@ -371,7 +371,10 @@ class Elsewhere(Launcher):
 
 @pytest.mark.parametrize(
     ("lrs", "status", "subdir"),
-    [("0.01,0.02", 0, "${hydra.job.num}"), ("0.01,-1", 2, "deep/${hydra.job.num}/er")],
+    [
+        pytest.param("0.01,0.02", 0, "${hydra.job.num}", marks=pytest.mark.slow),
+        ("0.01,-1", 2, "deep/${hydra.job.num}/er"),
+    ],
 )
 def test_jobs_in_other_processes_tell_how_they_ended(knobs, tmp_path, lrs, status, subdir, monkeypatch, capfd):
     from hydra.core.plugins import Plugins

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reno.store.records import JobRecord, read_json
-from tests.commands.one_node import PARTITION, OneNode, lacking
+from tests.commands.one_node import LAUNCHED, OneNode, lacking
 from tests.running.workers import essence, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
@@ -20,8 +20,6 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 TRIALS = ["prompt=[a red car,a blue cup]", "seed=[0,1]", "batch_size=1", "iterations=4", "threads=1",
           "tracking=disabled"]  # fmt: skip
-ON_SLURM = ["hydra/launcher=slurm", f"hydra.launcher.partition={PARTITION}", "hydra.launcher.gpus_per_node=null",
-            "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=4"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +76,7 @@ def states(record):
 def test_a_sweep_on_slurm_is_the_plain_one(go, tmp_path):
     sweep = ["-m", *TRIALS, "lr=0.02,0.05"]
     assert go("plain", *sweep)[0] == 0
-    status, said, errors = go("slurm", *sweep, *ON_SLURM)
+    status, said, errors = go("slurm", *sweep, *LAUNCHED)
     assert status == 0, errors
     assert essence(tmp_path / "slurm") == essence(tmp_path / "plain") and len(essence(tmp_path / "plain")) == 8
     assert [(job.status, states(job)) for job in records(tmp_path / "slurm")] == [(0, ["done"] * 4)] * 2
@@ -86,7 +84,7 @@ def test_a_sweep_on_slurm_is_the_plain_one(go, tmp_path):
 
 
 def test_a_refused_job_is_told_by_the_command(go, tmp_path):
-    status, _, errors = go("slurm", "-m", *TRIALS, "lr=0.02,-1", *ON_SLURM)
+    status, _, errors = go("slurm", "-m", *TRIALS, "lr=0.02,-1", *LAUNCHED)
     assert status == 2
     assert errors.count("error: job 1: lr must be a number above 0, not -1") == 1
     assert [job.status for job in records(tmp_path / "slurm")] == [0]
@@ -94,7 +92,7 @@ def test_a_refused_job_is_told_by_the_command(go, tmp_path):
 
 def test_the_workers_of_one_job_share_its_trials(go, tmp_path):
     assert go("plain", *TRIALS)[0] == 0
-    status, _, errors = go("slurm", *TRIALS, "workers=2", *ON_SLURM)
+    status, _, errors = go("slurm", *TRIALS, "workers=2", *LAUNCHED)
     assert status == 0, errors
     assert essence(tmp_path / "slurm") == essence(tmp_path / "plain")
     done = [states(job).count("done") for job in records(tmp_path / "slurm")]
@@ -109,7 +107,7 @@ def interrupted(begin, cluster, tmp_path):
     """interrupted(*scancel): the command whose job was told to end in the middle of its batch."""
 
     def tell(*scancel):
-        with begin("slurm", *LONG, *ON_SLURM) as command:
+        with begin("slurm", *LONG, *LAUNCHED) as command:
             wait_until(lambda: list((tmp_path / "slurm" / "running").rglob("*.safetensors")), 300)
             (job,) = cluster.jobs()
             cluster.ask("scancel", *scancel, job)

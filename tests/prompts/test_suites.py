@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reno.prompts import suites
-from reno.prompts.suites import MOST_BYTES, SuiteFiles, cache_folder, check_digest
+from reno.prompts.suites import SuiteFiles, cache_folder, check_digest
 from reno.spec.errors import BadInput
 from reno.spec.suites import Protocol, Suite
 
@@ -63,14 +63,15 @@ def test_a_server_may_be_silent_for_twenty_seconds_and_send_twenty_megabytes(ser
 
 
 @pytest.mark.parametrize(("more", "kept"), [(0, True), (1, False)])
-def test_an_answer_that_is_no_list_of_prompts_is_not_kept(server, more, kept):
-    content = b"a car\n" + b"x" * (MOST_BYTES - 6 + more)
+def test_an_answer_that_is_no_list_of_prompts_is_not_kept(server, more, kept, monkeypatch):
+    monkeypatch.setattr(suites, "MOST_BYTES", 1 << 20)
+    content = b"a car\n" + b"x" * ((1 << 20) - 6 + more)
     server(content)
     one = suite(content=content)
     if kept:
         assert len(SuiteFiles(None).read(one)[0].prompts) == 2
     else:
-        with pytest.raises(BadInput, match=r"\(ValueError: it has more than 20 MB\); put list\.txt into a folder"):
+        with pytest.raises(BadInput, match=r"\(ValueError: it has more than 1 MB\); put list\.txt into a folder"):
             SuiteFiles(None).read(one)
         assert not cache_folder().exists()
 

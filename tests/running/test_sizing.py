@@ -254,7 +254,13 @@ def test_a_worker_that_measures_otherwise_takes_the_size_of_the_first(auto, tmp_
     assert [(cut.size, cut.reason) for cut in cuts] == [(4, "settled by this job's first worker: measured elsewhere")]
 
 
-@pytest.mark.parametrize("text", ['{"batch_size": 0, "reason": "no"}', '{"batch_size": -3}', "{}", "{"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"batch_size": 0, "reason": "no"}',
+        *(pytest.param(text, marks=pytest.mark.slow) for text in ('{"batch_size": -3}', "{}", "{")),
+    ],
+)
 def test_what_is_written_down_must_be_a_size(auto, tmp_path, capsys, text):
     auto("batch_size=auto", FOUR)
     (place,) = (tmp_path / "results" / "settled").iterdir()

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from reno.store import copies
 from reno.store.files import FILES
 from reno.store.store import Store
 from tests.running.workers import essence, wait_until
+from tests.store.s3_server import client_of, s3_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ADDRESS = "s3://bucket/study"
@@ -26,28 +26,16 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def s3(monkeypatch, tmp_path):
-    """The client of an S3 server with an empty bucket, which runs in this process."""
+def s3(monkeypatch):
+    """The client of an S3 server with an empty bucket."""
     pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'reno-bench[remote]'")
-    server_module = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[s3]' flask")
-    import boto3
-
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    urllib.request.urlopen(
-        f"http://{host}:{port}/moto-api/reset", b""
-    ).close()  # all servers of a process share buckets
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    copies._copies.clear()
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="bucket")
-    yield client
-    copies._copies.clear()
-    server.stop()
+    pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[s3]' flask")
+    with s3_server() as found:
+        for name, value in found.items():
+            monkeypatch.setenv(name, value)
+        copies._copies.clear()
+        yield client_of(found)
+        copies._copies.clear()
 
 
 def command(tmp_path, machine, *words, module="reno.run"):

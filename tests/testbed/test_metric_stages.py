@@ -255,7 +255,7 @@ def test_without_the_stages_before_it_a_stage_says_which_to_run(built, tmp_path)
         picture_pool.PicturePool(built, labels.SQUARE, generated=0.4)
 
 
-@pytest.mark.parametrize("stage", [clip, blip], ids=["clip", "blip"])
+@pytest.mark.parametrize("stage", [clip, pytest.param(blip, marks=pytest.mark.slow)], ids=["clip", "blip"])
 def test_what_a_stage_exports_scores_as_what_it_trained(stage, built, tmp_path):
     course = replace(stage.COURSE, steps=(2, 1, 1), batch=16, generated=0.0, sizes=SHARES, chunk=48, examined=16)
     numbers = stage.run(built, course)

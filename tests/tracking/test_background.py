@@ -28,9 +28,9 @@ def test_log_returns_at_once(results):
     tracker.start(card(IDS[0]))
     image = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
     started = time.monotonic()
-    for iteration in range(51):
+    for iteration in range(20):
         tracker.log(IDS[0], iteration, {"loss": 1.0}, image)
-    assert time.monotonic() - started < 1.0  # encoding these PNGs takes two seconds
+    assert time.monotonic() - started < 0.4  # encoding these PNGs takes twice as long
     tracker.finish(IDS[0], {})
     tracker.close()
     assert logged(results, IDS[0])

@@ -62,7 +62,7 @@ def test_a_server_or_key_that_fails_means_offline_with_one_warning(results, monk
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("place", ["environment", "netrc"])
+@pytest.mark.parametrize("place", ["environment", pytest.param("netrc", marks=pytest.mark.slow)])
 def test_auto_is_online_where_a_key_is_configured(results, monkeypatch, place):
     server = Server()
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
