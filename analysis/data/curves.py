@@ -168,8 +168,7 @@ def _own_traces(
     tables, rows = [], np.full(len(trials), -1)
     for place, trial in enumerate(trials):
         try:
-            with parquet.ParquetFile(folder(trial) / TRACE) as file:
-                table = file.read(columns=list(columns), use_threads=False).select(list(columns))
+            table = _read(folder(trial) / TRACE, columns)
         except (OSError, pyarrow.ArrowException, KeyError):
             continue
         tables.append(table)
@@ -177,6 +176,13 @@ def _own_traces(
     if not tables:
         return pd.DataFrame(columns=list(columns)), rows
     return pyarrow.concat_tables(tables, promote_options="permissive").to_pandas()[list(columns)], rows
+
+
+def _read(file: Path | pyarrow.BufferReader, columns: Sequence[str]) -> pyarrow.Table:
+    """These columns of a trace. Raises OSError, ArrowException, and KeyError if it lacks one."""
+    with parquet.ParquetFile(file) as opened:
+        table = opened.read(columns=list(columns), use_threads=False)
+    return table.select(list(columns)).replace_schema_metadata()  # what pandas notes there would be of all traces
 
 
 def _frame(trials: Sequence[str], rows: np.ndarray, values: pd.DataFrame) -> pd.DataFrame:
@@ -197,12 +203,11 @@ def _frame(trials: Sequence[str], rows: np.ndarray, values: pd.DataFrame) -> pd.
 def curve(data: bytes) -> pyarrow.Table | None:
     """TRACED of a trace, from the bytes of its file; None if the index cannot hold it as it is."""
     try:
-        with parquet.ParquetFile(pyarrow.BufferReader(data)) as file:
-            table = file.read(columns=list(TRACED), use_threads=False).select(list(TRACED))
+        table = _read(pyarrow.BufferReader(data), TRACED)
     except (OSError, pyarrow.ArrowException, KeyError):
         return None
     as_others = table.schema.types == list(_TYPES.values()) and table["iteration"].null_count == 0
-    return table if as_others and b"pandas" not in (table.schema.metadata or {}) else None
+    return table if as_others else None
 
 
 class CurvesFile:
