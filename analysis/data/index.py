@@ -31,7 +31,7 @@ from analysis.data.curves import CurvesFile, PartCurves, among, compare, part_cu
 from analysis.data.frames import Raw, rows_of
 from analysis.data.results import JUDGED_COLUMNS, SCORE_COLUMNS, VERDICT_COLUMNS
 from reno.store.records import TrialRecord
-from reno.store.staging import own_name
+from reno.store.staging import own_name, writer_is_dead
 
 INDEX, VERSION = "index", 2
 """The folder's name in the store, and the version of the parts in it. Parts of another version are not read."""
@@ -197,7 +197,7 @@ def write_part(root: Path, found: Iterable[tuple[TrialRecord, pyarrow.Table | No
         return 0
     folder = root / INDEX
     folder.mkdir(exist_ok=True)
-    part = folder / f".{own_name()}"
+    part = folder / f".~{own_name()}"
     part.mkdir()
     try:
         records = []
@@ -244,17 +244,17 @@ def _parts(root: Path) -> list[Path]:
     return sorted(found, key=lambda part: (len(part.name), part.name))
 
 
-def _older_parts(root: Path) -> list[Path]:
-    """The parts of older versions."""
-    found = ((entry, _PART.fullmatch(entry.name)) for entry in _entries(root / INDEX))
-    return [Path(entry.path) for entry, name in found if name and int(name["version"]) < VERSION]
+def _left_over(root: Path) -> list[Path]:
+    """The parts of older versions, and those that a process was writing when it was killed."""
+    found = ((Path(entry.path), _PART.fullmatch(entry.name)) for entry in _entries(root / INDEX))
+    return [part for part, name in found if (int(name["version"]) < VERSION if name else writer_is_dead(part.name))]
 
 
 def bring_up_to_date(
     root: Path, read: Callable[[frozenset[str]], Iterable[tuple[TrialRecord, pyarrow.Table | None]]]
 ) -> tuple[int, int]:
     """Adds parts for the trials that are new or have changed, and removes those of which no trial is as it was, damaged
-    ones and those of older versions.
+    and half-written ones and those of older versions.
 
     read: yields the records of the whole trials without these, later judgements among theirs, and without those that
     have a damaged judgement, each with its curve. Returns how many trials were indexed before, and how many are added.
@@ -262,7 +262,7 @@ def bring_up_to_date(
     now, added = signatures(root), 0
     current = {part: valid for part, valid in _valid(root, now) if _tables(part, with_values=True) is not None}
     known = frozenset(trial for valid in current.values() for trial in valid)
-    outdated = [*_older_parts(root), *(part for part in _parts(root) if part not in current)]
+    outdated = [*_left_over(root), *(part for part in _parts(root) if part not in current)]
     rest = iter(read(known))
     for first in rest:
         added += write_part(root, itertools.chain([first], itertools.islice(rest, PART_TRIALS - 1)), now)
