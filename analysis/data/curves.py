@@ -51,7 +51,7 @@ def part_curves(part: Path, trials: pyarrow.ChunkedArray) -> PartCurves:
     """The curves of a part that has these trials; no curve is read. Raises OSError, ArrowException and ValueError if
     they are damaged."""
     file = part / TRACES
-    with parquet.ParquetFile(file) as opened:
+    with parquet.ParquetFile(file, page_checksum_verification=True) as opened:
         if not opened.schema_arrow.equals(_SCHEMA):
             raise ValueError(f"{file} has other columns")
         table = opened.read(columns=["trial", "rows"])
@@ -92,15 +92,17 @@ def traces(
     if len(others) == len(trials):
         return _frame(trials, own_rows, own)
     rows[others] = own_rows
-    starts = np.cumsum(np.maximum(rows, 0)) - np.maximum(rows, 0)
+    counts = np.maximum(rows, 0)
+    starts = np.cumsum(counts) - counts
+    own_values = {name: own[name].to_numpy() for name in columns} if (own_rows >= 0).any() else {}
     values = {}
-    for column in columns:
-        kind = _TYPES[column].to_pandas_dtype()
-        if (own_rows >= 0).any():
-            kind = np.result_type(kind, own[column].to_numpy().dtype)
-        values[column] = np.empty(np.maximum(rows, 0).sum(), kind)
-    _place(values, starts[others], np.maximum(own_rows, 0), {name: own[name].to_numpy() for name in columns})
+    for name in columns:  # made once, at their full length: a million trials have some fifty million rows
+        kind = _TYPES[name].to_pandas_dtype()
+        values[name] = np.empty(counts.sum(), np.result_type(kind, own_values.get(name, kind)))
+    _place(values, starts[others], counts[others], own_values)
     for number, (part, (served, order)) in enumerate(zip(indexed, found, strict=True)):
+        if not len(served):
+            continue
         try:
             for chosen, read in _groups(part.file, part.places[served], part.rows[served], columns):
                 _place(values, starts[order[chosen]], part.rows[served[chosen]], read)
@@ -119,7 +121,6 @@ def _found(trials: Sequence[str], indexed: Sequence[PartCurves]) -> list[tuple[n
     found = []
     for of_part, part in zip(np.split(order, ends[:-1]), indexed, strict=True):
         served = np.flatnonzero((of_part >= 0) & (part.rows >= 0))
-        served = served[np.argsort(of_part[served], kind="stable")]
         found.append((served, of_part[served]))
     return found
 

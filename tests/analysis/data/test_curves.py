@@ -117,16 +117,20 @@ def test_a_few_curves_are_the_same_in_the_order_in_which_they_are_asked_for(root
 
 def test_a_few_curves_are_read_from_the_row_groups_that_hold_them(root, small, monkeypatch):
     index_store(root)
-    results, read = load(root), []
+    results, opened, read = load(root), [], []
 
     class Counted(parquet.ParquetFile):
+        def __init__(self, file, **named):
+            opened.append(file)
+            super().__init__(file, **named)
+
         def read_row_group(self, group, *args, **named):
             read.append(group)
             return super().read_row_group(group, *args, **named)
 
     monkeypatch.setattr(module.parquet, "ParquetFile", Counted)
     results.traces([results.trials["trial"][place] for place in (6, 7, 12)])
-    assert read == [1, 2]
+    assert opened == [min((root / "index").iterdir()) / "traces.parquet"] and read == [1, 2]
 
 
 def test_a_part_is_written_in_groups(root, monkeypatch):
