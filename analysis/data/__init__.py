@@ -8,7 +8,8 @@
     results.members     one row a trial of a prompt set
     results.traces(ids) one row an iteration
 
-results.py     the frames' columns, and the traces and images of trials
+results.py     the frames' columns, and the images of trials
+curves.py      the traces of trials, from their own files or from the index
 frames.py      frames from trial records and job records
 names.py       readable names for generators, metrics, judges and settings
 labels.py      people's labels of images, from a file

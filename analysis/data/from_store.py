@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import pyarrow
 
+from analysis.data.curves import TRACE, curve
 from analysis.data.frames import tidy
 from analysis.data.index import bring_up_to_date, read_index, with_index
 from analysis.data.results import Results
@@ -17,9 +20,9 @@ from reno.spec.errors import BadInput, first_line
 from reno.spec.trial import digest
 from reno.store.records import FAILED, JobRecord, TrialRecord, read_json
 from reno.store.store import Store
-from reno.store.stored import Damaged, checked
+from reno.store.stored import Damaged, Stored, checked, side_by_side
 
-READ = ("trace.parquet",)
+READ = (TRACE,)
 """The files of every trial that the numbers come from. Images are compared with what was written where they are
 shown."""
 MANY = 20_000
@@ -38,7 +41,9 @@ def load_store(root: Path) -> Results:
     if len(records) > MANY:
         quicker = f"`python -m reno.index results={named(root)}` makes the next reading quicker"
         warn(f"{len(records)} trials were read from their own files; {quicker}")
-    return tidy(with_index(indexed, records) if indexed else records, jobs, root=root, broken=broken, unread=unread)
+    found = with_index(indexed, records) if indexed else records
+    results = tidy(found, jobs, root=root, broken=broken, unread=unread)
+    return replace(results, indexed=indexed.curves) if indexed else results
 
 
 def _read_trials(root: Path, without: Collection[str]) -> tuple[list[TrialRecord], dict[str, str], list[str]]:
@@ -58,11 +63,19 @@ def _each(root: Path, without: Collection[str]) -> Iterator[tuple[TrialRecord | 
     """The record of every trial without those, its later judgements among its own, and those of them that are
     damaged."""
     for found in checked(Store(root).each(without), READ):
-        if isinstance(found, Damaged):
-            yield found, []
-            continue
-        later, damaged = found.later()
-        yield msgspec.structs.replace(found.record, judgements=found.judgements_with(later)), damaged
+        yield (found, []) if isinstance(found, Damaged) else _judged(found)
+
+
+def _judged(found: Stored) -> tuple[TrialRecord, list[Damaged]]:
+    """The record of a trial, its later judgements among its own, and those of them that are damaged."""
+    later, damaged = found.later()
+    return msgspec.structs.replace(found.record, judgements=found.judgements_with(later)), damaged
+
+
+def _with_curve(found: Stored | Damaged) -> tuple[Stored | Damaged, pyarrow.Table | None]:
+    """A trial and its curve, from the bytes that were compared with the record."""
+    data = found if isinstance(found, Damaged) else found.bytes_of(TRACE)
+    return (data, None) if isinstance(data, Damaged) else (found, curve(data))
 
 
 def index_store(root: Path) -> tuple[int, int, list[str]]:
@@ -70,14 +83,16 @@ def index_store(root: Path) -> tuple[int, int, list[str]]:
     each that is damaged, or has a damaged judgement, and is left out. Raises BadInput and OSError."""
     damaged: list[str] = []
 
-    def read(without: Collection[str]) -> Iterator[TrialRecord]:
-        for found, unusable in _each(root, without):
+    def read(without: Collection[str]) -> Iterator[tuple[TrialRecord, pyarrow.Table | None]]:
+        for found, values in side_by_side(_with_curve, Store(root).each(without)):
             if isinstance(found, Damaged):
                 damaged.append(found.sentence)
-            elif unusable:
+                continue
+            record, unusable = _judged(found)
+            if unusable:
                 damaged.extend(one.sentence for one in unusable)
             else:
-                yield found
+                yield record, values
 
     Store(root).catch_up(files=READ, jobs=False)
     before, added = bring_up_to_date(root, read)

@@ -23,8 +23,9 @@ import pandas as pd
 from msgspec import UNSET, UnsetType
 from PIL import Image
 
+from analysis.data.curves import TRACED
 from analysis.data.frames import SharedIdentity, tidy
-from analysis.data.results import TRACED, Results
+from analysis.data.results import Results
 from reno.spec.errors import BadInput, first_line
 from reno.store.records import DONE, FAILED, NOT_RUN, BatchMate, BatchRecord, JobRecord, JobTrial, Labels, TrialRecord
 from reno.store.staging import scratch

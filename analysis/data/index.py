@@ -1,17 +1,21 @@
 """The index of a store: what the frames need of its trials, in Parquet, so that a large store is read in minutes.
 
-results/index/<part>/     whole or absent: trials.parquet, judged.parquet, verdicts.parquet, scores.parquet
+results/index/<part>/     whole or absent: trials.parquet, judged.parquet, verdicts.parquet, scores.parquet,
+                          traces.parquet
 
 A row of trials.parquet has the trial's signature: sizes and times of the trial's files and of its later judgements. A
 trial whose signature is another by now, or that no part has, is read from its own files; rows of a trial that is gone
 are left out. Trials and judgements that are damaged are never in a part, so each reading finds and names them. What is
-not noticed is damage that changes neither a file's size nor its time.
+not noticed is damage that changes neither a file's size nor its time. Curves (traces.parquet, curves.py) stay in the
+file until something shows them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,13 +27,15 @@ import pandas as pd
 import pyarrow
 from pyarrow import compute, parquet
 
+from analysis.data.curves import CurvesFile, PartCurves, among, compare, part_curves
 from analysis.data.frames import Raw, rows_of
 from analysis.data.results import JUDGED_COLUMNS, SCORE_COLUMNS, VERDICT_COLUMNS
 from reno.store.records import TrialRecord
-from reno.store.staging import own_name
+from reno.store.staging import own_name, writer_is_dead
 
-INDEX, VERSION = "index", 1
+INDEX, VERSION = "index", 2
 """The folder's name in the store, and the version of the parts in it. Parts of another version are not read."""
+_PART = re.compile(r"v(?P<version>\d+)-.*")
 PART_TRIALS = 20_000
 """Trials of one part."""
 TABLES = ("trials", "judged", "verdicts", "scores")
@@ -69,6 +75,7 @@ class Indexed:
 
     trials: frozenset[str]
     tables: dict[str, pyarrow.Table]
+    curves: tuple[PartCurves, ...]
 
 
 # --- Signatures -------------------------------------------------------------------------------------------------------
@@ -113,19 +120,20 @@ def read_index(root: Path) -> Indexed | None:
         return None
     taken: set[str] = set()
     tables: dict[str, list[pyarrow.Table]] = {name: [] for name in TABLES}
+    curves: list[PartCurves] = []
     for part, valid in _valid(root, signatures(root)):
-        if (read := _tables(part)) is None:
+        if (found := _tables(part)) is None:
             continue
+        read, of_part = found
         valid = [trial for trial in valid if trial not in taken]
         taken.update(valid)
-        all_of_it = len(valid) == read["trials"].num_rows
+        some = None if len(valid) == read["trials"].num_rows else pyarrow.array(valid, _TEXT)
         for name, table in read.items():
             table = table.select(list(TYPES[name]))
-            if not all_of_it:
-                table = table.filter(compute.is_in(table["trial"], pyarrow.array(valid, _TEXT)))
-            tables[name].append(table)
+            tables[name].append(table if some is None else table.filter(compute.is_in(table["trial"], some)))
+        curves.append(of_part if some is None else among(of_part, compute.is_in(of_part.trials, some)))
     whole = {name: pyarrow.concat_tables(found) for name, found in tables.items() if found}
-    return Indexed(frozenset(taken), whole) if taken else None
+    return Indexed(frozenset(taken), whole, tuple(curves)) if taken else None
 
 
 def _valid(root: Path, now: dict[str, str]) -> Iterator[tuple[Path, list[str]]]:
@@ -140,12 +148,17 @@ def _valid(root: Path, now: dict[str, str]) -> Iterator[tuple[Path, list[str]]]:
             yield part, valid
 
 
-def _tables(part: Path) -> dict[str, pyarrow.Table] | None:
-    """A part's tables; None if one is damaged: its trials are then read from their files."""
+def _tables(part: Path, with_values: bool = False) -> tuple[dict[str, pyarrow.Table], PartCurves] | None:
+    """A part's tables, and its curves, of which no value is read; None if one is damaged: its trials are then read from
+    their files. with_values: whether the values of the curves are read too, to see whether they are damaged."""
     try:
-        return {name: parquet.read_table(part / f"{name}.parquet") for name in TABLES}
-    except (OSError, pyarrow.ArrowException):
+        tables = {name: parquet.read_table(part / f"{name}.parquet") for name in TABLES}
+        curves = part_curves(part, tables["trials"]["trial"])
+        if with_values:
+            compare(curves)
+    except (OSError, pyarrow.ArrowException, ValueError):
         return None
+    return tables, curves
 
 
 def with_index(indexed: Indexed, records: Sequence[TrialRecord]) -> Raw:
@@ -176,32 +189,41 @@ def _column(column: pyarrow.ChunkedArray) -> Any:
 # --- Writing ----------------------------------------------------------------------------------------------------------
 
 
-def write_part(root: Path, records: Sequence[TrialRecord], now: dict[str, str]) -> int:
-    """Writes a part of these trials. now: the signatures from before they were read. Returns how many it has: not those
-    whose texts Parquet cannot hold. Raises OSError."""
-    records = [record for record in records if record.id in now and _is_text(record)]
-    if not records:
+def write_part(root: Path, found: Iterable[tuple[TrialRecord, pyarrow.Table | None]], now: dict[str, str]) -> int:
+    """Writes a part of these trials, each with its curve. now: the signatures from before they were read. Returns how
+    many it has: not those whose texts Parquet cannot hold. Raises OSError."""
+    kept = (one for one in found if one[0].id in now and _is_text(one[0]))
+    if (first := next(kept, None)) is None:
         return 0
     folder = root / INDEX
     folder.mkdir(exist_ok=True)
-    part = folder / f".{own_name()}"
+    part = folder / f".~{own_name()}"
     part.mkdir()
     try:
-        rows = rows_of(records)
-        for name, schema in TYPES.items():
-            keys = schema if name == "trials" else range(len(schema))  # trials are mappings, the others tuples
-            arrays = [
-                pyarrow.array([row[key] for row in getattr(rows, name)], type=kind)
-                for key, kind in zip(keys, schema.values(), strict=True)
-            ]
-            table = pyarrow.Table.from_arrays(arrays, names=list(schema))
-            if name == "trials":
-                table = table.append_column("signature", pyarrow.array([now[record.id] for record in records], _TEXT))
-            parquet.write_table(table, part / f"{name}.parquet", compression="zstd")
+        records = []
+        with CurvesFile(part) as curves:
+            for record, values in itertools.chain([first], kept):
+                curves.add(record.id, values)
+                records.append(record)
+        _write_tables(part, records, now)
         part.rename(folder / f"v{VERSION}-{time.time_ns()}-{os.getpid()}")
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return len(records)
+
+
+def _write_tables(part: Path, records: Sequence[TrialRecord], now: dict[str, str]) -> None:
+    rows = rows_of(records)
+    for name, schema in TYPES.items():
+        keys = schema if name == "trials" else range(len(schema))  # trials are mappings, the others tuples
+        arrays = [
+            pyarrow.array([row[key] for row in getattr(rows, name)], type=kind)
+            for key, kind in zip(keys, schema.values(), strict=True)
+        ]
+        table = pyarrow.Table.from_arrays(arrays, names=list(schema))
+        if name == "trials":
+            table = table.append_column("signature", pyarrow.array([now[record.id] for record in records], _TEXT))
+        parquet.write_table(table, part / f"{name}.parquet", compression="zstd")
 
 
 def _is_text(record: TrialRecord) -> bool:
@@ -222,21 +244,28 @@ def _parts(root: Path) -> list[Path]:
     return sorted(found, key=lambda part: (len(part.name), part.name))
 
 
-def bring_up_to_date(root: Path, read: Callable[[frozenset[str]], Iterable[TrialRecord]]) -> tuple[int, int]:
-    """Adds parts for the trials that are new or have changed.
+def _left_over(root: Path) -> list[Path]:
+    """The parts of older versions, and those that a process was writing when it was killed."""
+    found = ((Path(entry.path), _PART.fullmatch(entry.name)) for entry in _entries(root / INDEX))
+    return [part for part, name in found if (int(name["version"]) < VERSION if name else writer_is_dead(part.name))]
+
+
+def bring_up_to_date(
+    root: Path, read: Callable[[frozenset[str]], Iterable[tuple[TrialRecord, pyarrow.Table | None]]]
+) -> tuple[int, int]:
+    """Adds parts for the trials that are new or have changed, and removes those of which no trial is as it was, damaged
+    and half-written ones and those of older versions.
 
     read: yields the records of the whole trials without these, later judgements among theirs, and without those that
-    have a damaged judgement. Returns how many trials were indexed before, and how many are added. Raises OSError."""
-    now, added, waiting = signatures(root), 0, []
-    current = {part: valid for part, valid in _valid(root, now) if _tables(part) is not None}
+    have a damaged judgement, each with its curve. Returns how many trials were indexed before, and how many are added.
+    Raises OSError."""
+    now, added = signatures(root), 0
+    current = {part: valid for part, valid in _valid(root, now) if _tables(part, with_values=True) is not None}
     known = frozenset(trial for valid in current.values() for trial in valid)
-    outdated = [part for part in _parts(root) if part not in current]
-    for record in read(known):
-        waiting.append(record)
-        if len(waiting) == PART_TRIALS:
-            added += write_part(root, waiting, now)
-            waiting = []
-    added += write_part(root, waiting, now)
+    outdated = [*_left_over(root), *(part for part in _parts(root) if part not in current)]
+    rest = iter(read(known))
+    for first in rest:
+        added += write_part(root, itertools.chain([first], itertools.islice(rest, PART_TRIALS - 1)), now)
     for part in outdated:
         shutil.rmtree(part, ignore_errors=True)
     return len(known), added

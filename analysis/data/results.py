@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
 import pandas as pd
 
+from analysis.data.curves import TRACED, PartCurves, traces
 from reno.spec.errors import BadInput, reason
 from reno.store.stored import Stored, read_trial, whole
 
@@ -42,8 +42,6 @@ ABSENT_COLUMNS = (
     "trial", "models", "prompt_set", "study", "metric", "method", "settings", "prompt", "seed", "state", "reason",
 )  # fmt: skip
 ABSENT_STATES = ("failed", "damaged", "missing")
-TRACED = ("iteration", "loss", "score", "seconds")
-"""Columns of a trace that the report needs."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,8 @@ class Results:
     """The file of people's labels."""
     label_notes: tuple[str, ...] = ()
     """What became of the rows of the file with people's labels, one sentence each."""
+    indexed: tuple[PartCurves, ...] = ()
+    """The curves that the store's index had when these results were read."""
     not_shown: dict[str, str] = field(default_factory=dict)
     """A sentence for each trial with an image that was to be shown and is not what was written; `shown` fills it."""
     in_folders: ClassVar[bool] = True
@@ -122,33 +122,11 @@ class Results:
     def traces(self, trials: Iterable[str], columns: Sequence[str] = TRACED) -> pd.DataFrame:
         """One row an iteration of each trial, with the column `trial` and these columns of the trace.
 
-        A trace that cannot be read is left out; the frame's attribute `unread` names such trials."""
-        return _traces(self, list(trials), list(columns))
+        A trace that cannot be read, or lacks one of these columns, is left out; the frame's attribute `unread` names
+        such trials. What the index has is given as it was when these results were read."""
+        return traces(self.folder, list(trials), list(columns), self.indexed)
 
     @cached_property
     def all_traces(self) -> pd.DataFrame:
         """The traces of every trial, read once."""
         return self.traces(self.trials["trial"])
-
-
-def _traces(results: Results, trials: list[str], columns: list[str]) -> pd.DataFrame:
-    import pyarrow
-    from pyarrow import parquet
-
-    tables, read, unread = [], [], []
-    for trial in trials:
-        try:
-            file = parquet.ParquetFile(results.folder(trial) / "trace.parquet")
-            tables.append(file.read(columns=columns, use_threads=False))
-        except (OSError, pyarrow.ArrowException):
-            unread.append(trial)
-            continue
-        read.append(trial)
-    if tables:
-        frame = pyarrow.concat_tables(tables).to_pandas()[columns]
-        places = np.repeat(np.arange(len(read)), [table.num_rows for table in tables])
-        frame.insert(0, "trial", pd.Categorical.from_codes(places, categories=read))  # grouped faster than text is
-    else:
-        frame = pd.DataFrame(columns=["trial", *columns])
-    frame.attrs["unread"] = tuple(unread)
-    return frame

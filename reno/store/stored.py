@@ -14,11 +14,11 @@ import hashlib
 import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pyarrow import parquet
@@ -36,6 +36,8 @@ from reno.store.records import (
     TrialRecord,
     read_json,
 )
+
+T = TypeVar("T")
 
 BROKEN, UNREADABLE, OTHER_VERSION = "is damaged", "cannot be read", "is of another version"
 """What a trial is that cannot be used. Only one that is BROKEN is made again."""
@@ -116,7 +118,7 @@ class Stored:
 
     def read(self, name: str) -> bytes:
         """The bytes of one of FILES. Raises BadInput if they are not what was written."""
-        found = self._read(name)
+        found = self.bytes_of(name)
         if isinstance(found, Damaged):
             raise BadInput(found.sentence)
         return found
@@ -125,9 +127,10 @@ class Stored:
         """The first of these files that is not what was written, as Damaged; None if there is none. Reads every byte;
         of a store elsewhere, those of the files that have been fetched."""
         here = (name for name in names if os.path.lexists(self.folder / name) or not is_elsewhere(self.folder, name))
-        return next((found for found in map(self._read, here) if isinstance(found, Damaged)), None)
+        return next((found for found in map(self.bytes_of, here) if isinstance(found, Damaged)), None)
 
-    def _read(self, name: str) -> bytes | Damaged:
+    def bytes_of(self, name: str) -> bytes | Damaged:
+        """The bytes of one of FILES; Damaged if they are not what was written."""
         try:
             data = read_or_fetch(self.folder / name)
         except OSError as error:
@@ -249,10 +252,15 @@ def checked(found: Iterable[Stored | Damaged], names: Sequence[str] = FILES) -> 
     def check(one: Stored | Damaged) -> Stored | Damaged:
         return one if isinstance(one, Damaged) else one.damage(names) or one
 
+    return side_by_side(check, found)
+
+
+def side_by_side(act: Callable[[Stored | Damaged], T], found: Iterable[Stored | Damaged]) -> Iterator[T]:
+    """What `act`, called by several threads, makes of each trial, in the same order."""
     rest = iter(found)
     with ThreadPoolExecutor(READERS, thread_name_prefix="check") as readers:
         while some := list(itertools.islice(rest, AT_A_TIME)):  # `map` would read all of a million trials at once
-            yield from readers.map(check, some)
+            yield from readers.map(act, some)
 
 
 def whole(found: Stored | Damaged) -> Stored:

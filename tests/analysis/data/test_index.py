@@ -47,9 +47,15 @@ def same(one, other):
         a, b = getattr(one, field.name), getattr(other, field.name)
         if isinstance(a, pd.DataFrame):
             pd.testing.assert_frame_equal(a, b)
-        elif field.name not in ("root", "damaged"):
+        elif field.name not in ("root", "damaged", "indexed"):
             assert a == b, field.name
     assert len(one.damaged) == len(other.damaged)
+    same_curves(one.all_traces, other.all_traces)
+
+
+def same_curves(one, other):
+    pd.testing.assert_frame_equal(one, other)
+    assert one.attrs == other.attrs
 
 
 def read_from_files(monkeypatch):
