@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow
 from pyarrow import compute, parquet
@@ -178,12 +179,19 @@ def with_index(indexed: Indexed, records: Sequence[TrialRecord]) -> Raw:
 
 
 def _column(column: pyarrow.ChunkedArray) -> Any:
-    """The values as a frame infers their type from: numbers as they are, the others as Python's own."""
+    """The values as a frame infers their type from: numbers as they are, the others as Python's own. Equal texts are
+    one object, because a large store repeats each many times."""
     if pyarrow.types.is_list(column.type):
         return [tuple(values) for values in column.to_pylist()]
-    if column.null_count == 0 and not pyarrow.types.is_string(column.type):
-        return column.to_numpy()
-    return column.to_pylist()
+    if column.null_count == len(column):
+        return column.to_pylist()
+    if pyarrow.types.is_string(column.type):
+        coded = column.combine_chunks().dictionary_encode()
+        texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+        return texts[coded.indices.fill_null(len(texts) - 1).to_numpy()]
+    if pyarrow.types.is_boolean(column.type) and column.null_count:
+        return column.to_pylist()
+    return column.to_numpy()
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------------

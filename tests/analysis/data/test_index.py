@@ -79,6 +79,13 @@ def test_the_frames_are_the_same_and_no_trial_is_opened(root, made, monkeypatch)
     assert read == []
 
 
+def test_a_text_that_many_rows_have_is_held_once(root):
+    index(root)
+    for frame in (load(root).judged, load(root).scores):
+        for column in frame.select_dtypes("str"):
+            assert len({id(text) for text in frame[column]}) == frame[column].nunique(), column
+
+
 def test_several_parts_and_what_is_not_in_them_make_the_same_frames(root, made, monkeypatch):
     monkeypatch.setattr(module, "PART_TRIALS", 17)
     kept = sorted((root / "trials").iterdir())[::5]
