@@ -14,6 +14,7 @@ from analysis.data.curves import TRACE, curve
 from analysis.data.frames import tidy
 from analysis.data.index import bring_up_to_date, read_index, with_index
 from analysis.data.results import Results
+from reno.letters.counting import counted
 from reno.letters.output import warn
 from reno.spec.addresses import named
 from reno.spec.errors import BadInput, first_line
@@ -62,7 +63,8 @@ def _read_trials(root: Path, without: Collection[str]) -> tuple[list[TrialRecord
 def _each(root: Path, without: Collection[str]) -> Iterator[tuple[TrialRecord | Damaged, list[Damaged]]]:
     """The record of every trial without those, its later judgements among its own, and those of them that are
     damaged."""
-    for found in checked(Store(root).each(without), READ):
+    store = Store(root)
+    for found in counted(checked(store.each(without), READ), "trials read", store.size() - len(without)):
         yield (found, []) if isinstance(found, Damaged) else _judged(found)
 
 
@@ -82,9 +84,11 @@ def index_store(root: Path) -> tuple[int, int, list[str]]:
     """Brings the index of a store up to date. Returns how many trials it had, how many are added, and a sentence for
     each that is damaged, or has a damaged judgement, and is left out. Raises BadInput and OSError."""
     damaged: list[str] = []
+    store = Store(root)
 
     def read(without: Collection[str]) -> Iterator[tuple[TrialRecord, pyarrow.Table | None]]:
-        for found, values in side_by_side(_with_curve, Store(root).each(without)):
+        pairs = side_by_side(_with_curve, store.each(without))
+        for found, values in counted(pairs, "trials indexed", store.size() - len(without)):
             if isinstance(found, Damaged):
                 damaged.append(found.sentence)
                 continue
@@ -94,7 +98,7 @@ def index_store(root: Path) -> tuple[int, int, list[str]]:
             else:
                 yield record, values
 
-    Store(root).catch_up(files=READ, jobs=False)
+    store.catch_up(files=READ, jobs=False)
     before, added = bring_up_to_date(root, read)
     return before, added, damaged
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from reno import methods
 from reno.device.choice import choose_device, choose_dtype
+from reno.letters.counting import counted
 from reno.running.located import (
     Find,
     LocatedEvaluator,
@@ -157,11 +158,12 @@ def read_finished(trials: Iterable[TrialSpec], store: Store) -> tuple[dict[str, 
     """The trials that are stored already, by id, and those that are damaged, so that they are to be made again. Reads
     every byte of them; of a store elsewhere, the records. Raises BadInput if one cannot be read or is of another
     version, or if the store cannot be reached."""
+    trials = list(trials)
     if store.copy is not None:
-        trials = list(trials)
         store.catch_up([trial.id for trial in trials], jobs=False)
     finished, damaged = {}, []
-    for found in checked(one for one in (store.find(trial.id) for trial in trials) if one is not None):
+    there = [one for one in (store.find(trial.id) for trial in trials) if one is not None]
+    for found in counted(checked(there), "stored trials compared with what was written", len(there)):
         if isinstance(found, Damaged) and found.state == BROKEN:
             damaged.append(found)
         else:

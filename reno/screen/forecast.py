@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from reno.letters.amounts import duration, in_bytes
 from reno.letters.console import PatientConsole
 from reno.letters.harmless import visible
 from reno.letters.output import say, warn
-from reno.letters.sizes import in_bytes
 from reno.running.fit.cards import seconds_on_a_t4
 from reno.running.forecast import Forecast, Foresight
 from reno.running.plan import BY_REFERENCE, Plan
 from reno.screen.screen import name_of, prompt_notes
-from reno.screen.words import count, duration, seed_text
+from reno.screen.words import count, seed_text
 from reno.spec.errors import few
 
 

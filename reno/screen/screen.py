@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from reno.letters.amounts import duration
 from reno.letters.console import PatientConsole
 from reno.letters.harmless import visible
 from reno.letters.output import warn
@@ -23,7 +24,7 @@ from reno.running.listeners import Listener, RunningBatch, RunningJob
 from reno.running.outcome import Outcome
 from reno.running.plan import Plan
 from reno.running.progress import BatchRun
-from reno.screen.words import count, duration, number, seed_text
+from reno.screen.words import count, number, seed_text
 from reno.spec.addresses import named
 from reno.spec.errors import why_not_written
 from reno.spec.prompts import Prompt

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from reno.letters.amounts import duration
 from reno.letters.console import PatientConsole
 from reno.letters.harmless import visible
 from reno.screen.sweep import names_of
-from reno.screen.words import count, duration
+from reno.screen.words import count
 from reno.store.claims import Worker
 from reno.store.overview import JobOverview
 

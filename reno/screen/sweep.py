@@ -15,11 +15,12 @@ from typing import Any
 from rich.table import Table
 
 from reno.config.programs import as_called
+from reno.letters.amounts import duration
 from reno.letters.console import PatientConsole
 from reno.letters.harmless import visible
 from reno.letters.lines import lines_of, width_of
 from reno.screen.contact_sheet import settings_of
-from reno.screen.words import duration, number
+from reno.screen.words import number
 from reno.spec.addresses import named
 from reno.store.records import JobRecord, JudgedTrial, read_json
 from reno.store.stored import Damaged, Stored, read_trial

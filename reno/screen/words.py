@@ -1,4 +1,4 @@
-"""Numbers and durations, for a terminal."""
+"""Numbers in words, for a terminal."""
 
 from __future__ import annotations
 
@@ -19,15 +19,3 @@ def seed_text(prompt: str, seed: int) -> str:
     """A seed; for a noise of the prompt's own `3 (own)`, by the seed that was typed."""
     typed = typed_seed(prompt, seed)
     return str(seed) if typed is None else f"{typed} (own)"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as 8 s, 3 min 20 s, 5 h 12 min or 3 d 4 h."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    if seconds < 86400:
-        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"

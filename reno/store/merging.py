@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reno.letters.counting import counted
 from reno.spec.errors import first_line
 from reno.store.files import FILES
 from reno.store.records import JobRecord, JudgementRecord, read_json
@@ -47,7 +48,8 @@ def is_store(root: Path) -> bool:
 
 def merge(source: Path, store: Store, merged: Merged) -> None:
     """Adds what a store holds to another one, and counts it. Raises OSError if it cannot be written."""
-    for found in checked(Store(source)):
+    trials = Store(source)
+    for found in counted(checked(trials), f"trials of {trials.name} merged", trials.size()):
         if isinstance(found, Damaged):
             merged.damaged.append(f"the trial in {found.folder} {found.state}: {found.why}")
         else:

@@ -170,6 +170,10 @@ class Store:
         """As a loop over the store, without these trials."""
         return (read_trial(folder) for folder in self._folders() if folder.name not in without)
 
+    def size(self) -> int:
+        """How many trials there are, damaged ones among them."""
+        return len(self._folders())
+
     def whole(self) -> Iterator[Stored]:
         """Every trial that can be read, in the order of their ids."""
         return (found for found in self if isinstance(found, Stored))

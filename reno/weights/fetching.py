@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+from reno.letters.amounts import in_bytes
 from reno.letters.console import PatientConsole
-from reno.letters.sizes import in_bytes
 from reno.spec.errors import BadInput
 from reno.weights.hub import Hub, HubFile, Listing
 from reno.weights.snapshots import missing_files

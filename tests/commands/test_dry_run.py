@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from reno.letters.sizes import in_bytes
+from reno.letters.amounts import in_bytes
 from reno.run import main
 from reno.weights import loading
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import urllib.request
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ def s3_server() -> Iterator[dict[str, str]]:
     """Yields the environment variables with which a command finds the server. Raises ImportError without moto."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print a line a request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

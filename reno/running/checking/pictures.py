@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 import reno
-from reno.letters.sizes import in_bytes
+from reno.letters.amounts import in_bytes
 from reno.running.checking.published import KnownPicture
 from reno.spec.errors import typed_line
 from reno.store.staging import clear_parts, write_whole

@@ -1,4 +1,4 @@
-"""Bytes in words."""
+"""Bytes and seconds in words."""
 
 from __future__ import annotations
 
@@ -14,3 +14,15 @@ def in_bytes(size: float | None) -> str:
         if size >= 0.9995 * unit:  # what has three digits: 999,600 bytes are 1 MB
             return f"{size / unit:.3g} {name}"
     return f"{size:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 8 s, 3 min 20 s, 5 h 12 min or 3 d 4 h."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    if seconds < 86400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
