@@ -31,6 +31,8 @@ def run_command(page: Page, arguments: Sequence[str] | None, act: Callable[[Word
         if words.help:
             say_page(as_called(page.help(words.conf, shutil.get_terminal_size((110, 40)).columns)))
             return 0
+        for sentence in words.overruled():
+            warn(f"warning: {sentence}")
         return act(words)
     except KeyboardInterrupt:
         return _interrupted(page)

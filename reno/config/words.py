@@ -41,6 +41,17 @@ class Words:
     flags: tuple[str, ...] = ()
     """Flags that are Hydra's own, such as --cfg."""
 
+    def overruled(self) -> list[str]:
+        """A sentence for each knob whose value is not used, because another one of the same name comes after it."""
+        last = {_name(knob): knob for knob in self.knobs}
+        typed = dict.fromkeys(knob.lstrip("+") for knob in self.knobs)
+        said = []
+        for knob in typed:
+            used = last[_name(knob)].lstrip("+")
+            if knob != used:
+                said.append(f"{knob} is not used, because {used} comes after it; type {_name(knob)} once")
+        return said
+
 
 def parse(page: Page, words: Sequence[str]) -> Words:
     """Sorts a command's words. Raises BadInput if one of them is no text, or if a folder of -cd is not there."""
@@ -73,6 +84,10 @@ def parse(page: Page, words: Sequence[str]) -> Words:
     asked = {"-h", "--help"} & set(words)
     debug = "debug=true" in [word.lower() for word in words]
     return Words(tuple(knobs), Conf(tuple(folders)), multirun, bool(asked), debug, tuple(flags))
+
+
+def _name(knob: str) -> str:
+    return knob.lstrip("+").partition("=")[0]
 
 
 def _text(word: str) -> str:

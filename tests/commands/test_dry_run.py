@@ -10,6 +10,7 @@ import pytest
 from reno.letters.amounts import in_bytes
 from reno.run import main
 from reno.weights import loading
+from tests.commands.words_over import over
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def dry(knobs, tmp_path, monkeypatch, capsys):
                     if hasattr(module, name):
                         patched.setattr(module, name, refuse)
             capsys.readouterr()
-            status = main([*knobs, "results=results", "tracking=disabled", *words, "dry_run=true"])
+            status = main(over([*knobs, "results=results", "tracking=disabled"], *words, "dry_run=true"))
         for module in [module for name, module in sys.modules.items() if name.startswith("reno.")]:
             for name in ("load_model", "load_part"):  # of a module that was imported meanwhile
                 if getattr(module, name, None) is refuse:
@@ -57,7 +58,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("words", "says"), REFUSED)
 def test_what_a_run_refuses_is_refused_in_its_sentence(dry, words, says):
-    status, out, err = dry("prompt=a red zebra", *words)
+    status, out, err = dry(*over(["prompt=a red zebra"], *words))
     assert (status, out) == (2, "")
     assert says in err and len(err.splitlines()) == 1
 

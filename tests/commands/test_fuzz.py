@@ -23,6 +23,7 @@ from reno.config.compose import composed
 from reno.config.page import RUN
 from reno.config.words import parse
 from reno.spec.errors import BadInput
+from tests.commands.words_over import over
 
 VALUES = [
     "null", "[]", "{}", "", " ", "1e309", "-1e309", "nan", "-1", "0", "-0.0", "true", "1", "9" * 40, "1e-400", "0x10",
@@ -137,7 +138,7 @@ def fault_of(command: str, words: list[str], capsys) -> str | None:
     argv, log = list(sys.argv), logging.getLogger()
     level, handlers = log.level, list(log.handlers)
     try:
-        status = main([*before, *words])
+        status = main(over(before, *words))
     except BaseException as error:
         return f"raised {error!r}"[:300]
     finally:  # Hydra's verbose and job_logging are for the whole process, which a command has to itself

@@ -27,6 +27,7 @@ from reno.letters.console import PatientConsole
 from reno.run import main
 from reno.spec.errors import BadInput
 from reno.store.store import Store
+from tests.commands.words_over import over
 from tests.tracking.offline_runs import read_back
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -161,7 +162,7 @@ BAD = [
 @pytest.mark.parametrize(("word", "says"), BAD)
 def test_bad_input_gets_one_sentence_exit_status_2_and_leaves_nothing(knobs, tmp_path, word, says, capsys):
     words = [*knobs, f"results={tmp_path / 'results'}", "tracking=disabled"]
-    assert main([*words, word]) == 2
+    assert main(over(words, word)) == 2
     shown = capsys.readouterr()
     assert says in shown.err
     assert len(shown.err.strip().splitlines()) == 1 and "Traceback" not in shown.err
@@ -174,7 +175,7 @@ def test_weights_that_were_never_fetched_are_told_before_anything_is_written(kno
     pointer = tmp_path / "clip" / "model.safetensors"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 605157884\n")
     words = [*knobs, f"results={tmp_path / 'results'}", "tracking=disabled", "prompt=a red car"]
-    assert main([*words, f"models.checkpoints.clip.path={pointer.parent}"]) == 2
+    assert main(over(words, f"models.checkpoints.clip.path={pointer.parent}")) == 2
     (said,) = capsys.readouterr().err.strip().splitlines()
     assert f"error: {pointer} is a git-lfs pointer" in said and said.endswith("`git lfs pull` in its folder")
     assert not (tmp_path / "results").exists()

@@ -40,6 +40,15 @@ def test_a_sweep_is_known_wherever_its_flag_stands(flag):
         assert parse(RUN, words).multirun and parse(RUN, words).knobs == ("prompt=a,b",)
 
 
+def test_a_knob_typed_twice_is_told_with_the_value_that_is_not_used():
+    typed = ["lr=1", "metric.head=itm", "seed=3", "lr=2", "seed=3", "+metric.head=itc", "debug=true"]
+    assert parse(RUN, typed).overruled() == [
+        "lr=1 is not used, because lr=2 comes after it; type lr once",
+        "metric.head=itm is not used, because metric.head=itc comes after it; type metric.head once",
+    ]
+    assert parse(RUN, ["lr=1", "seed=3", "seed=3"]).overruled() == []
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_is_asked_for_beside_any_other_words(flag):
     assert parse(RUN, ["lr=0", flag]).help and parse(RUN, ["lr=0", flag]).flags == ()
