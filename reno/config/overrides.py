@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
 
@@ -111,6 +111,27 @@ def _check_together(given: dict[str, str], acts: list[str], words: Words) -> Non
 # --- Names ------------------------------------------------------------------------------------------------------------
 
 
+def _inside(name: str, page: Page, conf: Conf) -> str:
+    """`; did you mean 'models.generator.steps'?` for `steps` and `generator.steps`: keys inside a knob, or inside the
+    files that it chooses among."""
+    for knob in page.knobs():
+        files = [conf.named(knob.name, knob.name, option).values for option in conf.options(knob.name) if knob.group]
+        whole = yaml.safe_load(knob.default) if knob.default[:1] == "{" else {}
+        for values in (whole, *files):
+            for key in _keys(knob.name, values.get(knob.name, values)):  # an optimizer's file sets other knobs, too
+                if key.endswith(f".{name}"):
+                    return f"; did you mean {key!r}?"
+    return ""
+
+
+def _keys(where: str, values: Mapping[str, object]) -> Iterator[str]:
+    """The dotted names of everything inside a value."""
+    for key, value in values.items():
+        yield f"{where}.{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(f"{where}.{key}", value)
+
+
 def _check_name(page: Page, known: list[str], word: str, conf: Conf) -> None:
     key, equals, value = word.partition("=")
     name = key.lstrip("+~")
@@ -132,7 +153,7 @@ def _check_name(page: Page, known: list[str], word: str, conf: Conf) -> None:
     if any(os.path.isdir(folder / name.partition("@")[0]) for folder in conf.folders[1:]):
         return  # a group of the user's own
     if first not in known or "/" in name:
-        hint = did_you_mean(first, [*known, *["experiments"] * page.studies])
+        hint = _inside(name, page, conf) or did_you_mean(first, [*known, *["experiments"] * page.studies])
         hint = hint.replace("'experiments'", f"'+experiments={value}'") or "; --help lists them all"
         raise BadInput(f"{name.partition('@')[0]} is not a knob{hint}")
     if "@" in name:
