@@ -1,11 +1,12 @@
-"""Shows how the store's own work grows: a stub for the models; the real store, claims, looks and frames.
+"""Shows how the store's own work grows: a stub for the models; the real store, claims, looks, index and frames.
 
     python scripts/simulate_scale.py SCRATCH --trials 1000,10000,100000 --workers 1,8,64
 
 Under SCRATCH it makes stores of made-up trials whose files are links, so that a hundred thousand of them fit on a
 disk. The work of a worker is measured as CPU time, which other load on the machine changes little. A worker claims and
 commits its own trials, and looks once at each trial that another one has stored: with W workers, W - 1 looks for each
-of its own.
+of its own. What is measured goes into SCRATCH/measured.csv, and the curves into SCRATCH/curves.png; the same command
+again does what is missing. Remove SCRATCH afterwards.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if __name__ == "__main__":  # before the imports below, which take a while; a ch
 
     end_on_interrupt()
 
+import csv
 import os
 import shutil
 import sys
@@ -27,10 +29,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import msgspec
 import numpy as np
 
 from analysis.data.from_store import index_store, load_store
+from analysis.data.index import INDEX as INDEX_FOLDER
+from analysis.data.results import Results
+from analysis.figures.style import INK, PAGE, PALETTE, style
 from reno.config.script import Options, a_path, run_script
 from reno.letters.output import say, say_page, warn
 from reno.running.plan import cut, missing, read_finished
@@ -50,11 +56,24 @@ TRIAL_SECONDS = 2.0
 """A short trial, of which the store's work is given as a share."""
 MADE, LOOKED_AT, COMMITTED = 200, 1000, 200
 """Trials that are made up and linked, that a job looks at, and that a worker commits."""
+STORED, LOOK, ABSENT, OWN, STATUS, INDEX = (
+    f"a job finds that its {LOOKED_AT} trials are stored, every byte read",
+    "a look at a trial that another worker has stored",
+    "a look at a trial that is missing",
+    "a trial claimed, committed and given back, its files encoded before",
+    "`reno.status`, of the jobs of 200 trials",
+    "making the index",
+)
+FILES, INDEXED = (
+    ("frames from the trials' own files", "curves of all trials, from their own files"),
+    ("frames from the index", "curves of all trials, from the index"),
+)
+"""What is measured. The first four are of one trial."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table. Exit status 0, or 2 with one sentence if the arguments cannot be used."""
-    return run_script(lambda: _simulate(arguments), "interrupted; remove the scratch folder")
+    return run_script(lambda: _simulate(arguments), "interrupted; the same command goes on")
 
 
 def _simulate(arguments: list[str] | None) -> int:
@@ -66,14 +85,19 @@ def _simulate(arguments: list[str] | None) -> int:
         "--own-files", type=int, default=10_000, help="the largest store whose trials are read without an index"
     )
     options = parser.parse_args(arguments)
-    if options.scratch.exists():
-        raise BadInput(f"give a new folder; {options.scratch} is there already")
+    measured = Measured(options.scratch / "measured.csv")
+    if options.scratch.exists() and any(options.scratch.iterdir()) and not measured.file.exists():
+        raise BadInput(f"give a new folder, or one that this script has made; {options.scratch} holds other files")
+    options.scratch.mkdir(parents=True, exist_ok=True)
+    measured.save()
     say_page("| stored | what | measured |\n| ---: | --- | ---: |")
-    try:
-        for count in options.trials:
-            _at(options.scratch / str(count), count, options.workers, count <= options.own_files)
-    finally:
-        shutil.rmtree(options.scratch, ignore_errors=True)
+    for count in options.trials:
+        _at(options.scratch / str(count), count, measured, own_files=count <= options.own_files)
+        for workers in options.workers:
+            share = 100 * measured.share(count, workers)
+            say(f"| {count:,} | of a trial of {TRIAL_SECONDS:g} s, with {workers} workers on one job | {share:.2f}% |")
+    draw(measured, options.trials, options.workers, options.scratch / "curves.png")
+    say(f"\n{options.scratch / 'curves.png'}")
     return 0
 
 
@@ -81,56 +105,114 @@ def _numbers(text: str) -> list[int]:
     return [int(one) for one in text.split(",")]
 
 
-def _at(root: Path, count: int, workers: list[int], own_files: bool) -> None:
+class Measured:
+    """The seconds of each thing measured, by (trials stored, what), in a file."""
+
+    def __init__(self, file: Path):
+        self.file = file
+        self.seconds: dict[tuple[int, str], float] = {}
+        if file.exists():
+            with file.open(newline="") as rows:
+                self.seconds = {(int(count), what): float(seconds) for count, what, seconds in csv.reader(rows)}
+
+    def save(self) -> None:
+        with self.file.open("w", newline="") as rows:
+            csv.writer(rows).writerows((*key, seconds) for key, seconds in self.seconds.items())
+
+    def row(self, count: int, what: str, measure: Callable[[], float]) -> None:
+        """Prints a row of the table, measured if it was not before."""
+        if (count, what) not in self.seconds:
+            self.seconds[count, what] = measure()
+            self.save()
+        seconds = self.seconds[count, what]
+        of_one = what in (STORED, LOOK, ABSENT, OWN)
+        say(f"| {count:,} | {what} | {1000 * seconds if of_one else seconds:.3g} {'ms' if of_one else 's'} of CPU |")
+
+    def share(self, count: int, workers: int) -> float:
+        """The store's part of a trial of TRIAL_SECONDS, where so many workers run one job."""
+        return (self.seconds[count, OWN] + (workers - 1) * self.seconds[count, LOOK]) / TRIAL_SECONDS
+
+
+def _at(root: Path, count: int, measured: Measured, own_files: bool) -> None:
     """The rows for a store with so many trials. own_files: whether they are also read without an index."""
-    warn(f"making a store of {count} trials")
-    synthesise(root, MADE, seed=0)
+    example, job = _made(root, count)
     store = Store(root)
-    made = list(store.whole())
-    for number in range(count - len(made)):
-        _link(made[number % len(made)], _renamed(made[number % len(made)].record, f"{number}"), store)
-    job = [_renamed(made[0].record, f"stored {number}") for number in range(LOOKED_AT)]
-    for record in job:
-        _link(made[0], record, store)
     trials = [record.trial for record in job]
-    _show(count, f"a job finds that its {LOOKED_AT} trials are stored, every byte read",
-          _timed(lambda: read_finished(trials, store)) / LOOKED_AT, "ms a trial")  # fmt: skip
-    look = _timed(lambda: [store.find(record.id) for record in job], time.process_time) / LOOKED_AT
-    _show(count, "a look at a trial that another worker has stored", look, "ms of CPU")
     none = ["0" * 63 + f"{number % 10}" for number in range(LOOKED_AT)]
-    absent = _timed(lambda: [store.find(trial) for trial in none], time.process_time) / LOOKED_AT
-    _show(count, "a look at a trial that is missing", absent, "ms of CPU")
-    own = _timed(lambda: _work(root, made[0]), time.process_time) / COMMITTED
-    _show(count, "a trial claimed, committed and given back, its files encoded before", own, "ms of CPU")
-    for number in workers:
-        share = 100 * (own + (number - 1) * look) / TRIAL_SECONDS
-        say(f"| {count:,} | of a trial of {TRIAL_SECONDS:g} s, with {number} workers on one job | {share:.2f}% |")
-    _show(
-        count, "`reno.status`, of the jobs of 200 trials", _timed(lambda: overview(root), time.process_time), "s of CPU"
-    )
+    measured.row(count, STORED, lambda: _timed(lambda: read_finished(trials, store)) / LOOKED_AT)
+    measured.row(count, LOOK, lambda: _timed(lambda: [store.find(record.id) for record in job]) / LOOKED_AT)
+    measured.row(count, ABSENT, lambda: _timed(lambda: [store.find(trial) for trial in none]) / LOOKED_AT)
+    measured.row(count, OWN, lambda: _timed(lambda: _work(root, example)) / COMMITTED)
+    measured.row(count, STATUS, lambda: _timed(lambda: overview(root)))
     if own_files:
-        _show_frames(count, root, "frames from the trials' own files", "curves of all trials, from their own files")
-    _show(count, "making the index", _timed(lambda: index_store(root), time.process_time), "s of CPU")
-    _show_frames(count, root, "frames from the index", "curves of all trials, from the index")
+        _frames(root, count, measured, *FILES)
+    measured.row(count, INDEX, lambda: _timed(lambda: index_store(root)))
+    _frames(root, count, measured, *INDEXED)
 
 
-def _show_frames(count: int, root: Path, frames: str, curves: str) -> None:
-    """The rows of what a report reads of a store."""
+def _frames(root: Path, count: int, measured: Measured, frames: str, curves: str) -> None:
+    """The rows of what a report reads of a store. An index is there for INDEXED alone."""
+    if not {(count, frames), (count, curves)} <= measured.seconds.keys():
+        if (frames, curves) == FILES:
+            shutil.rmtree(root / INDEX_FOLDER, ignore_errors=True)
+        else:
+            index_store(root)
+    read: list[Results] = []
+
+    def seconds_of_frames() -> float:
+        return _timed(lambda: read.append(load_store(root)))
+
+    def seconds_of_curves() -> float:
+        results = read[0] if read else load_store(root)
+        return _timed(lambda: results.all_traces)
+
+    measured.row(count, frames, seconds_of_frames)
+    measured.row(count, curves, seconds_of_curves)
+
+
+def _made(root: Path, count: int) -> tuple[Stored, list[TrialRecord]]:
+    """A store of so many linked trials: one of them, and the records of the LOOKED_AT trials of one job."""
+    store, whole = Store(root), root.with_suffix(".whole")
+    if not whole.exists():
+        shutil.rmtree(root, ignore_errors=True)
+        warn(f"making a store of {count} trials")
+        synthesise(root, MADE, seed=0)
+        made = list(store.whole())
+        for number in range(count - len(made)):
+            _link(made[number % len(made)], _renamed(made[number % len(made)].record, f"{number}"), store)
+        for number in range(LOOKED_AT):
+            _link(made[0], _renamed(made[0].record, f"stored {number}"), store)
+        whole.write_text(made[0].id)
+    example = store.match(whole.read_text())
+    return example, [_renamed(example.record, f"stored {number}") for number in range(LOOKED_AT)]
+
+
+def draw(measured: Measured, counts: list[int], workers: list[int], file: Path) -> None:
+    """The curves: the store's part of a trial over the workers, and what a report reads over the trials."""
+    with style():
+        canvas, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.8))
+        for count, color in zip(counts, PALETTE, strict=False):
+            left.plot(workers, [100 * measured.share(count, one) for one in workers], "o-", color=color,
+                      label=f"{count:,} stored")  # fmt: skip
+        left.axhline(1, color=INK, linewidth=0.8, linestyle="--")
+        left.set(xscale="log", xticks=workers, xticklabels=workers, xlabel="workers on one job", ylim=(0, None),
+                 ylabel=f"per cent of a trial of {TRIAL_SECONDS:g} s")  # fmt: skip
+        left.minorticks_off()
+        left.legend()
+        for what, color in zip((FILES[0], INDEX, *INDEXED), PALETTE, strict=False):
+            there = [count for count in counts if (count, what) in measured.seconds]
+            right.plot(there, [measured.seconds[count, what] for count in there], "o-", color=color, label=what)
+        right.set(xscale="log", yscale="log", xlabel="trials stored", ylabel="seconds of CPU")
+        right.legend()
+        canvas.savefig(file)
+        plt.close(canvas)
+
+
+def _timed(act: Callable[[], Any]) -> float:
+    """The seconds of CPU that it takes."""
     started = time.process_time()
-    results = load_store(root)
-    _show(count, frames, time.process_time() - started, "s of CPU")
-    _show(count, curves, _timed(lambda: results.all_traces, time.process_time), "s of CPU")
-
-
-def _show(count: int, what: str, seconds: float, unit: str) -> None:
-    value = 1000 * seconds if unit.startswith("ms") else seconds
-    say(f"| {count:,} | {what} | {value:.3g} {unit} |")
-
-
-def _timed(act: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
-    started = clock()
     act()
-    return clock() - started
+    return time.process_time() - started
 
 
 def _renamed(record: TrialRecord, salt: str) -> TrialRecord:
