@@ -35,6 +35,8 @@ from analysis.text import MISSING, number
 
 MOST_PAIRS = 3
 """Pairs of metrics in one figure."""
+MOST_TOGETHER = 4
+"""Methods of one panel of `cost_quality`."""
 WIDE_RANGE = 8
 """Where the longest trial takes this many times the seconds of the shortest, the axis of seconds is logarithmic."""
 
@@ -218,35 +220,47 @@ def _cell_text(row: pd.Series) -> str:
 
 
 def cost_quality(one: Slice) -> Drawing | None:
-    """Share of prompts fully bound against seconds a trial: a mark a configuration, a shape a method, a colour a
-    metric."""
+    """Share of prompts fully bound against seconds a trial: a mark a configuration, a shape a method. Up to
+    MOST_TOGETHER methods share a panel, a colour a metric; more have a panel a metric, and a colour each."""
     rows = one.rows.dropna(subset=["fully/best"])
     rows = rows[rows["seconds"] > 0]  # a picture that was made elsewhere took no time here
     if rows.empty:
         return None
-    metrics = one.metrics_of(rows)
-    colors, markers = metric_colors(one.metrics), method_markers(one.methods)
-    figure, axis = plt.subplots(figsize=(COLUMN, 2.4))
-    methods, taken, drawn = [], [], []
+    metrics, methods = one.metrics_of(rows), [method for method in one.methods if (rows["method"] == method).any()]
+    together, markers = len(methods) <= MOST_TOGETHER, method_markers(one.methods)
+    if together:
+        figure, axes = plt.subplots(figsize=(COLUMN, 2.4), squeeze=False)
+        panel, colors = dict.fromkeys(metrics, axes[0, 0]), metric_colors(one.metrics)
+    else:
+        figure, axes = plt.subplots(1, len(metrics), figsize=(PAGE, 2.8), squeeze=False, sharey=True)
+        panel, colors = dict(zip(metrics, axes[0], strict=True)), metric_colors(one.methods)
+    drawn = []
     for method, metric, _, part in one.configurations(rows):
         drawn.append(level(part, FULLY_BOUND))
         interval = drawn[-1].interval
-        taken.append(part["seconds"].median())
-        axis.errorbar(
-            taken[-1:], [interval.value], _errors([interval]), color=colors[metric], marker=markers[method],
-            markersize=5, markeredgecolor="white", markeredgewidth=0.5, elinewidth=0.8, linestyle="none", alpha=0.85,
+        panel[metric].errorbar(
+            part["seconds"].median(), interval.value, _errors([interval]), color=colors[metric if together else method],
+            marker=markers[method], markersize=5 if together else 6, markeredgecolor="white", markeredgewidth=0.5,
+            elinewidth=0.8, linestyle="none", alpha=0.85,
         )  # fmt: skip
-        methods.append(method)
-    scale = _scale_seconds(axis, min(taken), max(taken))
-    axis.set_xlabel(f"seconds a trial (median{scale})")
-    axis.set_ylabel(f"{FULLY_BOUND.title}\n({one.marked(families_of(rows))})")
-    axis.set_ylim(-0.03, 1.03)
-    shapes = [Line2D([], [], color=colors[metric], linewidth=3, label=metric) for metric in metrics]
-    shapes += [
-        Line2D([], [], color=FAINT, marker=markers[method], linestyle="none", label=method, markersize=5)
-        for method in dict.fromkeys(methods)
-    ]
-    legend_above(figure, shapes)
+    taken = rows.groupby(["metric", "method", "settings"])["seconds"].median()
+    searched = taken[taken.index.get_level_values("method") != "none"]  # one image, at the axis' beginning
+    for axis in axes[0]:
+        scale = _scale_seconds(axis, min(searched if len(searched) else taken), max(taken))
+        axis.set_xlabel(f"seconds a trial (median{scale})")
+        axis.set_ylim(-0.03, 1.03)
+    axes[0, 0].set_ylabel(f"{FULLY_BOUND.title}\n({one.marked(families_of(rows))})")
+    shapes = [
+        Line2D([], [], color=FAINT if together else colors[method], marker=markers[method], linestyle="none",
+               label=method, markersize=5)
+        for method in methods
+    ]  # fmt: skip
+    if together:
+        legend_above(figure, [*(Line2D([], [], color=colors[m], linewidth=3, label=m) for m in metrics), *shapes])
+    else:
+        for metric in metrics:
+            panel[metric].set_title(f"optimising {metric}")
+        figure.legend(handles=shapes, loc="outside right upper", frameon=False, borderpad=0)
     return Drawing(figure, f"A mark is a method, a metric and its settings. {bars_note(drawn)}")
 
 

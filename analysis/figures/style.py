@@ -107,9 +107,14 @@ def panels(count: int, height: float, **options: object):
 
 
 def legend_above(figure, handles: Sequence[object], title: str = "") -> None:
-    """A legend over the panels, where it covers no mark."""
+    """A legend over the panels, where it covers no mark, in as many columns as fit."""
     columns = min(len(handles), 4 if figure.get_figwidth() <= COLUMN else 8)
-    figure.legend(
-        handles=handles, title=title or None, loc="outside upper center", ncols=columns, frameon=False,
-        handlelength=1.6, columnspacing=1.2, borderpad=0,
-    )  # fmt: skip
+    while True:
+        legend = figure.legend(
+            handles=handles, title=title or None, loc="outside upper center", ncols=columns, frameon=False,
+            handlelength=1.6, columnspacing=1.2, borderpad=0,
+        )  # fmt: skip
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+        columns -= 1

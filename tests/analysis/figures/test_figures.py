@@ -14,7 +14,7 @@ from analysis.data.frames import tidy
 from analysis.figures import CAPTIONS, figures_of, write_figures
 from analysis.figures.comparisons import before_after, cost_quality, cross_matrix, settings, wins
 from analysis.figures.curves import band, by_prompt, score_against_judge
-from analysis.figures.style import FAINT, INK, MARKERS, method_markers, metric_colors, style
+from analysis.figures.style import FAINT, INK, MARKERS, legend_above, method_markers, metric_colors, panels, style
 from analysis.numbers.slices import slices
 from analysis.numbers.statistics import FEWEST_PROMPTS
 from analysis.tables import cells, cross_metric, metric_against_metric
@@ -141,6 +141,41 @@ def test_the_axis_of_seconds_has_several_labels(seconds, record):
     shown = [t for t in axis.xaxis.get_major_ticks() if low <= t.get_loc() <= high and t.label1.get_text()]
     assert len(shown) >= 3
     plt.close(figure)
+
+
+def test_many_methods_have_a_panel_a_metric_and_a_legend_that_is_whole(record):
+    """One image without a search takes no time to speak of, and does not make the axis of seconds logarithmic."""
+    methods = {"reno": 1.0, "reno_warm": 0.9, "halving": 0.8, "zero_order": 0.5, "best_of_n": 0.4, "none": 0.01}
+    records = [
+        record(f"p{k}", metric=metric, method=method, seconds=seconds)
+        for k in range(2) for metric in ("clip", "blip") for method, seconds in methods.items()
+    ]  # fmt: skip
+    with style():
+        figure = cost_quality(slices(tidy(records))[0]).canvas
+    figure.canvas.draw()
+    assert [axis.get_title() for axis in figure.axes] == ["optimising clip", "optimising blip"]
+    assert all(axis.get_xscale() == "linear" and axis.get_xlim()[0] == 0 for axis in figure.axes)
+    (legend,) = figure.legends
+    handles = legend.legend_handles
+    assert [handle.get_label() for handle in handles] == list(methods)
+    assert len({(handle.get_color(), handle.get_marker()) for handle in handles}) == len(methods)
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+    assert not any(box.overlaps(axis.get_window_extent()) for axis in figure.axes)
+    plt.close(figure)
+
+
+def test_a_legend_above_has_as_many_columns_as_fit():
+    from matplotlib.lines import Line2D
+
+    for letters, columns in ((3, 4), (6, 3), (10, 2), (30, 1)):
+        with style():
+            figure, _ = panels(1, 2.4)
+            legend_above(figure, [Line2D([], [], label="m" * letters) for _ in range(5)])
+        (legend,) = figure.legends
+        assert legend._ncols == columns
+        assert columns == 1 or legend.get_window_extent().width <= figure.bbox.width
+        plt.close(figure)
 
 
 def test_up_and_down_have_no_colour_of_another_metric(read):
