@@ -3,10 +3,10 @@
     python scripts/simulate_scale.py SCRATCH --trials 1000,10000,100000 --workers 1,8,64
 
 Under SCRATCH it makes stores of made-up trials whose files are links, so that a hundred thousand of them fit on a
-disk. The work of a worker is measured as CPU time, which other load on the machine changes little. A worker claims and
-commits its own trials, and looks once at each trial that another one has stored: with W workers, W - 1 looks for each
-of its own. What is measured goes into SCRATCH/measured.csv, and the curves into SCRATCH/curves.png; the same command
-again does what is missing. Remove SCRATCH afterwards.
+disk. The work of a worker is measured as CPU time; leave the machine alone meanwhile, for with other work on both cores
+a look took twice as long. A worker claims and commits its own trials, and looks once at each trial that another one has
+stored: with W workers, W - 1 looks for each of its own. What is measured goes into SCRATCH/measured.csv, and the curves
+into SCRATCH/curves.png; the same command again does what is missing. Remove SCRATCH afterwards.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def _simulate(arguments: list[str] | None) -> int:
             share = 100 * measured.share(count, workers)
             say(f"| {count:,} | of a trial of {TRIAL_SECONDS:g} s, with {workers} workers on one job | {share:.2f}% |")
     draw(measured, options.trials, options.workers, options.scratch / "curves.png")
-    say(f"\n{options.scratch / 'curves.png'}")
+    say()
+    say(f"{options.scratch / 'curves.png'}")
     return 0
 
 
@@ -126,7 +127,9 @@ class Measured:
             self.save()
         seconds = self.seconds[count, what]
         of_one = what in (STORED, LOOK, ABSENT, OWN)
-        say(f"| {count:,} | {what} | {1000 * seconds if of_one else seconds:.3g} {'ms' if of_one else 's'} of CPU |")
+        value = 1000 * seconds if of_one else seconds
+        shown = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+        say(f"| {count:,} | {what} | {shown} {'ms' if of_one else 's'} of CPU |")
 
     def share(self, count: int, workers: int) -> float:
         """The store's part of a trial of TRIAL_SECONDS, where so many workers run one job."""
@@ -190,20 +193,25 @@ def _made(root: Path, count: int) -> tuple[Stored, list[TrialRecord]]:
 def draw(measured: Measured, counts: list[int], workers: list[int], file: Path) -> None:
     """The curves: the store's part of a trial over the workers, and what a report reads over the trials."""
     with style():
-        canvas, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.8))
+        canvas, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6))
         for count, color in zip(counts, PALETTE, strict=False):
-            left.plot(workers, [100 * measured.share(count, one) for one in workers], "o-", color=color,
+            left.plot(workers, [100 * measured.share(count, one) for one in workers], "o-", color=color, markersize=4,
                       label=f"{count:,} stored")  # fmt: skip
         left.axhline(1, color=INK, linewidth=0.8, linestyle="--")
         left.set(xscale="log", xticks=workers, xticklabels=workers, xlabel="workers on one job", ylim=(0, None),
-                 ylabel=f"per cent of a trial of {TRIAL_SECONDS:g} s")  # fmt: skip
+                 ylabel=f"the store's part of a\ntrial of {TRIAL_SECONDS:g} s, per cent")  # fmt: skip
         left.minorticks_off()
-        left.legend()
-        for what, color in zip((FILES[0], INDEX, *INDEXED), PALETTE, strict=False):
+        left.legend(loc="upper left", bbox_to_anchor=(0.0, 0.95), frameon=False, labelspacing=0.3)
+        for what, color in zip((INDEX, FILES[0], *INDEXED), PALETTE, strict=False):
             there = [count for count in counts if (count, what) in measured.seconds]
-            right.plot(there, [measured.seconds[count, what] for count in there], "o-", color=color, label=what)
-        right.set(xscale="log", yscale="log", xlabel="trials stored", ylabel="seconds of CPU")
-        right.legend()
+            right.plot(there, [measured.seconds[count, what] for count in there], "o-", color=color, markersize=4,
+                       label=what.replace(", ", ",\n").replace(" from", "\nfrom"))  # fmt: skip
+        right.set(xscale="log", yscale="log", xlabel="trials stored", ylabel="seconds of CPU", xticks=counts)
+        for axis in (right.xaxis, right.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+        right.minorticks_off()
+        right.tick_params(axis="x", rotation=20)
+        right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
         canvas.savefig(file)
         plt.close(canvas)
 
