@@ -29,7 +29,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run report readme-answer dashboard test test-slow test-browser test-slurm test-ray testbed bench bench-gpu simulate damage mutants docs lint clean
+.PHONY: help setup run report readme-answer dashboard test test-slow test-browser test-slurm test-ray testbed bench bench-gpu simulate engines damage mutants docs lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench-gpu: setup ## seconds of a trial and its TFLOP/s on a CUDA GPU at SD-Turbo
 
 simulate: setup ## how the store's own work grows with trials and workers: ARGS="SCRATCH --trials 1000,100000 --workers 1,64"
 	@$(BIN)/python scripts/simulate_scale.py $(or $(ARGS),build/scale)
+
+engines: setup ## the same study by every launcher that this machine has, side by side, as a table: ARGS=SCRATCH
+	@$(BIN)/python -m tests.commands.engines $(or $(ARGS),build/engines)
 
 dashboard: setup ## save the W&B dashboard of the trials (PROJECT=reno ENTITY=team); needs a W&B key
 	@$(BIN)/python scripts/build_dashboard.py --project "$${PROJECT:-$${WANDB_PROJECT:-reno}}" $${ENTITY:+--entity "$$ENTITY"}

@@ -1,6 +1,6 @@
 """One study by every engine that this machine has, next to the plain command:
 
-    python -m tests.commands.engines SCRATCH      # nothing else should run meanwhile
+    make engines ARGS=SCRATCH      # a new folder; nothing else should run meanwhile
 
 It prints a row an engine: whether its store is the plain one bit for bit, the seconds from the command's start to its
 end, and how many trials were run more than once. An engine that is not here has no row. Exit status 1 if a store
@@ -34,7 +34,9 @@ RAY = ("hydra/launcher=ray", "hydra.launcher.ray.init.num_cpus=2", "hydra.launch
 
 
 def main(scratch: Path) -> int:
-    scratch.mkdir()
+    if scratch.exists():
+        sys.exit(f"give a new folder; {scratch} is there already")
+    scratch.mkdir(parents=True)
     plain = scratch / "plain"
     seconds = _run([_words(plain)])
     wanted = essence(plain)
@@ -112,4 +114,4 @@ def _show(name: str, root: Path, seconds: float, wanted: dict) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]).resolve()))
