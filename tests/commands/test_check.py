@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reno.check import PAGE, main
+from tests.commands.words_over import over
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_what_cannot_be_read_differs_and_the_others_are_checked(words, tiny, tmp
     ],
 )
 def test_bad_input_gets_one_sentence(words, typed, sentence, capsys):
-    assert main([*words, "metrics=[]", "evaluators=[]", typed]) == 2
+    assert main(over([*words, "metrics=[]", "evaluators=[]"], typed)) == 2
     said = capsys.readouterr()
     assert said.err.startswith(f"error: {sentence}") and said.err.count("\n") == 1 and not said.out
 

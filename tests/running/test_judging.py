@@ -27,6 +27,7 @@ from reno.store.files import FILES
 from reno.store.records import JudgedTrial
 from reno.store.store import Store
 from reno.weights.images import to_uint8
+from tests.commands.words_over import over
 from tests.store.records import finished, record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -305,7 +306,7 @@ BAD = [
 def test_bad_input_gets_one_sentence_exit_status_2_and_leaves_nothing(words, store, tiny, more, says, capsys):
     more = [word.replace("CLIP", str(tiny / "clip")) for word in more]
     before = everything(store.root)
-    assert main([*words, *more]) == 2
+    assert main(over(words, *more)) == 2
     shown = capsys.readouterr()
     assert says in shown.err and len(shown.err.strip().splitlines()) == 1
     assert everything(store.root) == before

@@ -26,6 +26,7 @@ from reno.running.reproducing import reproduce
 from reno.spec.errors import BadInput
 from reno.spec.job import Checkpoint, Execution
 from reno.store.store import Store
+from tests.commands.words_over import over
 
 CPU = torch.device("cpu")
 PROMPTS = "prompt=[a red car,a blue cup and a pink star]"
@@ -40,7 +41,8 @@ def words(tiny, tmp_path, monkeypatch):
     paths = [f"models.generator.path={tiny / 'sdxl_turbo'}", f"models.generator.parts.vae.path={tiny / 'sdxl_vae'}"]
     paths.append(f"models.checkpoints.clip.path={tiny / 'clip'}")
     fixed = ["models=sdxl_turbo", *paths, "record=[]", "evaluators=[]", "threads=1", "tracking=disabled"]
-    return lambda *overrides: [*fixed, "iterations=2", PROMPTS, f"results={tmp_path / 'results'}", *overrides]
+    mine = [*fixed, "iterations=2", PROMPTS, f"results={tmp_path / 'results'}"]
+    return lambda *overrides: over(mine, *overrides)
 
 
 @pytest.fixture
