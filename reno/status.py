@@ -17,7 +17,7 @@ from reno.config.checks import store_folder
 from reno.config.command import run_command
 from reno.config.page import Page
 from reno.config.words import Words
-from reno.letters.output import warn
+from reno.letters.output import say, warn
 from reno.spec.errors import BadInput, few
 
 PAGE = Page(
@@ -54,6 +54,9 @@ def _status(words: Words) -> int:
     found = overview(root)
     for sentence in few(found.damaged, "damaged ones"):
         warn(f"warning: {sentence}")
+    if not found.jobs and any((root / "jobs").glob("*/")):
+        say(f"{store.name}: no job has begun yet; one that is starting is shown once its models are loaded")
+        return 0
     if not found.jobs:
         raise BadInput(f"{store.name} holds no job; give the folder that `python -m reno.run` writes to: results=DIR")
     show_status(found.jobs)

@@ -20,8 +20,10 @@ if __name__ == "__main__":  # before the imports below, which take a while; a ch
 
     end_on_interrupt()
 
+import argparse
 import csv
 import os
+import re
 import shutil
 import sys
 import time
@@ -103,6 +105,8 @@ def _simulate(arguments: list[str] | None) -> int:
 
 
 def _numbers(text: str) -> list[int]:
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise argparse.ArgumentTypeError("give whole numbers, 1 or more, with commas between them")
     return [int(one) for one in text.split(",")]
 
 

@@ -1,19 +1,21 @@
 """The index of a store: what the frames need of its trials, in Parquet, so that a large store is read in minutes.
 
 results/index/<part>/     whole or absent: trials.parquet, judged.parquet, verdicts.parquet, scores.parquet,
-                          traces.parquet
+                          traces.parquet, sums.json
 
 A row of trials.parquet has the trial's signature: sizes and times of the trial's files and of its later judgements. A
 trial whose signature is another by now, or that no part has, is read from its own files; rows of a trial that is gone
 are left out. Trials and judgements that are damaged are never in a part, so each reading finds and names them. What is
 not noticed is damage that changes neither a file's size nor its time. Curves (traces.parquet, curves.py) stay in the
-file until something shows them.
+file until something shows them. sums.json has the digests of the other tables' bytes: the trials of a part that is
+damaged itself, or mixed up with another one, are read from their own files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -34,8 +36,9 @@ from analysis.data.results import JUDGED_COLUMNS, SCORE_COLUMNS, VERDICT_COLUMNS
 from reno.store.records import TrialRecord
 from reno.store.staging import own_name, writer_is_dead
 
-INDEX, VERSION = "index", 2
-"""The folder's name in the store, and the version of the parts in it. Parts of another version are not read."""
+INDEX, SUMS, VERSION = "index", "sums.json", 2
+"""The folder's name in the store, the file of a part's digests, and the version of the parts. Parts of another version
+are not read."""
 _PART = re.compile(r"v(?P<version>\d+)-.*")
 PART_TRIALS = 20_000
 """Trials of one part."""
@@ -153,13 +156,22 @@ def _tables(part: Path, with_values: bool = False) -> tuple[dict[str, pyarrow.Ta
     """A part's tables, and its curves, of which no value is read; None if one is damaged: its trials are then read from
     their files. with_values: whether the values of the curves are read too, to see whether they are damaged."""
     try:
-        tables = {name: parquet.read_table(part / f"{name}.parquet") for name in TABLES}
+        sums = json.loads((part / SUMS).read_bytes())
+        tables = {name: _table(part / f"{name}.parquet", sums[name]) for name in TABLES}
         curves = part_curves(part, tables["trials"]["trial"])
         if with_values:
             compare(curves)
-    except (OSError, pyarrow.ArrowException, ValueError):
+    except (OSError, pyarrow.ArrowException, ValueError, TypeError, KeyError):
         return None
     return tables, curves
+
+
+def _table(file: Path, wanted: str) -> pyarrow.Table:
+    """The table in a file. wanted: the digest of its bytes. Raises OSError, and ValueError if they are other ones."""
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != wanted:
+        raise ValueError(f"{file} is not what was written")
+    return parquet.read_table(pyarrow.BufferReader(data))
 
 
 def with_index(indexed: Indexed, records: Sequence[TrialRecord]) -> Raw:
@@ -221,7 +233,8 @@ def write_part(root: Path, found: Iterable[tuple[TrialRecord, pyarrow.Table | No
 
 
 def _write_tables(part: Path, records: Sequence[TrialRecord], now: dict[str, str]) -> None:
-    rows = rows_of(records)
+    """Writes the tables, and the digests of their bytes."""
+    rows, sums = rows_of(records), {}
     for name, schema in TYPES.items():
         keys = schema if name == "trials" else range(len(schema))  # trials are mappings, the others tuples
         arrays = [
@@ -231,7 +244,10 @@ def _write_tables(part: Path, records: Sequence[TrialRecord], now: dict[str, str
         table = pyarrow.Table.from_arrays(arrays, names=list(schema))
         if name == "trials":
             table = table.append_column("signature", pyarrow.array([now[record.id] for record in records], _TEXT))
-        parquet.write_table(table, part / f"{name}.parquet", compression="zstd")
+        file = part / f"{name}.parquet"
+        parquet.write_table(table, file, compression="zstd")
+        sums[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    (part / SUMS).write_text(json.dumps(sums), encoding="utf-8")
 
 
 def _is_text(record: TrialRecord) -> bool:
@@ -268,8 +284,12 @@ def bring_up_to_date(
     have a damaged judgement, each with its curve. Returns how many trials were indexed before, and how many are added.
     Raises OSError."""
     now, added = signatures(root), 0
-    current = {part: valid for part, valid in _valid(root, now) if _tables(part, with_values=True) is not None}
-    known = frozenset(trial for valid in current.values() for trial in valid)
+    current: set[Path] = set()
+    known: frozenset[str] = frozenset()
+    for part, valid in _valid(root, now):  # one whose trials a newer part has is of another process at the same time
+        if not known.issuperset(valid) and _tables(part, with_values=True) is not None:
+            current.add(part)
+            known = known.union(valid)
     outdated = [*_left_over(root), *(part for part in _parts(root) if part not in current)]
     rest = iter(read(known))
     for first in rest:

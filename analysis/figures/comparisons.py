@@ -35,6 +35,8 @@ from analysis.text import MISSING, number
 
 MOST_PAIRS = 3
 """Pairs of metrics in one figure."""
+LONGEST_NAME = 24
+"""Letters of a method's name in a legend."""
 MOST_TOGETHER = 4
 """Methods of one panel of `cost_quality`."""
 WIDE_RANGE = 8
@@ -232,8 +234,13 @@ def cost_quality(one: Slice) -> Drawing | None:
         figure, axes = plt.subplots(figsize=(COLUMN, 2.4), squeeze=False)
         panel, colors = dict.fromkeys(metrics, axes[0, 0]), metric_colors(one.metrics)
     else:
-        figure, axes = plt.subplots(1, len(metrics), figsize=(PAGE, 2.8), squeeze=False, sharey=True)
-        panel, colors = dict(zip(metrics, axes[0], strict=True)), metric_colors(one.methods)
+        lines = -(-len(metrics) // 2)
+        figure, axes = plt.subplots(
+            lines, min(len(metrics), 2), figsize=(PAGE, 2.8 * lines), squeeze=False, sharey=True
+        )
+        panel, colors = dict(zip(metrics, axes.flat, strict=False)), metric_colors(one.methods)
+        for axis in list(axes.flat)[len(metrics) :]:
+            axis.remove()
     drawn = []
     for method, metric, _, part in one.configurations(rows):
         drawn.append(level(part, FULLY_BOUND))
@@ -245,14 +252,15 @@ def cost_quality(one: Slice) -> Drawing | None:
         )  # fmt: skip
     taken = rows.groupby(["metric", "method", "settings"])["seconds"].median()
     searched = taken[taken.index.get_level_values("method") != "none"]  # one image, at the axis' beginning
-    for axis in axes[0]:
-        scale = _scale_seconds(axis, min(searched if len(searched) else taken), max(taken))
-        axis.set_xlabel(f"seconds a trial (median{scale})")
+    for axis in dict.fromkeys(panel.values()):
+        scale = _scale_seconds(axis, min(searched if len(searched) else taken), min(taken), max(taken))
+        axis.set_xlabel(f"seconds a trial{scale}")
         axis.set_ylim(-0.03, 1.03)
-    axes[0, 0].set_ylabel(f"{FULLY_BOUND.title}\n({one.marked(families_of(rows))})")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(f"{FULLY_BOUND.title}\n({one.marked(families_of(rows))})")
     shapes = [
         Line2D([], [], color=FAINT if together else colors[method], marker=markers[method], linestyle="none",
-               label=method, markersize=5)
+               label=shortened(method), markersize=5)
         for method in methods
     ]  # fmt: skip
     if together:
@@ -261,12 +269,18 @@ def cost_quality(one: Slice) -> Drawing | None:
         for metric in metrics:
             panel[metric].set_title(f"optimising {metric}")
         figure.legend(handles=shapes, loc="outside right upper", frameon=False, borderpad=0)
-    return Drawing(figure, f"A mark is a method, a metric and its settings. {bars_note(drawn)}")
+    return Drawing(figure, f"A mark is a method, a metric and its settings; seconds are medians. {bars_note(drawn)}")
 
 
-def _scale_seconds(axis, shortest: float, longest: float) -> str:
-    """Sets an axis of seconds with several ticks; answers with what its label adds."""
-    if longest < WIDE_RANGE * shortest:
+def shortened(name: str) -> str:
+    """A name of a method for a legend."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _scale_seconds(axis, of_a_search: float, shortest: float, longest: float) -> str:
+    """Sets an axis of seconds with several ticks; answers with what its label adds. of_a_search: the shortest that is
+    not of a single image."""
+    if longest < WIDE_RANGE * of_a_search:
         axis.set_xlim(0, 1.1 * longest)
         axis.xaxis.set_major_locator(MaxNLocator(5))
         return ""
@@ -275,4 +289,4 @@ def _scale_seconds(axis, shortest: float, longest: float) -> str:
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if longest < 100 * shortest else (1,)))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.xaxis.set_minor_formatter(NullFormatter())
-    return ", log scale"
+    return " (log scale)"

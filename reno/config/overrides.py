@@ -49,7 +49,7 @@ def check(page: Page, words: Words) -> None:
         return
     jobs, knobs = 1, {knob.name: knob for knob in page.knobs()}
     for word in words.knobs:
-        _check_name(page, list(knobs), word, words.conf)
+        _check_name(page, list(knobs), word, words)
         override = parsed(word)
         _check_value(page, knobs, override, words.conf)
         jobs *= _count(override, words.conf)
@@ -111,17 +111,24 @@ def _check_together(given: dict[str, str], acts: list[str], words: Words) -> Non
 # --- Names ------------------------------------------------------------------------------------------------------------
 
 
-def _inside(name: str, page: Page, conf: Conf) -> str:
-    """`; did you mean 'models.generator.steps'?` for `steps` and `generator.steps`: keys inside a knob, or inside the
-    files that it chooses among."""
+def _inside(name: str, page: Page, words: Words) -> str:
+    """`; did you mean 'method.climbers', as with method=halving?` for `climbers`: a key inside a knob, or inside the
+    files that it chooses among, those that were chosen first."""
+    typed = dict(word.lstrip("+~").partition("=")[::2] for word in words.knobs)
+    found = []
     for knob in page.knobs():
-        files = [conf.named(knob.name, knob.name, option).values for option in conf.options(knob.name) if knob.group]
-        whole = yaml.safe_load(knob.default) if knob.default[:1] == "{" else {}
-        for values in (whole, *files):
-            for key in _keys(knob.name, values.get(knob.name, values)):  # an optimizer's file sets other knobs, too
-                if key.endswith(f".{name}"):
-                    return f"; did you mean {key!r}?"
-    return ""
+        if knob.default[:1] == "{":
+            found += [(key, "") for key in _keys(knob.name, yaml.safe_load(knob.default))]
+        for option in words.conf.options(knob.name) if knob.group else ():
+            try:
+                values = words.conf.named(knob.name, knob.name, option).values
+            except BadInput:  # a file of the user's that was not chosen
+                continue
+            of = "" if option == typed.get(knob.name, knob.default) else f", as with {knob.name}={option}"
+            # an optimizer's file sets other knobs, too
+            found += [(key, of) for key in _keys(knob.name, values.get(knob.name, values))]
+    meant = sorted((one for one in found if one[0].endswith(f".{name}")), key=lambda one: bool(one[1]))
+    return f"; did you mean {meant[0][0]!r}{meant[0][1]}?" if meant else ""
 
 
 def _keys(where: str, values: Mapping[str, object]) -> Iterator[str]:
@@ -132,7 +139,7 @@ def _keys(where: str, values: Mapping[str, object]) -> Iterator[str]:
             yield from _keys(f"{where}.{key}", value)
 
 
-def _check_name(page: Page, known: list[str], word: str, conf: Conf) -> None:
+def _check_name(page: Page, known: list[str], word: str, words: Words) -> None:
     key, equals, value = word.partition("=")
     name = key.lstrip("+~")
     first = name.replace("/", ".").partition(".")[0].partition("@")[0]
@@ -150,10 +157,10 @@ def _check_name(page: Page, known: list[str], word: str, conf: Conf) -> None:
         if name == "hydra":
             raise BadInput("hydra holds Hydra's own settings; set one of them, as in hydra.sweep.dir=FOLDER")
         return
-    if any(os.path.isdir(folder / name.partition("@")[0]) for folder in conf.folders[1:]):
+    if any(os.path.isdir(folder / name.partition("@")[0]) for folder in words.conf.folders[1:]):
         return  # a group of the user's own
     if first not in known or "/" in name:
-        hint = _inside(name, page, conf) or did_you_mean(first, [*known, *["experiments"] * page.studies])
+        hint = _inside(name, page, words) or did_you_mean(first, [*known, *["experiments"] * page.studies])
         hint = hint.replace("'experiments'", f"'+experiments={value}'") or "; --help lists them all"
         raise BadInput(f"{name.partition('@')[0]} is not a knob{hint}")
     if "@" in name:

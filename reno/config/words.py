@@ -24,6 +24,8 @@ INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 NESTED = re.compile(r"\+{0,2}((?:models|metric|method|optimizer|tracking|stop)\.[\w.@+-]+)=(.*)", re.S)
 """Knobs inside a choice, such as metric.head. Hydra gets them with `++`, because a choice's file need not list all its
 keys. A key that nothing reads is refused later."""
+LONGEST_SHOWN = 80
+"""Letters of a knob that are shown."""
 TEXTS = ("path", "revision", "variant", "name", "kind", "project", "entity", "tags")
 """Keys of knobs inside a choice whose values are texts: the revision 12e4567 is no number."""
 
@@ -43,14 +45,14 @@ class Words:
 
     def overruled(self) -> list[str]:
         """A sentence for each knob whose value is not used, because another one of the same name comes after it."""
-        last = {_name(knob): knob for knob in self.knobs}
-        typed = dict.fromkeys(knob.lstrip("+") for knob in self.knobs)
-        said = []
-        for knob in typed:
-            used = last[_name(knob)].lstrip("+")
-            if knob != used:
-                said.append(f"{knob} is not used, because {used} comes after it; type {_name(knob)} once")
-        return said
+        given = [knob.removeprefix("++") for knob in self.knobs if "=" in knob]
+        given = [knob for knob in given if not knob.startswith(("+", "~"))]  # what is added twice, Hydra refuses
+        last = {_name(knob): knob for knob in given}
+        return [
+            f"{_short(knob)} is not used, because {_short(last[_name(knob)])} comes after it; type {_name(knob)} once"
+            for knob in dict.fromkeys(given)
+            if knob != last[_name(knob)]
+        ]
 
 
 def parse(page: Page, words: Sequence[str]) -> Words:
@@ -87,7 +89,11 @@ def parse(page: Page, words: Sequence[str]) -> Words:
 
 
 def _name(knob: str) -> str:
-    return knob.lstrip("+").partition("=")[0]
+    return knob.partition("=")[0]
+
+
+def _short(knob: str) -> str:
+    return knob if len(knob) <= LONGEST_SHOWN else f"{knob[:LONGEST_SHOWN]}…"
 
 
 def _text(word: str) -> str:

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec import UNSET
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -273,7 +274,9 @@ def _ending(plan: Plan, trials: Sequence[Stored], outcome: Outcome) -> str:
         return f"{name_of(plan)}: all {len(plan.trials)} trials are stored already, nothing to do"
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     elsewhere = f", {len(outcome.elsewhere)} run by others" if outcome.elsewhere else ""
-    ran = f"{count(len(outcome.done), 'trial')} run, {len(outcome.skipped)} stored before{elsewhere}{failed}"
+    early = sum(trial.record.stopped is not UNSET for trial in trials)
+    stopped = f", {early} stopped early" if early else ""
+    ran = f"{count(len(outcome.done), 'trial')} run, {len(outcome.skipped)} stored before{elsewhere}{failed}{stopped}"
     return ran + _mean_change(trials, plan.job.metric.name)
 
 

@@ -72,10 +72,10 @@ def test_another_flag_gets_one_sentence(typed, says):
         ("~lr", "lr has no value; leave out ~lr"),
         ("é=1", "é is not a knob; --help lists them all"),
         ("+foo/bar=1", "foo/bar is not a knob; --help lists them all"),
-        ("steps=9", "steps is not a knob; did you mean 'models.generator.steps'?"),
-        ("generator.steps=9", "generator.steps is not a knob; did you mean 'models.generator.steps'?"),
+        ("steps=9", "steps is not a knob; did you mean 'models.generator.steps', as with models=dmd2_sdxl?"),
+        ("climbers=2", "climbers is not a knob; did you mean 'method.climbers', as with method=halving?"),
         ("patience=9", "patience is not a knob; did you mean 'stop.patience'?"),
-        ("nesterov=true", "nesterov is not a knob; did you mean 'optimizer.nesterov'?"),
+        ("nesterov=1", "nesterov is not a knob; did you mean 'optimizer.nesterov', as with optimizer=sgd_nesterov?"),
         ("seeds=9", "seeds is not a knob; did you mean 'seed'?"),
         ("hydra=nope", "hydra holds Hydra's own settings; set one of them, as in hydra.sweep.dir=FOLDER"),
         ("+experiment=report", "experiment is not a knob; did you mean '+experiments=report'?"),
@@ -86,6 +86,16 @@ def test_another_flag_gets_one_sentence(typed, says):
 )
 def test_a_name_that_nothing_has_gets_one_sentence(word, says):
     assert refusal(word) == says
+
+
+def test_a_key_of_the_choice_that_was_made_is_named_without_it():
+    assert refusal("climbers=2", "method=halving") == "climbers is not a knob; did you mean 'method.climbers'?"
+
+
+def test_a_file_of_ones_own_that_cannot_be_read_and_was_not_chosen_hides_no_typing_error(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "broken.yaml").write_text("a: [1")
+    assert "did you mean 'models.generator.steps'" in refusal("-cd", str(tmp_path), "steps=9")
 
 
 def test_a_group_of_ones_own_is_left_to_hydra(tmp_path):

@@ -41,12 +41,15 @@ def test_a_sweep_is_known_wherever_its_flag_stands(flag):
 
 
 def test_a_knob_typed_twice_is_told_with_the_value_that_is_not_used():
-    typed = ["lr=1", "metric.head=itm", "seed=3", "lr=2", "seed=3", "+metric.head=itc", "debug=true"]
+    typed = ["lr=1", "metric.head=itm", "seed=3", "lr=2", "seed=3", "++metric.head=itc", "debug=true"]
     assert parse(RUN, typed).overruled() == [
         "lr=1 is not used, because lr=2 comes after it; type lr once",
         "metric.head=itm is not used, because metric.head=itc comes after it; type metric.head once",
     ]
     assert parse(RUN, ["lr=1", "seed=3", "seed=3"]).overruled() == []
+    assert parse(RUN, ["+experiments=a", "+experiments=b", "lr", "lr=1"]).overruled() == []  # refused by themselves
+    (said,) = parse(RUN, [f"results={'x' * 999}", "results=b"]).overruled()
+    assert said.startswith(f"results={'x' * 72}… is not used, because results=b comes")
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

@@ -157,6 +157,46 @@ def test_a_damaged_part_is_none(root, made):
     same(load(root), load(made))
 
 
+@pytest.mark.parametrize("name", module.TABLES)
+def test_a_bit_that_has_changed_in_a_part_changes_no_frame_and_the_part_is_made_again(root, made, name):
+    index(root)
+    (part,) = (root / "index").iterdir()
+    file = part / f"{name}.parquet"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data)
+    same(load(root), load(made))
+    index(root)
+    (new,) = (root / "index").iterdir()
+    assert new != part
+
+
+@pytest.mark.parametrize("name", ["judged", "verdicts", "scores"])
+@pytest.mark.parametrize("spoil", ["of another part", "of another table", "a folder"])
+def test_a_table_in_the_place_of_another_makes_its_part_none(root, made, monkeypatch, name, spoil):
+    monkeypatch.setattr(module, "PART_TRIALS", 70)
+    index(root)
+    first, second = (root / "index").iterdir()
+    file = first / f"{name}.parquet"
+    file.unlink()
+    if spoil == "a folder":
+        file.mkdir()
+    else:
+        shutil.copy(second / file.name if spoil == "of another part" else first / "trials.parquet", file)
+    same(load(root), load(made))
+    index(root)
+    assert not first.exists() and second.exists() and len(list((root / "index").iterdir())) == 2
+
+
+def test_of_two_parts_with_the_same_trials_the_older_goes(root, made):
+    index(root)
+    (part,) = (root / "index").iterdir()
+    shutil.copytree(part, root / "index" / f"v{module.VERSION}-1-1")
+    index(root)
+    assert list((root / "index").iterdir()) == [part]
+    same(load(root), load(made))
+
+
 def test_the_user_is_told_of_the_index_where_it_would_help(made, capsys, monkeypatch):
     monkeypatch.setattr(from_store, "MANY", 100)
     load(made)

@@ -165,6 +165,25 @@ def test_many_methods_have_a_panel_a_metric_and_a_legend_that_is_whole(record):
     plt.close(figure)
 
 
+def test_four_metrics_have_two_lines_of_panels_and_a_mark_of_one_image_is_seen_on_any_axis(record):
+    methods = {"reno": 9.0, "reno_warm": 0.9, "halving": 0.8, "zero_order": 0.5, "of_ones_own" * 5: 0.4, "none": 0.01}
+    records = [
+        record(f"p{k}", metric=metric, method=method, seconds=seconds)
+        for k in range(2) for metric in ("clip", "blip", "hpsv2") for method, seconds in methods.items()
+    ]  # fmt: skip
+    with style():
+        figure = cost_quality(slices(tidy(records))[0]).canvas
+    figure.canvas.draw()
+    assert len(figure.axes) == 3 and len({round(axis.get_position().y0, 3) for axis in figure.axes}) == 2
+    for axis in figure.axes:
+        low, high = axis.get_xlim()
+        assert axis.get_xscale() == "log" and low < 0.01 and high > 9
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+    assert not any(box.overlaps(axis.get_tightbbox()) for axis in figure.axes)
+    plt.close(figure)
+
+
 def test_a_legend_above_has_as_many_columns_as_fit():
     from matplotlib.lines import Line2D
 
