@@ -135,7 +135,7 @@ def toys(tmp_path, monkeypatch):
 def fault_of(command: str, words: list[str], capsys) -> str | None:
     """What is wrong with a command's answer; None if nothing is."""
     main, page, before = COMMANDS[command]
-    if any(word.startswith(("/", ".")) or not word.startswith(("-", "~", "+")) and "=" not in word for word in words):
+    if any(word.startswith(("/", ".")) or (not word.startswith(("-", "~", "+")) and "=" not in word) for word in words):
         # it fills the first place
         before = [word for word in before if not word.startswith(f"{(*page.positional, '')[0]}=")]
     argv, log = list(sys.argv), logging.getLogger()
