@@ -258,7 +258,8 @@ def test_a_tracked_run_read_back_holds_51_images_and_51_losses(knobs, tmp_path):
     (trial,) = Store(results)
     (folder,) = (results / "wandb").glob(f"offline-run-*-{trial.id}")
     records = read_back(folder)
-    rows = [record["item"] for record in records["history"]]
+    *rows, last = [record["item"] for record in records["history"]]
+    assert last["iteration"] == trial.record.best_iteration and "loss" not in last  # the pictures before and after
     trace = trial.trace()
     assert [row["iteration"] for row in rows] == list(range(51))
     for name in ("loss", "score", "noise_norm", "regularizer", "seconds"):
@@ -267,8 +268,9 @@ def test_a_tracked_run_read_back_holds_51_images_and_51_losses(knobs, tmp_path):
         with Image.open(folder / "files" / row["image.path"]) as image:
             np.testing.assert_array_equal(np.asarray(image.convert("RGB")), frame)
     config = records["run"][0]["config"]["update"]
-    assert (config["prompt"], config["seed"], config["method"]["lr"]) == ("a gold bench and a green clock", 42, 0.01)
-    assert config["bindings"][1] == {"attribute": "green", "object": "clock"}
+    shown = [config[name] for name in ("prompt", "seed", "method", "lr")]
+    assert shown == ["a gold bench and a green clock", 42, "reno", 0.01]
+    assert config["provenance"]["bindings"][1] == {"attribute": "green", "object": "clock"}
     summary = {name: value for record in records["summary"] for name, value in record.get("update", {}).items()}
     assert summary["score/clip/best"] == trial.record.scores.best["clip"]
     assert summary["best_iteration"] == trial.record.best_iteration
