@@ -117,8 +117,11 @@ class Measured:
         self.file = file
         self.seconds: dict[tuple[int, str], float] = {}
         if file.exists():
-            with file.open(newline="") as rows:
-                self.seconds = {(int(count), what): float(seconds) for count, what, seconds in csv.reader(rows)}
+            try:
+                with file.open(newline="") as rows:
+                    self.seconds = {(int(count), what): float(seconds) for count, what, seconds in csv.reader(rows)}
+            except ValueError:
+                raise BadInput(f"{file} is damaged; remove {file.parent}, or give a new folder") from None
 
     def save(self) -> None:
         with self.file.open("w", newline="") as rows:

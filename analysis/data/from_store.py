@@ -21,7 +21,7 @@ from reno.spec.errors import BadInput, first_line
 from reno.spec.trial import digest
 from reno.store.records import FAILED, JobRecord, TrialRecord, read_json
 from reno.store.store import Store
-from reno.store.stored import Damaged, Stored, checked, side_by_side
+from reno.store.stored import Damaged, Stored, checked, read_trial, side_by_side
 
 READ = (TRACE,)
 """The files of every trial that the numbers come from. Images are compared with what was written where they are
@@ -63,8 +63,8 @@ def _read_trials(root: Path, without: Collection[str]) -> tuple[list[TrialRecord
 def _each(root: Path, without: Collection[str]) -> Iterator[tuple[TrialRecord | Damaged, list[Damaged]]]:
     """The record of every trial without those, its later judgements among its own, and those of them that are
     damaged."""
-    store = Store(root)
-    for found in counted(checked(store.each(without), READ), "trials read", store.size() - len(without)):
+    folders = Store(root).folders(without)
+    for found in counted(checked(map(read_trial, folders), READ), "trials read", len(folders)):
         yield (found, []) if isinstance(found, Damaged) else _judged(found)
 
 
@@ -87,8 +87,9 @@ def index_store(root: Path) -> tuple[int, int, list[str]]:
     store = Store(root)
 
     def read(without: Collection[str]) -> Iterator[tuple[TrialRecord, pyarrow.Table | None]]:
-        pairs = side_by_side(_with_curve, store.each(without))
-        for found, values in counted(pairs, "trials indexed", store.size() - len(without)):
+        folders = store.folders(without)
+        pairs = side_by_side(_with_curve, map(read_trial, folders))
+        for found, values in counted(pairs, "trials indexed", len(folders)):
             if isinstance(found, Damaged):
                 damaged.append(found.sentence)
                 continue

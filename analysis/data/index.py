@@ -285,13 +285,13 @@ def bring_up_to_date(
     Raises OSError."""
     now, added = signatures(root), 0
     current: set[Path] = set()
-    known: frozenset[str] = frozenset()
+    known: set[str] = set()
     for part, valid in _valid(root, now):  # one whose trials a newer part has is of another process at the same time
         if not known.issuperset(valid) and _tables(part, with_values=True) is not None:
             current.add(part)
-            known = known.union(valid)
+            known.update(valid)
     outdated = [*_left_over(root), *(part for part in _parts(root) if part not in current)]
-    rest = iter(read(known))
+    rest = iter(read(frozenset(known)))
     for first in rest:
         added += write_part(root, itertools.chain([first], itertools.islice(rest, PART_TRIALS - 1)), now)
     for part in outdated:

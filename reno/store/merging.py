@@ -48,8 +48,9 @@ def is_store(root: Path) -> bool:
 
 def merge(source: Path, store: Store, merged: Merged) -> None:
     """Adds what a store holds to another one, and counts it. Raises OSError if it cannot be written."""
-    trials = Store(source)
-    for found in counted(checked(trials), f"trials of {trials.name} merged", trials.size()):
+    theirs = Store(source)
+    folders = theirs.folders()
+    for found in counted(checked(map(read_trial, folders)), f"trials of {theirs.name} merged", len(folders)):
         if isinstance(found, Damaged):
             merged.damaged.append(f"the trial in {found.folder} {found.state}: {found.why}")
         else:

@@ -164,15 +164,7 @@ class Store:
     def __iter__(self) -> Iterator[Stored | Damaged]:
         """Every trial, in the order of their ids. Plain files, such as a file manager's, are skipped. Raises BadInput
         if the folder cannot be read."""
-        return self.each()
-
-    def each(self, without: Collection[str] = ()) -> Iterator[Stored | Damaged]:
-        """As a loop over the store, without these trials."""
-        return (read_trial(folder) for folder in self._folders() if folder.name not in without)
-
-    def size(self) -> int:
-        """How many trials there are, damaged ones among them."""
-        return len(self._folders())
+        return map(read_trial, self.folders())
 
     def whole(self) -> Iterator[Stored]:
         """Every trial that can be read, in the order of their ids."""
@@ -181,7 +173,7 @@ class Store:
     def match(self, prefix: str) -> Stored:
         """The one trial whose id starts with `prefix`. Raises BadInput if there is none or more than one, or if it is
         damaged."""
-        folders = [folder for folder in self._folders() if folder.name.startswith(prefix)]
+        folders = [folder for folder in self.folders() if folder.name.startswith(prefix)]
         if not prefix or not folders:
             raise BadInput(
                 f"no trial in {self.trials} has an id that starts with {prefix!r}; `ls {self.trials}` lists them"
@@ -192,8 +184,8 @@ class Store:
             )
         return whole(read_trial(folders[0]))
 
-    def _folders(self) -> list[Path]:
-        """The places of the trials, also of one in whose place is a file."""
+    def folders(self, without: Collection[str] = ()) -> list[Path]:
+        """The places of the trials, also of one in whose place is a file, without these trials."""
         try:
             with os.scandir(self.trials) as entries:
                 found = [Path(entry.path) for entry in entries if is_folder(entry) or _ID.fullmatch(entry.name)]
@@ -204,7 +196,7 @@ class Store:
                 f"{self.trials} cannot be read ({error.strerror}); give yourself the right to read it, or another "
                 "results=DIR"
             ) from None
-        return sorted(found)
+        return sorted(folder for folder in found if folder.name not in without)
 
     def add_judgement(self, record: JudgementRecord) -> None:
         """Writes a judgement into judgements/, whole or not at all. If another process has judged the same images by

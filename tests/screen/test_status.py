@@ -72,3 +72,11 @@ def test_a_folder_without_jobs_is_refused(tmp_path, capsys, make, said):
     assert main([f"results={tmp_path / 'empty'}"]) == 2
     error = capsys.readouterr().err
     assert said in error and "results=DIR" in error and error.count("\n") == 1
+
+
+def test_a_store_whose_first_job_loads_its_models_is_not_called_a_wrong_folder(tmp_path, capsys):
+    assert main([f"results={tmp_path}"]) == 2
+    assert "holds no job; give the folder" in capsys.readouterr().err
+    (tmp_path / "jobs" / "2026-01-01_00-00-00-000000").mkdir(parents=True)
+    assert main([f"results={tmp_path}"]) == 0
+    assert "no job has begun yet; one that is starting is shown" in capsys.readouterr().out
