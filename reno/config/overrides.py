@@ -111,34 +111,6 @@ def _check_together(given: dict[str, str], acts: list[str], words: Words) -> Non
 # --- Names ------------------------------------------------------------------------------------------------------------
 
 
-def _inside(name: str, page: Page, words: Words) -> str:
-    """`; did you mean 'method.climbers', as with method=halving?` for `climbers`: a key inside a knob, or inside the
-    files that it chooses among, those that were chosen first."""
-    typed = dict(word.lstrip("+~").partition("=")[::2] for word in words.knobs)
-    found = []
-    for knob in page.knobs():
-        if knob.default[:1] == "{":
-            found += [(key, "") for key in _keys(knob.name, yaml.safe_load(knob.default))]
-        for option in words.conf.options(knob.name) if knob.group else ():
-            try:
-                values = words.conf.named(knob.name, knob.name, option).values
-            except BadInput:  # a file of the user's that was not chosen
-                continue
-            of = "" if option == typed.get(knob.name, knob.default) else f", as with {knob.name}={option}"
-            # an optimizer's file sets other knobs, too
-            found += [(key, of) for key in _keys(knob.name, values.get(knob.name, values))]
-    meant = sorted((one for one in found if one[0].endswith(f".{name}")), key=lambda one: bool(one[1]))
-    return f"; did you mean {meant[0][0]!r}{meant[0][1]}?" if meant else ""
-
-
-def _keys(where: str, values: Mapping[str, object]) -> Iterator[str]:
-    """The dotted names of everything inside a value."""
-    for key, value in values.items():
-        yield f"{where}.{key}"
-        if isinstance(value, Mapping):
-            yield from _keys(f"{where}.{key}", value)
-
-
 def _check_name(page: Page, known: list[str], word: str, words: Words) -> None:
     key, equals, value = word.partition("=")
     name = key.lstrip("+~")
@@ -169,6 +141,34 @@ def _check_name(page: Page, known: list[str], word: str, words: Words) -> None:
         raise BadInput(f"{name} has no value; leave out ~{name}")
     if key.startswith("~") and re.search(r"\.\d+(\.|$)", name):
         raise BadInput(f"~{name} takes an entry out of a list, which cannot be done; give the whole list instead")
+
+
+def _inside(name: str, page: Page, words: Words) -> str:
+    """`; did you mean 'method.climbers', as with method=halving?` for `climbers`: a key inside a knob, or inside the
+    files that it chooses among, those that were chosen first."""
+    typed = dict(word.lstrip("+~").partition("=")[::2] for word in words.knobs)
+    found = []
+    for knob in page.knobs():
+        if knob.default[:1] == "{":
+            found += [(key, "") for key in _keys(knob.name, yaml.safe_load(knob.default))]
+        for option in words.conf.options(knob.name) if knob.group else ():
+            try:
+                values = words.conf.named(knob.name, knob.name, option).values
+            except BadInput:  # a file of the user's that was not chosen
+                continue
+            of = "" if option == typed.get(knob.name, knob.default) else f", as with {knob.name}={option}"
+            # an optimizer's file sets other knobs, too
+            found += [(key, of) for key in _keys(knob.name, values.get(knob.name, values))]
+    meant = sorted((one for one in found if one[0].endswith(f".{name}")), key=lambda one: bool(one[1]))
+    return f"; did you mean {meant[0][0]!r}{meant[0][1]}?" if meant else ""
+
+
+def _keys(where: str, values: Mapping[str, object]) -> Iterator[str]:
+    """The dotted names of everything inside a value."""
+    for key, value in values.items():
+        yield f"{where}.{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(f"{where}.{key}", value)
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

@@ -413,3 +413,9 @@ def test_a_dry_run_refuses_what_the_run_would_refuse_of_its_words(knobs, tmp_pat
         (["-m", *own, "lr=range(0)"], "gives no value"),
     ):
         assert main(words) == 2 and says in capsys.readouterr().err
+
+
+def test_trials_that_stopped_early_are_counted_in_the_last_line(knobs, tmp_path, capsys):
+    words = [f"results={tmp_path / 'results'}", "tracking=disabled", "prompt=[a red car,a blue cup]", "stop.score=-1e9"]
+    assert main([*knobs, *words]) == 0
+    assert "2 trials run, 0 stored before, 2 stopped early; mean" in capsys.readouterr().out
